@@ -1,0 +1,192 @@
+"""Every error the gateway raises on purpose.
+
+::
+
+    GatewayError
+    ├── ConfigError              a setting is wrong (start-up; names the key)
+    ├── RequestError             the caller's fault
+    │   ├── BadRequest
+    │   ├── Unauthorized         no credential, or one that does not verify
+    │   ├── Forbidden            a good credential for something else
+    │   ├── NotFound
+    │   ├── Conflict             the session is in the wrong state
+    │   └── TooLarge
+    ├── CapacityError            this host has no room (503, with a reason)
+    ├── VmError                  the machine's fault, or the host's
+    │   ├── VmUnavailable        this host cannot run this driver
+    │   ├── ImageError           golden image missing, corrupt or foreign
+    │   ├── DiskError            no space, or a file that cannot be written
+    │   ├── VmBootFailed         started, never said hello (kernel panic, silent agent)
+    │   └── VmLost               it ran and its process ended
+    ├── NetnsError               a namespace, tap or socket inside one
+    ├── LinkError                the agent link
+    │   ├── LinkTimeout          no answer in time
+    │   ├── LinkClosed           the port is gone
+    │   └── GuestError           the guest answered with an error
+    └── VncError                 x11vnc refused, or spoke nonsense
+
+Each carries ``kind`` (stable, machine-readable), a sentence, and a ``hint`` that tells a person what to
+do. ``STATUS`` is the one table from kind to HTTP status; routes never invent codes.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "STATUS",
+    "BadRequest",
+    "CapacityError",
+    "ConfigError",
+    "Conflict",
+    "DiskError",
+    "Forbidden",
+    "GatewayError",
+    "GuestError",
+    "ImageError",
+    "LinkClosed",
+    "LinkError",
+    "LinkTimeout",
+    "NetnsError",
+    "NotFound",
+    "RequestError",
+    "TooLarge",
+    "Unauthorized",
+    "VmBootFailed",
+    "VmError",
+    "VmLost",
+    "VmUnavailable",
+    "VncError",
+]
+
+
+class GatewayError(Exception):
+    """Base of the tree.
+
+    Args:
+        message: one sentence on what happened, safe to show to the API's caller.
+        hint: what the person can do about it; empty when there is nothing to do.
+    """
+
+    kind = "internal"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class ConfigError(GatewayError):
+    kind = "config"
+
+
+class RequestError(GatewayError):
+    kind = "bad-request"
+
+
+class BadRequest(RequestError):
+    kind = "bad-request"
+
+
+class Unauthorized(RequestError):
+    kind = "unauthorized"
+
+
+class Forbidden(RequestError):
+    kind = "forbidden"
+
+
+class NotFound(RequestError):
+    kind = "not-found"
+
+
+class Conflict(RequestError):
+    kind = "conflict"
+
+
+class TooLarge(RequestError):
+    kind = "too-large"
+
+
+class CapacityError(GatewayError):
+    kind = "capacity"
+
+
+class VmError(GatewayError):
+    kind = "vm"
+
+
+class VmUnavailable(VmError):
+    kind = "vm-unavailable"
+
+
+class ImageError(VmError):
+    kind = "image"
+
+
+class DiskError(VmError):
+    kind = "disk"
+
+
+class VmBootFailed(VmError):
+    kind = "boot-failed"
+
+
+class VmLost(VmError):
+    kind = "vm-lost"
+
+
+class NetnsError(GatewayError):
+    kind = "netns"
+
+
+class LinkError(GatewayError):
+    kind = "agent-link"
+
+
+class LinkTimeout(LinkError):
+    kind = "agent-silent"
+
+
+class LinkClosed(LinkError):
+    kind = "agent-gone"
+
+
+class GuestError(LinkError):
+    """The guest's own error answer; ``code`` is the JSON-RPC error code."""
+
+    kind = "guest-error"
+
+    def __init__(self, message: str, *, code: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
+class VncError(GatewayError):
+    kind = "vnc"
+
+
+STATUS: dict[str, int] = {
+    "internal": 500,
+    "config": 500,
+    "bad-request": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "not-found": 404,
+    "conflict": 409,
+    "too-large": 413,
+    "capacity": 503,
+    "vm": 500,
+    "vm-unavailable": 503,
+    "image": 503,
+    "disk": 507,
+    "boot-failed": 502,
+    "vm-lost": 502,
+    "netns": 500,
+    "agent-link": 502,
+    "agent-silent": 504,
+    "agent-gone": 502,
+    "guest-error": 502,
+    "vnc": 502,
+}

@@ -1,0 +1,1 @@
+"""MicroVMs: the contract (driver.py), QEMU, the development driver, the agent link."""

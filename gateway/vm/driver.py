@@ -1,0 +1,146 @@
+"""What a VM is to the rest of the gateway.
+
+A driver takes a :class:`VmSpec` and a :class:`Lan` (the VM's private network) and gives back a running
+:class:`Vm`. Everything that differs between QEMU, host processes and the tests' fake stays behind these
+Protocols; one conformance suite (tests/contract/vm_conformance.py) runs against all three.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+__all__ = ["AgentLink", "Command", "GuestEvent", "Lan", "StageFn", "Vm", "VmDriver", "VmExit", "VmSpec"]
+
+StageFn = Callable[[str], None]
+"""Called by a driver at the end of a named stage ("disk", "spawn", "kernel", ...); the caller takes the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class VmSpec:
+    """One machine to start."""
+
+    id: str
+    """8 lower-case characters; names the run directory and the process."""
+    run_dir: Path
+    """Exists, private, short (AF_UNIX paths end at 108 bytes). The driver writes only below it."""
+    vcpus: int = 2
+    memory_mib: int = 2048
+    profile: str = "xfce"
+    """Golden image profile."""
+    display_px: tuple[int, int] = (1280, 720)
+
+
+@dataclass(frozen=True, slots=True)
+class VmExit:
+    """How a VM ended. ``expected`` is True only after stop()."""
+
+    expected: bool
+    reason: str
+    """One sentence: "QEMU was killed by signal 9", "the guest kernel panicked: ..."."""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GuestEvent:
+    """A notification from the guest (guest_agent/protocol/link.py lists the methods)."""
+
+    method: str
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A child process to start inside a Lan."""
+
+    argv: Sequence[str]
+    pass_fds: Sequence[int] = ()
+    env: Mapping[str, str] | None = None
+    cwd: Path | None = None
+    stdin: int = subprocess.DEVNULL
+    stdout: int = subprocess.DEVNULL
+    stderr: int = subprocess.DEVNULL
+
+
+class Lan(Protocol):
+    """A VM's network namespace: one tap, host 169.254.0.22/30, guest 169.254.0.21, no route anywhere."""
+
+    host_ip: str
+    guest_ip: str
+
+    async def open_tap(self) -> int:
+        """Create the tap with its fixed name, MAC and address; return a close-on-exec fd the caller owns."""
+
+    async def open_loopback_guest(self) -> None:
+        """Give the namespace itself the guest's address too (development driver: the guest is host processes)."""
+
+    async def spawn(self, command: Command) -> subprocess.Popen[bytes]:
+        """Start a child in the namespace, in a session of its own. The caller reaps it."""
+
+    async def tcp(self, port: int) -> socket.socket:
+        """Connect to the guest's TCP port; a non-blocking socket. Raises NetnsError."""
+
+    async def udp(self, guest_port: int) -> socket.socket:
+        """A non-blocking UDP socket inside, on an ephemeral port, connected to guest_ip:guest_port."""
+
+    async def close(self) -> None:
+        """Drop the namespace. Idempotent. Sockets already handed out live until their owners close them."""
+
+
+class AgentLink(Protocol):
+    """JSON-RPC to the guest's zygote and agent over virtio-serial."""
+
+    events: asyncio.Queue[GuestEvent]
+    """Bounded; when full the oldest event is dropped and counted."""
+
+    async def hello(self, timeout_s: float) -> Mapping[str, Any]:
+        """Ask until answered (a port nobody holds open loses what is written). Raises LinkTimeout, LinkClosed."""
+
+    async def call(self, method: str, params: Mapping[str, Any], *, timeout_s: float = 10.0) -> Mapping[str, Any]:
+        """One request. Raises GuestError, LinkTimeout, LinkClosed."""
+
+
+class Vm(Protocol):
+    """A running machine."""
+
+    id: str
+    link: AgentLink
+
+    async def dial(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A TCP connection to a port inside the guest. Raises NetnsError."""
+
+    async def wait(self) -> VmExit:
+        """Return when the machine has ended, whoever ended it. May be awaited by many."""
+
+    async def stop(self, grace_s: float = 2.0) -> None:
+        """End it: ask, then kill after grace_s. Idempotent; afterwards no process or file of it is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a driver can say of itself for doctor, the log and the API."""
+
+    name: str
+    accelerator: str
+    """"kvm", "tcg", or "none" for host processes."""
+    why: str
+    """Why this accelerator, in a sentence."""
+    isolated: bool
+    """True only where the driver is a security boundary (KVM)."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+class VmDriver(Protocol):
+    async def check(self) -> Facts:
+        """Find out whether this host can run VMs. Raises VmUnavailable or ImageError with a hint."""
+
+    async def start(self, spec: VmSpec, lan: Lan, stage: StageFn) -> Vm:
+        """Start a machine; returns when its process runs and the link is open (not when the guest is up).
+
+        Cancelling or failing leaves nothing behind. Raises VmUnavailable, ImageError, DiskError, VmBootFailed.
+        """

@@ -1,0 +1,44 @@
+"""The agent link: what the gateway and the guest say to each other over virtio-serial.
+
+Newline-delimited JSON-RPC 2.0 (rpc.py frames it). The zygote owns the port for life and answers its own
+methods; ``offer`` and ``bye`` it passes on to the agent it forked. Bulk data never goes here.
+
+Requests, gateway to guest:
+
+========== ============================================== =============================================
+method     params                                         result
+========== ============================================== =============================================
+hello      {}                                             HELLO_RESULT
+identify   {entropy: 64 hex digits, machine_id: 32 hex}   {}  (once, before assign; forks the agent)
+assign     {session_id, epoch_ns, vnc_password,           {}  (clock, environment, VNC password, display)
+           proxy: str or null, display: [w_px, h_px]}
+exec       {argv: [str], timeout_s, as_user: bool,        {code, stdout, stderr}  (each at most 64 KiB,
+           stdin: str}                                    UTF-8 with replacement)
+offer      {peer, sdp, role: "control" or "view"}         {sdp, ufrag, pwd, port}
+bye        {peer}                                         {}
+========== ============================================== =============================================
+
+Notifications, guest to gateway:
+
+========== ============================================================================================
+hello      HELLO_RESULT, once when the zygote has opened the port
+agent      {state: "up" or "down", pid, code: exit status or null}
+desktop    {windows: [WM_CLASS class, ...]}: the mapped top-level windows, whenever they change
+peer       {peer, state: "connected" or "closed", reason}
+========== ============================================================================================
+
+HELLO_RESULT is {protocol: LINK_VERSION, version: str, boot_id: str, uptime_s: float,
+agent: {state, pid}, peers: [{peer, ufrag, pwd, port}]}; ``peers`` lets a restarted gateway rebuild its
+relay table.
+"""
+
+from __future__ import annotations
+
+__all__ = ["LINK_VERSION", "MAX_LINE_BYTES", "PORT_NAME", "VNC_PORT"]
+
+LINK_VERSION = 1
+PORT_NAME = "org.fenster.agent"
+"""virtserialport name: /dev/virtio-ports/org.fenster.agent in the guest."""
+MAX_LINE_BYTES = 256 * 1024
+"""Longest line either side accepts; an SDP answer is about 8 KiB, an exec result 128 KiB."""
+VNC_PORT = 5901
