@@ -10,7 +10,8 @@
     │   ├── Forbidden            a good credential for something else
     │   ├── NotFound
     │   ├── Conflict             the session is in the wrong state
-    │   └── TooLarge
+    │   ├── TooLarge
+    │   └── UnsupportedMedia     a body of another type than the call takes
     ├── CapacityError            this host has no room (503, with a reason)
     ├── VmError                  the machine's fault, or the host's
     │   ├── VmUnavailable        this host cannot run this driver
@@ -50,6 +51,7 @@ __all__ = [
     "RequestError",
     "TooLarge",
     "Unauthorized",
+    "UnsupportedMedia",
     "VmBootFailed",
     "VmError",
     "VmLost",
@@ -107,6 +109,10 @@ class Conflict(RequestError):
 
 class TooLarge(RequestError):
     kind = "too-large"
+
+
+class UnsupportedMedia(RequestError):
+    kind = "unsupported-media"
 
 
 class CapacityError(GatewayError):
@@ -176,6 +182,7 @@ STATUS: dict[str, int] = {
     "not-found": 404,
     "conflict": 409,
     "too-large": 413,
+    "unsupported-media": 415,
     "capacity": 503,
     "vm": 500,
     "vm-unavailable": 503,

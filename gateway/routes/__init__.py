@@ -1,0 +1,1 @@
+"""HTTP only: parse, call, answer. Handlers hold no state and invent no status codes."""

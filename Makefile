@@ -1,0 +1,75 @@
+# Each target installs or checks what it needs and says what is missing. `make help` lists them.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PYTEST := $(BIN)/python -X faulthandler -m pytest
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-full check fmt bench golden web clean packages-run packages-test
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: packages-run $(VENV)/.installed web ## Build what is missing, serve, start a desktop, print its URL
+	$(BIN)/fenster build
+	$(BIN)/fenster serve --open-session $(ARGS)
+
+golden: packages-run $(VENV)/.installed ## Build the golden image (cached by the recipe's hash)
+	$(BIN)/fenster build $(ARGS)
+
+web: $(VENV)/.installed gateway/static/.built ## Build the web client into gateway/static
+
+test: packages-test $(VENV)/.dev web golden ## Unit, contract, loopback, x11, vm and e2e tests
+	cd web && $(CURDIR)/web/npm.sh test
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-full: packages-test $(VENV)/.dev web golden ## Everything, the long ones too
+	cd web && $(CURDIR)/web/npm.sh test
+	$(PYTEST) $(ARGS)
+
+check: $(VENV)/.dev web/node_modules/.installed ## Lint and types: ruff, mypy strict, tsc, eslint, import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=guest-agent $(BIN)/python -m guest_agent.protocol.codegen --check
+	$(PYTEST) -q tests/contract/test_layers.py
+	cd web && $(CURDIR)/web/npm.sh run check
+
+fmt: $(VENV)/.dev ## Format the Python code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: packages-test $(VENV)/.dev ## Print the micro benchmarks (figures and ratios, no verdicts)
+	for bench in tests/bench/bench_*.py; do PYTHONPATH=.:guest-agent $(BIN)/python $$bench || exit 1; done
+
+clean: ## Remove what make made here (golden images stay in the user's cache)
+	rm -rf $(VENV) gateway/static web/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+packages-run:
+	@deploy/host-packages.sh python run build
+
+packages-test:
+	@deploy/host-packages.sh python run build test
+
+$(VENV)/bin/python:
+	@deploy/host-packages.sh python
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -e .
+	@touch $@
+
+# The tests run real aiortc pairs, so the agent's packages belong to the development set.
+$(VENV)/.dev: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -e '.[agent,dev]'
+	@touch $@
+
+web/node_modules/.installed: web/package.json web/package-lock.json $(VENV)/.installed
+	cd web && $(CURDIR)/web/npm.sh ci --no-audit --no-fund
+	@touch $@
+
+gateway/static/.built: web/node_modules/.installed $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)
+	cd web && $(CURDIR)/web/npm.sh run build
+	@touch $@

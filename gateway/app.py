@@ -1,0 +1,210 @@
+"""The composition root: the only place that names concrete drivers and builds everything from the settings."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from aiohttp import web
+
+from gateway import host
+from gateway.errors import ConfigError, GatewayError
+from gateway.keyfiles import load_keys
+from gateway.local_dataplane import LocalDataPlane
+from gateway.netns.lan import NamespaceLan
+from gateway.netns.thread import NamespaceThread
+from gateway.relay.udp import UdpRelay
+from gateway.routes.application import make_application
+from gateway.routes.services import Services
+from gateway.sessions.manager import Limits, Room, SessionManager
+from gateway.sessions.world import Template, Timeouts, World
+from gateway.settings import Settings
+from gateway.signaling.whep import Whep
+from gateway.vm.driver import Lan, VmDriver
+from gateway.vm.local import ProcessDriver
+from gateway.vm.qemu import QemuDriver
+
+__all__ = ["Serving", "make_driver", "running", "serving"]
+
+logger = logging.getLogger(__name__)
+
+STATIC_DIR = Path(__file__).parent / "static"
+SHUTDOWN_S = 5.0
+"""How long open requests may take to end once their sessions have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A gateway that answers."""
+
+    services: Services
+    url: str
+    """As a browser on this host reaches it, without a slash at its end."""
+
+
+def disk_dir(settings: Settings) -> Path:
+    """Where the machines' disks are made: beside the golden images, so that a reflink is possible."""
+    return settings.cache_dir / "disks"
+
+
+def make_driver(settings: Settings) -> VmDriver:
+    if settings.driver == "process":
+        logger.warning("! the process driver isolates NOTHING: desktops run as programs of this host, for development")
+        return ProcessDriver()
+    return QemuDriver(
+        settings.cache_dir / "golden",
+        settings.state_dir,
+        disk_dir(settings),
+        accel=settings.accel,
+        profile=settings.profile,
+    )
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, media_port: int) -> AsyncIterator[Services]:
+    """Everything but HTTP: data plane, driver, sessions. All of it is ended, in reverse order, on leaving.
+
+    Args:
+        media_port: the public UDP port; 0 takes a free one.
+
+    Raises:
+        ConfigError: a directory or a port cannot be had.
+        NetnsError: no right to make namespaces.
+    """
+    keys = load_keys(settings.state_dir)
+    _own_directory(settings.run_dir)
+    async with AsyncExitStack() as stack:
+        namespaces = NamespaceThread()
+        await namespaces.start()
+        stack.push_async_callback(namespaces.close)
+
+        async def open_lan(vm_id: str) -> Lan:
+            return await NamespaceLan.create(namespaces)
+
+        relay = await UdpRelay.open(media_port, bind=_media_addresses(settings))
+        dataplane = LocalDataPlane(open_lan, relay)
+        stack.push_async_callback(dataplane.close)
+        driver = make_driver(settings)
+        whep = Whep(dataplane)
+        stack.push_async_callback(whep.aclose)
+        world = World(
+            driver=driver,
+            dataplane=dataplane,
+            signalling=whep,
+            facts=driver.check,
+            run_root=settings.run_dir,
+            logs_dir=settings.state_dir / "logs",
+            timeouts=Timeouts(hello_s=settings.hello_timeout_s, ready_s=settings.ready_timeout_s),
+        )
+        manager = _make_manager(settings, world)
+        stack.push_async_callback(manager.close)
+        yield Services(
+            manager=manager,
+            whep=whep,
+            dataplane=dataplane,
+            keys=keys,
+            facts=driver.check,
+            room=partial(_room, disk_dir(settings)),
+            host_addresses=host.addresses,
+            static_dir=STATIC_DIR,
+            advertise=settings.advertise,
+            token_lifetime_s=settings.token_lifetime_s,
+        )
+
+
+def _make_manager(settings: Settings, world: World) -> SessionManager:
+    template = Template(settings.profile, settings.profile, settings.vcpus, settings.memory_mib)
+    return SessionManager(
+        world,
+        templates={template.name: template},
+        display_px=settings.display,
+        limits=Limits(
+            max_sessions=settings.max_sessions,
+            reserve_memory_mib=settings.reserve_memory_mib,
+            reserve_disk_mib=settings.reserve_disk_mib,
+        ),
+        room=partial(_room, disk_dir(settings)),
+    )
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[Serving]:
+    """The whole gateway, answering HTTP.
+
+    Raises:
+        As :func:`running`.
+    """
+    with _listen(settings) as sock:
+        port = sock.getsockname()[1]
+        media_port = settings.media_port if settings.media_port is not None else port
+        async with running(settings, media_port=media_port) as services:
+            runner = web.AppRunner(make_application(services), access_log=None, shutdown_timeout=SHUTDOWN_S)
+            await runner.setup()
+            try:
+                await web.SockSite(runner, sock).start()
+                await _log_host(services)
+                yield Serving(services, _url(settings.host, port))
+            finally:
+                await runner.cleanup()
+
+
+async def _log_host(services: Services) -> None:
+    try:
+        facts = await services.facts()
+    except GatewayError as exc:
+        logger.error("! no session can start here: %s", exc)
+        return
+    logger.info("= driver %s, accelerator %s: %s", facts.name, facts.accelerator, facts.why)
+    if not facts.isolated:
+        logger.warning("x %s is no isolation boundary: run nothing here that you would not run yourself", facts.accelerator)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if settings.host == "::":
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind((settings.host, settings.port))
+        sock.listen(128)
+        sock.setblocking(False)
+    except OSError as exc:
+        sock.close()
+        raise ConfigError(
+            f"cannot listen on {settings.host} port {settings.port}: {exc.strerror}",
+            hint=f"end what uses it (ss -ltnp 'sport = :{settings.port}' shows it), or choose another with --port",
+        ) from exc
+    return sock
+
+
+def _media_addresses(settings: Settings) -> tuple[str, ...]:
+    # Behind a proxy on the loopback address media still comes from outside, where it was told to.
+    wild = settings.host in ("0.0.0.0", "::") or settings.advertise
+    return ("0.0.0.0", "::") if wild else (settings.host,)
+
+
+def _url(address: str, port: int) -> str:
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address, f"[{address}]" if ":" in address else address)
+    return f"http://{shown}:{port}"
+
+
+def _room(disks: Path) -> Room:
+    return Room(memory_mib=host.available_memory_mib(), disk_mib=host.free_disk_mib(disks))
+
+
+def _own_directory(path: Path) -> None:
+    """Make it, private; refuse one that another user could have put in our way."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        info = path.stat()
+    except OSError as exc:
+        raise ConfigError(f"cannot make {path}: {exc.strerror}", hint="set run_dir to a directory of your own") from exc
+    if info.st_uid != os.geteuid() or info.st_mode & 0o022:
+        raise ConfigError(f"{path} belongs to another user, or others may write it", hint=f"remove it, or set run_dir")

@@ -1,0 +1,86 @@
+"""The data plane in this process: namespaces, the UDP relay and guest sockets behind gateway.dataplane.DataPlane."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+
+from gateway.dataplane import DataPlane, IceCredentials
+from gateway.errors import Conflict, NotFound
+from gateway.relay.udp import UdpRelay
+from gateway.vm.driver import Lan
+
+__all__ = ["LanFactory", "LocalDataPlane"]
+
+LanFactory = Callable[[str], Awaitable[Lan]]
+"""Makes the network of the VM with this id. Cancelling or failing leaves nothing behind."""
+
+
+class LocalDataPlane:
+    """Composes networks made by ``open_lan`` with one relay; owns both from here on."""
+
+    def __init__(self, open_lan: LanFactory, relay: UdpRelay) -> None:
+        self._open_lan = open_lan
+        self._relay = relay
+        self._lans: dict[str, Lan | None] = {}
+        """None while the network is being made."""
+        self.media_port = relay.port
+
+    async def attach(self, vm_id: str) -> Lan:
+        """Make the VM's network. Raises Conflict when it has one, NetnsError."""
+        if vm_id in self._lans:
+            raise Conflict(f"VM {vm_id} already has a network.")
+        self._lans[vm_id] = None
+        try:
+            lan = await self._open_lan(vm_id)
+        except BaseException:
+            del self._lans[vm_id]
+            raise
+        self._lans[vm_id] = lan
+        return lan
+
+    async def detach(self, vm_id: str) -> None:
+        """Close the network and every mapping into it. Idempotent; an attach under way is not disturbed."""
+        lan = self._lans.get(vm_id)
+        if lan is None:
+            return
+        del self._lans[vm_id]
+        self._relay.revoke_vm(vm_id)
+        await lan.close()
+
+    async def admit(self, vm_id: str, ice: IceCredentials) -> None:
+        """Let a peer in. Raises Conflict on a taken ufrag, NotFound without a network."""
+        self._relay.admit(vm_id, ice, partial(self._lan(vm_id).udp, ice.guest_port))
+
+    async def revoke(self, vm_id: str, ufrag: str) -> None:
+        """Forget a peer and its mappings. Idempotent."""
+        self._relay.revoke(vm_id, ufrag)
+
+    async def dial(self, vm_id: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """TCP into the guest; the caller closes the writer. Raises NetnsError, NotFound."""
+        sock = await self._lan(vm_id).tcp(port)
+        try:
+            return await asyncio.open_connection(sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+
+    def counters(self) -> Mapping[str, int]:
+        """The relay's counters, and ``lans``: how many networks there are now."""
+        return {**self._relay.counters(), "lans": len(self._lans)}
+
+    async def close(self) -> None:
+        """Detach every VM and close the public port. Idempotent."""
+        for vm_id in list(self._lans):
+            await self.detach(vm_id)
+        await self._relay.close()
+
+    def _lan(self, vm_id: str) -> Lan:
+        lan = self._lans.get(vm_id)
+        if lan is None:
+            raise NotFound(f"VM {vm_id} has no network.")
+        return lan
+
+
+_: type[DataPlane] = LocalDataPlane

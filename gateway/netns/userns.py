@@ -1,0 +1,77 @@
+"""Rights to make namespaces, without root: the gateway re-executed in a user namespace.
+
+There it is root over the namespaces that it makes, and still the ordinary user to the host, whose network it keeps.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gateway.errors import NetnsError
+
+__all__ = ["can_make_namespaces", "ensure_privileges", "in_user_namespace"]
+
+MARK = "FENSTER_IN_USERNS"
+"""Set for the second life, so that a gateway which still lacks the rights says so instead of trying for ever."""
+
+CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21
+"""linux/capability.h: what unshare, setns and TUNSETIFF ask for."""
+
+_UNSHARE = ("unshare", "--user", "--map-root-user")
+
+
+def can_make_namespaces(status: str | None = None) -> bool:
+    """Whether this process holds CAP_NET_ADMIN and CAP_SYS_ADMIN; ``status`` is the text of /proc/self/status."""
+    text = Path("/proc/self/status").read_text() if status is None else status
+    effective = next(int(line.split()[1], 16) for line in text.splitlines() if line.startswith("CapEff:"))
+    wanted = 1 << CAP_NET_ADMIN | 1 << CAP_SYS_ADMIN
+    return effective & wanted == wanted
+
+
+def in_user_namespace(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this is the second life that :func:`ensure_privileges` started."""
+    return MARK in environ
+
+
+def ensure_privileges(argv: Sequence[str] | None = None) -> None:
+    """Return when this process may make network namespaces; else re-execute it where it may, and not return.
+
+    Call it first: everything the process has built so far is lost.
+
+    Args:
+        argv: the command line to run again; sys.orig_argv when None.
+
+    Raises:
+        NetnsError: neither root nor able to use user namespaces; the hint says what to change.
+    """
+    if can_make_namespaces():
+        return
+    if in_user_namespace():
+        raise NetnsError("a user namespace was made, but it gives no rights", hint=_HINT)
+    _try_user_namespace()
+    command = [*_UNSHARE, "--", *(argv or [sys.executable or sys.orig_argv[0], *sys.orig_argv[1:]])]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execvpe(command[0], command, {**os.environ, MARK: "1"})
+
+
+_HINT = (
+    "run the gateway as root, or allow unprivileged user namespaces: "
+    "sysctl user.max_user_namespaces=15000 kernel.apparmor_restrict_unprivileged_userns=0"
+)
+
+
+def _try_user_namespace() -> None:
+    """Do in a child what the second life will do, since after exec there is nobody left to explain a failure."""
+    if shutil.which(_UNSHARE[0]) is None:
+        raise NetnsError("unshare is not on the PATH", hint="apt install util-linux")
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        raise NetnsError("/dev/net/tun cannot be opened", hint="modprobe tun; chmod 0666 /dev/net/tun")
+    tried = subprocess.run([*_UNSHARE, "--net", "--", "true"], capture_output=True, text=True, check=False)
+    if tried.returncode != 0:
+        raise NetnsError(f"cannot make a user namespace: {tried.stderr.strip()}", hint=_HINT)

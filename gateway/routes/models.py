@@ -1,0 +1,161 @@
+"""Bodies of the API, checked by pydantic; the OpenAPI document is made of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, TypeVar
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from gateway.errors import BadRequest, TooLarge, UnsupportedMedia
+from gateway.sessions.view import ErrorView, SessionView
+from gateway.tokens import Role
+
+__all__ = [
+    "MAX_JSON_BYTES",
+    "CreateSession",
+    "CreateToken",
+    "Created",
+    "DisplaySize",
+    "HostView",
+    "Mark",
+    "Problem",
+    "SessionList",
+    "TemplateList",
+    "TemplateView",
+    "TokenView",
+    "read_json",
+]
+
+MAX_JSON_BYTES = 16 * 1024
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DisplaySize(_Body):
+    width: int = Field(ge=320, le=4096, description="px")
+    height: int = Field(ge=200, le=4096, description="px")
+
+
+class CreateSession(_Body):
+    template: str | None = Field(None, max_length=64, description="the gateway's default unless named")
+    display: DisplaySize | None = None
+
+
+class CreateToken(_Body):
+    role: Role = "control"
+    lifetime_s: int | None = Field(None, ge=1, le=30 * 86400, description="the gateway's default unless given")
+    origins: list[str] = Field(
+        [], max_length=16, description="origins that may embed the viewer, such as https://a.example"
+    )
+
+    @field_validator("origins")
+    @classmethod
+    def _origins(cls, value: list[str]) -> list[str]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if (
+                len(origin) > 256
+                or f"{parts.scheme}://{parts.netloc}" != origin
+                or parts.scheme not in ("http", "https")
+            ):
+                raise ValueError("an origin is scheme://host or scheme://host:port, with nothing after it")
+        return value
+
+
+class Mark(_Body):
+    """What only the viewer can know of a stage."""
+
+    mark: Literal["painted"]
+    transport: Literal["webrtc", "novnc"]
+    elapsed_ms: float = Field(ge=0, le=86_400_000, allow_inf_nan=False, description="since the page was opened")
+
+
+class TokenView(_Body):
+    token: str
+    role: Role
+    expires_at: datetime
+    viewer_url: str = Field(description="path and fragment; the token is in the fragment, which browsers do not send")
+
+
+class Created(SessionView):
+    """A session with the first token to it."""
+
+    viewer_url: str
+    token: str
+    expires_at: datetime
+
+
+class SessionList(_Body):
+    sessions: list[SessionView]
+
+
+class TemplateView(_Body):
+    name: str
+    profile: str
+    vcpus: int
+    memory_mib: int
+
+
+class TemplateList(_Body):
+    templates: list[TemplateView]
+
+
+class HostView(_Body):
+    version: str
+    driver: str | None
+    accelerator: str | None = Field(description="kvm, tcg or none; null when the host can run nothing")
+    why: str
+    isolated: bool = Field(description="true only where the driver is a security boundary (KVM)")
+    versions: dict[str, str]
+    problem: ErrorView | None = Field(description="why no session can start here")
+    sessions: int = Field(description="that hold resources")
+    max_sessions: int
+    free_memory_mib: int
+    free_disk_mib: int
+    media_port: int
+    counters: dict[str, int] = Field(description="of the data plane, since start")
+
+
+class Problem(_Body):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    hint: str
+    instance: str
+
+
+async def read_json(request: web.Request, model: type[M], *, optional: bool = False) -> M:
+    """The body as ``model``.
+
+    Args:
+        optional: an empty body stands for an empty object.
+
+    Raises:
+        UnsupportedMedia: not application/json.
+        TooLarge: over MAX_JSON_BYTES.
+        BadRequest: not JSON, or not of this shape; names the field.
+    """
+    raw = await request.read()
+    if len(raw) > MAX_JSON_BYTES:
+        raise TooLarge(f"the body is larger than {MAX_JSON_BYTES} bytes")
+    if not raw and optional:
+        raw = b"{}"
+    elif request.content_type != "application/json":
+        raise UnsupportedMedia("the body is not JSON", hint="send Content-Type: application/json")
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise BadRequest(f"{where}: {message}" if where else message, hint="/openapi.json has the shape") from None

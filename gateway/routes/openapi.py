@@ -1,0 +1,136 @@
+"""The OpenAPI 3.1 document, built from the models that check the bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from gateway import __version__
+from gateway.routes import models
+from gateway.routes.access import Access, Caller, route
+from gateway.routes.middleware import PROBLEM_TYPE
+from gateway.sessions.view import SessionView
+
+__all__ = ["document", "routes"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    summary: str
+    status: int = 200
+    body: type[BaseModel] | str | None = None
+    """A model, or the media type of a body that is not JSON."""
+    answer: type[BaseModel] | str | None = None
+    errors: tuple[int, ...] = ()
+    security: tuple[str, ...] = field(default=("apiKey",))
+
+
+_VIEWER = ("apiKey", "viewerToken")
+
+_CALLS: Mapping[tuple[str, str], _Call] = {
+    ("post", "/v1/sessions"): _Call(
+        "Start a session; answers at once", 201, models.CreateSession, models.Created, (400, 413, 415, 503)
+    ),
+    ("get", "/v1/sessions"): _Call("List the sessions, oldest first", 200, None, models.SessionList),
+    ("get", "/v1/sessions/{sid}"): _Call("Show a session", 200, None, SessionView, (403, 404), _VIEWER),
+    ("delete", "/v1/sessions/{sid}"): _Call("End a session; idempotent", 204, errors=(404,)),
+    ("post", "/v1/sessions/{sid}/tokens"): _Call(
+        "Make a viewer token", 201, models.CreateToken, models.TokenView, (400, 404, 413, 415)
+    ),
+    ("post", "/v1/sessions/{sid}/marks"): _Call(
+        "Report a stage that only the viewer sees", 204, models.Mark, None, (400, 403, 404, 413, 415), _VIEWER
+    ),
+    ("get", "/v1/sessions/{sid}/events"): _Call(
+        "Follow a session: server-sent events named state, each with the whole session",
+        200, None, "text/event-stream", (403, 404, 503), _VIEWER,
+    ),
+    ("post", "/v1/sessions/{sid}/whep"): _Call(
+        "Offer a WebRTC connection (WHEP)", 201, "application/sdp", "application/sdp",
+        (400, 403, 404, 409, 413, 415, 502, 503, 504), _VIEWER,
+    ),
+    ("patch", "/v1/sessions/{sid}/whep/{peer}"): _Call(
+        "Trickle candidates; accepted and ignored", 204, errors=(403, 404), security=_VIEWER
+    ),
+    ("delete", "/v1/sessions/{sid}/whep/{peer}"): _Call(
+        "Close a WebRTC connection; idempotent", 204, errors=(403, 404), security=_VIEWER
+    ),
+    ("get", "/v1/sessions/{sid}/vnc"): _Call(
+        "WebSocket that carries RFB; offer the subprotocols binary and fenster.token.<token>",
+        101, errors=(400, 403, 404, 409, 502), security=("socketToken", *_VIEWER),
+    ),
+    ("get", "/v1/host"): _Call("What this host can do and how full it is", 200, None, models.HostView),
+    ("get", "/v1/templates"): _Call("List the templates", 200, None, models.TemplateList),
+    ("get", "/healthz"): _Call("The gateway lives", 200, None, "application/json", security=()),
+    ("get", "/readyz"): _Call("The gateway can start sessions", 200, None, "application/json", (500, 503), ()),
+    ("get", "/openapi.json"): _Call("This document", 200, None, "application/json", security=()),
+}  # fmt: skip
+
+_REF = "#/components/schemas/{model}"
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The document. Shared: do not change it."""
+    bodies = [body for call in _CALLS.values() for body in (call.body, call.answer)]
+    used: set[type[BaseModel]] = {body for body in bodies if isinstance(body, type)} | {models.Problem}
+    ordered = sorted(used, key=lambda model: model.__name__)
+    _, schemas = models_json_schema([(model, "validation") for model in ordered], ref_template=_REF)
+    paths: dict[str, dict[str, Any]] = {}
+    for (method, path), call in _CALLS.items():
+        paths.setdefault(path, {})[method] = _operation(path, call)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Fenster", "version": __version__, "license": {"name": "Apache-2.0"}},
+        "paths": paths,
+        "components": {
+            "schemas": schemas["$defs"],
+            "securitySchemes": {
+                "apiKey": {"type": "http", "scheme": "bearer", "description": "manages sessions"},
+                "viewerToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "socketToken": {"type": "apiKey", "in": "header", "name": "Sec-WebSocket-Protocol"},
+            },
+        },
+    }
+
+
+def _operation(path: str, call: _Call) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "summary": call.summary,
+        "security": [{scheme: []} for scheme in call.security],
+        "responses": {str(call.status): {"description": "done", **_content(call.answer)}},
+    }
+    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    if names:
+        operation["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+        ]
+    if call.body is not None:
+        optional = call.body in (models.CreateSession, models.CreateToken)
+        operation["requestBody"] = {"required": not optional, **_content(call.body)}
+    trouble = {"content": {PROBLEM_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}}
+    for status in sorted({*call.errors, *((401,) if call.security else ())}):
+        operation["responses"][str(status)] = {"description": "a problem", **trouble}
+    return operation
+
+
+def _content(body: type[BaseModel] | str | None) -> dict[str, Any]:
+    if body is None:
+        return {}
+    if isinstance(body, str):
+        kind = "object" if body == "application/json" else "string"
+        return {"content": {body: {"schema": {"type": kind}}}}
+    return {"content": {"application/json": {"schema": {"$ref": _REF.format(model=body.__name__)}}}}
+
+
+async def openapi(request: web.Request, caller: Caller) -> web.Response:
+    return web.json_response(document())
+
+
+def routes() -> list[web.RouteDef]:
+    return [route("GET", "/openapi.json", openapi, Access.PUBLIC)]

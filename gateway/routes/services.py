@@ -1,0 +1,42 @@
+"""What the handlers are given, and how they find it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from gateway.dataplane import DataPlane
+from gateway.keyfiles import Keys
+from gateway.sessions.manager import Room, SessionManager
+from gateway.signaling.whep import Whep
+from gateway.vm.driver import Facts
+
+__all__ = ["SERVICES", "Services"]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    manager: SessionManager
+    whep: Whep
+    dataplane: DataPlane
+    keys: Keys
+    facts: Callable[[], Awaitable[Facts]]
+    """What the driver found out about this host; raises what VmDriver.check() raises."""
+    room: Callable[[], Room]
+    """Blocking; called in a thread."""
+    host_addresses: Callable[[], Sequence[str]]
+    """Every address of this host's interfaces. Blocking; called in a thread."""
+    static_dir: Path
+    """The built web client; may be missing."""
+    advertise: Sequence[str] = ()
+    """Configured addresses; empty when they are to be found out."""
+    token_lifetime_s: int = 12 * 3600
+    clock: Callable[[], float] = time.time
+    """Unix time in seconds, for tokens."""
+
+
+SERVICES: web.AppKey[Services] = web.AppKey("services", Services)

@@ -1,0 +1,102 @@
+"""noVNC's WebSocket: RFB to the guest's x11vnc, through the filter of gateway/vnc."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from aiohttp import WSMsgType, web
+
+from gateway.errors import BadRequest
+from gateway.routes.access import Access, Caller, route
+from gateway.routes.services import SERVICES
+from gateway.vnc.pump import Ended, Report, ViewerSocket, serve
+from guest_agent.protocol.link import VNC_PORT
+
+__all__ = ["HEARTBEAT_S", "MAX_MESSAGE_BYTES", "Socket", "routes"]
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_S = 10.0
+MAX_MESSAGE_BYTES = 1 << 20
+"""The largest message of a viewer is pasted text."""
+CLOSE_TIMEOUT_S = 2.0
+
+
+class Socket:
+    """aiohttp's WebSocket as the pump wants it."""
+
+    def __init__(self, ws: web.WebSocketResponse) -> None:
+        self._ws = ws
+
+    async def receive(self) -> bytes | None:
+        message = await self._ws.receive()
+        if message.type is WSMsgType.BINARY:
+            data: bytes = message.data
+            return data
+        if message.type is WSMsgType.TEXT:
+            # RFC 6455 7.4.1, 1003: a kind of data it cannot accept.
+            await self.close(1003, "binary messages only")
+        return None
+
+    async def send(self, data: bytes) -> None:
+        if self._ws.closed:
+            raise ConnectionResetError("the viewer has gone")
+        await self._ws.send_bytes(data)
+
+    async def close(self, code: int, reason: str) -> None:
+        await self._ws.close(code=code, message=reason.encode()[:123])
+
+
+async def vnc(request: web.Request, caller: Caller) -> web.StreamResponse:
+    session = request.app[SERVICES].manager.get(request.match_info["sid"])
+    ws = web.WebSocketResponse(
+        protocols=("binary",),
+        compress=False,
+        heartbeat=HEARTBEAT_S,
+        max_msg_size=MAX_MESSAGE_BYTES,
+        timeout=CLOSE_TIMEOUT_S,
+    )
+    if not ws.can_prepare(request).ok:
+        raise BadRequest("this is a WebSocket", hint="offer the subprotocols binary and fenster.token.<token>")
+    session.require_ready()
+    reader, writer = await session.vm.dial(VNC_PORT)
+    try:
+        await ws.prepare(request)
+    except BaseException:
+        writer.close()
+        raise
+    pump = asyncio.create_task(
+        serve(Socket(ws), reader, writer, role=caller.role, password=session.vnc_password),
+        name=f"vnc-{session.id}",
+    )
+    try:
+        with session.pumping(pump):
+            # Not awaited itself: the session's end cancels the pump, and that is no cancellation of this request.
+            await asyncio.wait({pump})
+    finally:
+        pump.cancel()
+        await asyncio.wait({pump})
+        # A pump that was cancelled before its first step closed neither.
+        writer.close()
+        await ws.close(code=Ended.CANCELLED.value)
+    _log(session.id, pump)
+    return ws
+
+
+def _log(sid: str, pump: asyncio.Task[Report]) -> None:
+    if pump.cancelled():
+        return
+    if (error := pump.exception()) is not None:
+        # The answer has begun: the caller can be told no more than the close code.
+        logger.error("! vnc %s", sid, exc_info=error)
+    else:
+        report = pump.result()
+        logger.debug("x vnc %s: %s %s", sid, report.ended.name, report.reason)
+
+
+def routes() -> list[web.RouteDef]:
+    return [route("GET", "/v1/sessions/{sid}/vnc", vnc, Access.SOCKET)]
+
+
+_: type[ViewerSocket] = Socket

@@ -1,0 +1,169 @@
+"""The gateway's conversation with one guest: who it is, when it is up, what it says of itself.
+
+What a guest says is the claim of an untrusted machine: read, never believed further than this session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import string
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.errors import LinkClosed, LinkTimeout, VmBootFailed, VncError
+from gateway.sessions.waiting import rfb_banner, together
+from gateway.sessions.world import Timeouts
+from gateway.vm.driver import GuestEvent, Vm
+from guest_agent.protocol.link import LINK_VERSION, VNC_PORT
+
+__all__ = ["COMPLETE_WINDOWS", "Guest", "Identity"]
+
+COMPLETE_WINDOWS = ("xfce4-terminal", "chromium")
+"""WM_CLASS of what makes a desktop complete, lower-case."""
+
+_PASSWORD_LETTERS = string.ascii_letters + string.digits
+
+
+def _password() -> str:
+    # VncAuth uses 8 characters at most (RFC 6143 7.2.2); it never leaves gateway and guest.
+    return "".join(secrets.choice(_PASSWORD_LETTERS) for _ in range(8))
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes this guest different from every other of its image."""
+
+    session_id: str
+    display_px: tuple[int, int]
+    machine_id: str = field(default_factory=lambda: secrets.token_hex(16))
+    vnc_password: str = field(default_factory=_password, repr=False)
+
+
+class Guest:
+    """One machine's inside.
+
+    Args:
+        vm: the machine, its link open.
+        identity: given to it, again whenever it has forgotten.
+        timeouts: for each step.
+        mark: told the name of each stage when it is reached.
+    """
+
+    def __init__(self, vm: Vm, identity: Identity, timeouts: Timeouts, mark: Callable[[str], None]) -> None:
+        self.vm = vm
+        self.windows: tuple[str, ...] = ()
+        """WM_CLASS of the mapped windows."""
+        self._identity = identity
+        self._timeouts = timeouts
+        self._mark = mark
+        self._agent_up = asyncio.Event()
+        self._up = False
+
+    async def bring_up(self, identified: Callable[[], None]) -> None:
+        """From a running process to a desktop that answers.
+
+        Args:
+            identified: called once the guest has its identity.
+
+        Raises:
+            VmBootFailed: it said nothing, or something of it did not come up in time.
+            LinkError: it went away, or refused its identity.
+        """
+        try:
+            hello = await self._hello()
+            await self._introduce()
+            identified()
+            agent = hello.get("agent")
+            if isinstance(agent, dict) and agent.get("state") == "up":
+                self._agent_up.set()
+            await together(self._wait_agent(), self._wait_vnc())
+        except LinkClosed:
+            # The machine is going. Its own reason, which the session waits for too, says more than a closed port.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._timeouts.last_words_s):
+                    await self.vm.wait()
+                    await asyncio.Event().wait()
+            raise
+        self._up = True
+        self._mark("ready")
+
+    async def take(self, event: GuestEvent) -> None:
+        """Follow one notification. Raises LinkError when a guest that came back does not take its identity."""
+        match event.method, event.params.get("state"):
+            case "agent", "up":
+                self._agent_up.set()
+                self._mark("agent")
+            case "agent", "down":
+                self._agent_up.clear()
+            case "peer", "connected":
+                self._mark("connected")
+            case "desktop", _:
+                self._take_windows(event.params.get("windows"))
+            case "hello", _ if self._up:
+                # The guest rebooted, or its zygote was started again: it knows nothing of who it is.
+                await self._introduce()
+
+    def _take_windows(self, windows: object) -> None:
+        if not isinstance(windows, list):
+            return
+        self.windows = tuple(str(name)[:64] for name in windows[:64])
+        mapped = " ".join(self.windows).lower()
+        if all(name in mapped for name in COMPLETE_WINDOWS):
+            self._mark("complete")
+
+    async def _hello(self) -> Mapping[str, Any]:
+        timeout_s = self._timeouts.hello_s
+        try:
+            hello = await self.vm.link.hello(timeout_s)
+        except LinkTimeout as exc:
+            raise VmBootFailed(
+                f"the guest said nothing for {timeout_s:g} s",
+                hint="its serial log shows how far it came; on a slow host raise hello_timeout_s",
+            ) from exc
+        if hello.get("protocol") != LINK_VERSION:
+            raise VmBootFailed(
+                f"the guest's agent speaks protocol {hello.get('protocol')!r}, this gateway {LINK_VERSION}",
+                hint="build the golden image again: fenster build",
+            )
+        self._mark("hello")
+        return hello
+
+    async def _introduce(self) -> None:
+        call_s = self._timeouts.call_s
+        await self.vm.link.call(
+            "identify",
+            {"entropy": secrets.token_hex(32), "machine_id": self._identity.machine_id},
+            timeout_s=call_s,
+        )
+        self._mark("identify")
+        assignment = {
+            "session_id": self._identity.session_id,
+            "epoch_ns": time.time_ns(),
+            "vnc_password": self._identity.vnc_password,
+            "proxy": None,
+            "display": list(self._identity.display_px),
+        }
+        await self.vm.link.call("assign", assignment, timeout_s=call_s)
+        self._mark("assign")
+
+    async def _wait_agent(self) -> None:
+        timeout_s = self._timeouts.ready_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._agent_up.wait()
+        except TimeoutError as exc:
+            raise VmBootFailed(
+                f"the guest's agent did not come up within {timeout_s:g} s",
+                hint="on a slow host raise ready_timeout_s",
+            ) from exc
+
+    async def _wait_vnc(self) -> None:
+        try:
+            await rfb_banner(self.vm.dial, VNC_PORT, timeout_s=self._timeouts.ready_s)
+        except VncError as exc:
+            raise VmBootFailed(exc.message, hint="on a slow host raise ready_timeout_s") from exc
+        self._mark("vnc")

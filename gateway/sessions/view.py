@@ -1,0 +1,38 @@
+"""What a session looks like from outside: the one JSON shape of the API and of the event stream."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["DisplayView", "ErrorView", "SessionView"]
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ErrorView(_View):
+    kind: str = Field(description="stable, machine-readable; the same names as problem types")
+    message: str
+    hint: str = Field(description="what a person can do about it; empty when there is nothing")
+
+
+class DisplayView(_View):
+    width: int = Field(description="px")
+    height: int = Field(description="px")
+
+
+class SessionView(_View):
+    """A session, complete; each event carries all of it, so a late reader misses nothing."""
+
+    id: str
+    state: str = Field(description="creating, booting, assigning, ready, stopping, stopped or failed")
+    created_at: datetime
+    timings: dict[str, float] = Field(description="stage to seconds since it was asked for")
+    error: ErrorView | None
+    viewers: int
+    display: DisplayView
+    template: str
+    accelerator: str | None = Field(description="kvm or tcg; null until known")

@@ -1,0 +1,204 @@
+"""Settings: flags, then ``FENSTER_*``, then a TOML file, then the defaults here.
+
+An unknown or bad key anywhere is a ConfigError that names it: a typo never becomes a silent default.
+``FENSTER_TEST_*`` belongs to the tests.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from gateway.errors import ConfigError
+from gateway.host import outer_uid
+
+__all__ = ["ENV_ONLY", "PREFIX", "Settings", "default_config_path", "load", "parse_display"]
+
+PREFIX = "FENSTER_"
+ENV_ONLY = frozenset({"config", "api_key", "url", "in_userns"})
+"""Variables that are no settings: where the file is, how a client reaches a gateway, and netns/userns.py's mark."""
+
+_MAX_RUN_DIR_BYTES = 60
+"""An AF_UNIX path ends at 108 bytes; a session adds its id and a socket's name."""
+
+
+def _xdg(variable: str, fallback: Path) -> Path:
+    given = os.environ.get(variable, "")
+    return Path(given) if given.startswith("/") else fallback
+
+
+def _default_run_dir() -> Path:
+    # The outer uid, because a gateway in a user namespace of its own believes to be root.
+    uid = outer_uid(os.geteuid())
+    base = _xdg("XDG_RUNTIME_DIR", Path("/run") if uid == 0 else Path("/tmp"))
+    return base / f"fenster-{uid}"
+
+
+def default_config_path() -> Path:
+    return _xdg("XDG_CONFIG_HOME", Path.home() / ".config") / "fenster" / "fenster.toml"
+
+
+def parse_display(text: str) -> tuple[int, int]:
+    """``1280x720`` to (1280, 720), in px.
+
+    Raises:
+        ValueError: not two numbers, or out of 320x200 to 4096x4096.
+    """
+    width, cross, height = text.lower().partition("x")
+    if not cross or not width.isdecimal() or not height.isdecimal():
+        raise ValueError("a display is WIDTHxHEIGHT, for example 1280x720")
+    size = int(width), int(height)
+    if not (320 <= size[0] <= 4096 and 200 <= size[1] <= 4096):
+        raise ValueError("a display is between 320x200 and 4096x4096")
+    return size
+
+
+class Settings(BaseModel):
+    """Everything a person can set. Sizes in MiB and px, times in seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    host: str = Field("127.0.0.1", description="address to listen on for HTTP and media")
+    port: int = Field(8080, ge=0, le=65535, description="TCP port for HTTP; 0 takes a free one")
+    media_port: int | None = Field(
+        None, ge=0, le=65535, description="UDP port for media; the HTTP port's number unless set"
+    )
+    advertise: tuple[str, ...] = Field(
+        (), description="addresses that browsers are told to send media to; found by itself unless set"
+    )
+    driver: Literal["qemu", "process"] = Field(
+        "qemu", description="process runs the desktop WITHOUT a VM: development only"
+    )
+    accel: Literal["auto", "kvm", "tcg"] = Field(
+        "auto", description="auto boots a kernel to find out whether KVM works"
+    )
+    profile: str = Field("xfce", pattern=r"^[a-z0-9-]{1,32}$", description="golden image profile")
+    vcpus: int = Field(2, ge=1, le=64)
+    memory_mib: int = Field(2048, ge=512, le=262144)
+    display: tuple[int, int] = Field((1280, 720), description="WIDTHxHEIGHT in px")
+    max_sessions: int = Field(8, ge=1, le=10000)
+    reserve_memory_mib: int = Field(512, ge=0, description="free memory a new session must leave")
+    reserve_disk_mib: int = Field(4096, ge=0, description="free disk a new session must find")
+    state_dir: Path = Field(default_factory=lambda: _xdg("XDG_STATE_HOME", Path.home() / ".local/state") / "fenster")
+    cache_dir: Path = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", Path.home() / ".cache") / "fenster")
+    run_dir: Path = Field(default_factory=_default_run_dir)
+    token_lifetime_s: int = Field(12 * 3600, ge=60, le=30 * 86400, description="life of a viewer token")
+    hello_timeout_s: float = Field(60.0, gt=0, description="how long a guest may take to say hello")
+    ready_timeout_s: float = Field(90.0, gt=0, description="how long agent and x11vnc may take after that")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_json: bool = False
+
+    @field_validator("host")
+    @classmethod
+    def _literal(cls, value: str) -> str:
+        value = "127.0.0.1" if value == "localhost" else value
+        try:
+            return str(ipaddress.ip_address(value))
+        except ValueError:
+            raise ValueError("must be an IP address; 0.0.0.0 or :: for every address of this host") from None
+
+    @field_validator("advertise", mode="after")
+    @classmethod
+    def _reachable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            try:
+                parsed = ipaddress.ip_address(address)
+            except ValueError:
+                raise ValueError(f"{address!r} is not an IP address") from None
+            if parsed.is_unspecified or parsed.is_multicast:
+                raise ValueError(f"{address} is not an address a browser can reach")
+        return value
+
+    @field_validator("advertise", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("display", mode="before")
+    @classmethod
+    def _size(cls, value: Any) -> Any:
+        if isinstance(value, (list, tuple)) and len(value) == 2:
+            value = f"{value[0]}x{value[1]}"
+        return parse_display(value) if isinstance(value, str) else value
+
+    @field_validator("state_dir", "cache_dir", "run_dir", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("run_dir", mode="after")
+    @classmethod
+    def _short(cls, value: Path) -> Path:
+        if len(os.fsencode(value)) > _MAX_RUN_DIR_BYTES:
+            raise ValueError(f"must be at most {_MAX_RUN_DIR_BYTES} bytes long, because socket paths end at 108")
+        return value
+
+
+def load(
+    flags: Mapping[str, Any], *, environ: Mapping[str, str] = os.environ, config: Path | None = None
+) -> Settings:
+    """Merge the sources and check the result.
+
+    Args:
+        flags: values given on the command line; None means not given.
+        environ: the environment.
+        config: a TOML file; the default one may be missing, a named one may not.
+
+    Raises:
+        ConfigError: naming the key and where it was set.
+    """
+    named = config or (Path(environ[f"{PREFIX}CONFIG"]) if environ.get(f"{PREFIX}CONFIG") else None)
+    path = named or default_config_path()
+    from_file = _read_toml(path, required=named is not None)
+    from_env = _read_env(environ)
+    from_flags = {key: value for key, value in flags.items() if value is not None}
+    origin = {
+        **{key: f"{key} in {path}" for key in from_file},
+        **{key: f"{PREFIX}{key.upper()}" for key in from_env},
+        **{key: f"--{key.replace('_', '-')}" for key in from_flags},
+    }
+    try:
+        return Settings(**{**from_file, **from_env, **from_flags})
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        key = str(first["loc"][0]) if first["loc"] else ""
+        reason = "no such setting" if first["type"] == "extra_forbidden" else _sentence(first["msg"])
+        raise ConfigError(
+            f"bad setting: {origin.get(key, key)}: {reason}", hint="fenster serve --help lists the settings"
+        ) from exc
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def _read_env(environ: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in environ.items():
+        key = name.removeprefix(PREFIX).lower()
+        if not name.startswith(PREFIX) or name.startswith(f"{PREFIX}TEST_") or key in ENV_ONLY:
+            continue
+        found[key] = value
+    return found
+
+
+def _read_toml(path: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError as exc:
+        if required:
+            raise ConfigError(f"no settings file at {path}", hint="correct --config, or leave it out") from exc
+        return {}
+    except OSError as exc:
+        raise ConfigError(f"cannot read {path}: {exc.strerror}") from exc
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError(
+            f"{path} is not TOML: {exc}", hint="correct the file, or name another with --config"
+        ) from exc

@@ -1,0 +1,226 @@
+"""The WHEP resource without its HTTP (draft-ietf-wish-whep): one peer per POST, gone on DELETE.
+
+An offer loses its candidates, goes to the agent, and comes back as an answer that names the gateway's own
+addresses; only then may the browser's binding requests pass the relay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from gateway.dataplane import DataPlane, IceCredentials
+from gateway.errors import (
+    BadRequest,
+    CapacityError,
+    ConfigError,
+    Conflict,
+    GuestError,
+    LinkClosed,
+    LinkError,
+    TooLarge,
+)
+from gateway.signaling.sdp import rewrite_answer, strip_offer
+from gateway.vm.driver import AgentLink, GuestEvent
+from guest_agent.protocol.rpc import INTERNAL_ERROR
+
+__all__ = ["Answer", "Peer", "PeerSession", "Role", "Whep"]
+
+logger = logging.getLogger(__name__)
+
+Role = Literal["control", "view"]
+
+_UFRAG = re.compile(r"[A-Za-z0-9+/]{8,256}")
+_PWD = re.compile(r"[A-Za-z0-9+/]{22,256}")
+
+
+class PeerSession(Protocol):
+    """What signalling needs of a session: its name and the way to its agent."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def link(self) -> AgentLink: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a POST gives back: the body of the 201 and the last part of its Location."""
+
+    sdp: str
+    peer: str
+
+
+@dataclass(slots=True, eq=False)
+class Peer:
+    """One viewer's connection, from its offer until either side closed it."""
+
+    id: str
+    session: PeerSession
+    role: Role
+    ufrag: str = ""
+    """Empty until the relay admitted it."""
+    connected: bool = False
+    """The agent said that ICE and DTLS are up."""
+
+
+class Whep:
+    """All WebRTC peers of this gateway.
+
+    Args:
+        dataplane: where ufrags are admitted; its ``media_port`` goes into the answers.
+        max_peers: viewers of one session, offers under way included.
+        offer_timeout_s: for the agent's answer.
+        bye_timeout_s: for the agent to hear that a viewer left.
+    """
+
+    def __init__(
+        self, dataplane: DataPlane, *, max_peers: int = 8, offer_timeout_s: float = 20.0, bye_timeout_s: float = 5.0
+    ) -> None:
+        self._dataplane = dataplane
+        self._max_peers = max_peers
+        self._offer_timeout_s = offer_timeout_s
+        self._bye_timeout_s = bye_timeout_s
+        self._peers: dict[str, dict[str, Peer]] = {}
+        self._byes: set[asyncio.Task[None]] = set()
+
+    def peers(self, session_id: str) -> Sequence[Peer]:
+        """The session's peers, oldest first."""
+        return list(self._peers.get(session_id, {}).values())
+
+    async def offer(self, session: PeerSession, sdp: str, role: Role, addresses: Sequence[str]) -> Answer:
+        """Answer a browser's offer.
+
+        Args:
+            session: a session whose agent is up.
+            sdp: the body of the POST.
+            addresses: IP literals to advertise, best first (see :func:`gateway.signaling.advertise.advertised`).
+
+        Raises:
+            BadRequest, TooLarge: not an SDP offer for WebRTC.
+            CapacityError: the session has ``max_peers`` viewers.
+            ConfigError: there is no address to advertise.
+            GuestError, LinkTimeout, LinkClosed: the agent refused, was silent or went away meanwhile.
+
+        Failing or cancelled, it leaves no peer behind, here or in the guest.
+        """
+        stripped = strip_offer(sdp)
+        if not addresses:
+            raise ConfigError(
+                "The gateway does not know an address at which this browser reaches it.",
+                hint="Set the addresses to advertise in the gateway's settings.",
+            )
+        mine = self._peers.setdefault(session.id, {})
+        if len(mine) >= self._max_peers:
+            raise CapacityError(
+                f"This session already has {self._max_peers} viewers.", hint="Close one of them and try again."
+            )
+        peer = Peer(secrets.token_hex(8), session, role)
+        mine[peer.id] = peer
+        try:
+            result = await session.link.call(
+                "offer", {"peer": peer.id, "sdp": stripped, "role": role}, timeout_s=self._offer_timeout_s
+            )
+            return Answer(await self._admit(peer, result, addresses), peer.id)
+        except BaseException:
+            await self._drop(peer)
+            self._start_bye(peer)
+            raise
+
+    async def _admit(self, peer: Peer, result: Mapping[str, Any], addresses: Sequence[str]) -> str:
+        ice, raw = _read_result(result)
+        try:
+            answer = rewrite_answer(raw, addresses, self._dataplane.media_port)
+        except (BadRequest, TooLarge) as exc:
+            raise GuestError(f"The agent's answer cannot be used: {exc.message}", code=INTERNAL_ERROR) from exc
+        self._check_still_there(peer)
+        # Named before the call, so that a cancelled admit is revoked; a refused one is not ours to revoke.
+        peer.ufrag = ice.ufrag
+        try:
+            await self._dataplane.admit(peer.session.id, ice)
+        except Conflict:
+            peer.ufrag = ""
+            raise
+        # Dropped meanwhile, it was revoked too early.
+        peer.ufrag = ice.ufrag
+        self._check_still_there(peer)
+        return answer
+
+    def _check_still_there(self, peer: Peer) -> None:
+        if self._peers.get(peer.session.id, {}).get(peer.id) is not peer:
+            raise LinkClosed("The peer was closed before its answer was ready.", hint="Reload the page.")
+
+    async def close(self, session_id: str, peer_id: str) -> None:
+        """Forget a peer and tell the agent. Idempotent: an unknown peer is a closed one."""
+        peer = self._peers.get(session_id, {}).get(peer_id)
+        if peer is not None:
+            await self._drop(peer)
+            self._start_bye(peer)
+
+    async def handle_event(self, session_id: str, event: GuestEvent) -> None:
+        """Follow the guest's notifications: ``peer`` closed or connected, ``agent`` down. Ignores all others."""
+        mine = self._peers.get(session_id, {})
+        match event.method, event.params.get("state"):
+            case "peer", "connected":
+                if (peer := mine.get(str(event.params.get("peer")))) is not None:
+                    peer.connected = True
+            case "peer", "closed":
+                if (peer := mine.get(str(event.params.get("peer")))) is not None:
+                    await self._drop(peer)
+            case "agent", "down":
+                for peer in list(mine.values()):
+                    await self._drop(peer)
+            case _:
+                pass
+
+    async def forget(self, session_id: str) -> None:
+        """The session's machine is gone: drop its peers, with nobody left to tell. Idempotent."""
+        for peer in self.peers(session_id):
+            await self._drop(peer)
+
+    async def aclose(self) -> None:
+        """Drop every peer and wait until the agents were told, at most ``bye_timeout_s``. Idempotent."""
+        for session_id in list(self._peers):
+            for peer in self.peers(session_id):
+                await self.close(session_id, peer.id)
+        await asyncio.gather(*self._byes, return_exceptions=True)
+
+    async def _drop(self, peer: Peer) -> None:
+        mine = self._peers.get(peer.session.id)
+        if mine is not None and mine.get(peer.id) is peer:
+            del mine[peer.id]
+            if not mine:
+                del self._peers[peer.session.id]
+        ufrag, peer.ufrag = peer.ufrag, ""
+        if ufrag:
+            await self._dataplane.revoke(peer.session.id, ufrag)
+
+    def _start_bye(self, peer: Peer) -> None:
+        """Tell the agent in a task of its own: neither a cancelled offer nor a DELETE waits for a slow guest."""
+        task = asyncio.create_task(self._bye(peer), name=f"bye {peer.id}")
+        self._byes.add(task)
+        task.add_done_callback(self._byes.discard)
+
+    async def _bye(self, peer: Peer) -> None:
+        try:
+            await peer.session.link.call("bye", {"peer": peer.id}, timeout_s=self._bye_timeout_s)
+        except LinkError as exc:
+            logger.debug("x bye %s: %s", peer.id, exc)
+
+
+def _read_result(result: Mapping[str, Any]) -> tuple[IceCredentials, str]:
+    """The agent's result, checked: a guest is not trusted. Raises GuestError."""
+    sdp, ufrag, pwd, port = (result.get(key) for key in ("sdp", "ufrag", "pwd", "port"))
+    if not (isinstance(sdp, str) and isinstance(ufrag, str) and isinstance(pwd, str)):
+        raise GuestError("The agent's answer is incomplete.", code=INTERNAL_ERROR)
+    if not (_UFRAG.fullmatch(ufrag) and _PWD.fullmatch(pwd)):
+        raise GuestError("The agent's ICE credentials are malformed.", code=INTERNAL_ERROR)
+    if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
+        raise GuestError("The agent's ICE port is malformed.", code=INTERNAL_ERROR)
+    return IceCredentials(ufrag, pwd, port), sdp

@@ -1,0 +1,208 @@
+"""The first process of the development driver's "guest": ``python -m gateway.vm.local_init RUN_DIR DISPLAY_PX``.
+
+It is PID 1 of a process namespace, so whatever ends it ends everything that it started, and nothing of a desktop's
+many daemons is left on the host. It does what systemd does in the golden image, for four programs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from guest_agent.protocol.link import VNC_PORT
+
+__all__ = ["DISPLAY", "desktop_argv", "main", "x_config", "x_server"]
+
+DISPLAY = ":1"
+X_START_S = 30.0
+VNC_RESTART_S = 3
+DEFAULT_MODE = (1280, 720)
+
+_SPARE_KEYMAP = ("setxkbmap", "-rules", "base", "-model", "pc105", "-layout", "us")
+"""Without multimedia keys, as in the golden image: keysyms that the layout lacks need free keycodes."""
+
+
+def x_server() -> str | None:
+    """The server itself where it can be found: Debian's /usr/bin/Xorg may ask for a console user."""
+    direct = Path("/usr/lib/xorg/Xorg")
+    return str(direct) if direct.exists() else shutil.which("Xorg")
+
+
+def x_config(width_px: int, height_px: int) -> str:
+    """xorg.conf(5) of one screen on the dummy driver."""
+    # Any timing does, since no monitor sees it: 60 frames a second with blanking of a fixed width.
+    clock_mhz = (width_px + 160) * (height_px + 30) * 60 / 1e6
+    h = (width_px, width_px + 48, width_px + 80, width_px + 160)
+    v = (height_px, height_px + 3, height_px + 8, height_px + 30)
+    mode = f'"{width_px}x{height_px}" {clock_mhz:.2f} {" ".join(map(str, h + v))}'
+    return f"""\
+Section "ServerFlags"
+  Option "AutoAddDevices" "false"
+  Option "AutoEnableDevices" "false"
+  Option "DontVTSwitch" "true"
+  Option "BlankTime" "0"
+  Option "StandbyTime" "0"
+  Option "SuspendTime" "0"
+  Option "OffTime" "0"
+EndSection
+Section "Device"
+  Identifier "dummy"
+  Driver "dummy"
+  VideoRam 256000
+EndSection
+Section "Monitor"
+  Identifier "monitor"
+  HorizSync 5.0-1000.0
+  VertRefresh 5.0-200.0
+  Modeline {mode}
+EndSection
+Section "Screen"
+  Identifier "screen"
+  Device "dummy"
+  Monitor "monitor"
+  DefaultDepth 24
+  SubSection "Display"
+    Depth 24
+    Modes "{width_px}x{height_px}"
+    Virtual {width_px} {height_px}
+  EndSubSection
+EndSection
+"""
+
+
+def desktop_argv() -> list[list[str]]:
+    """Commands of the desktop: XFCE where it is installed, else openbox, and a terminal. Empty without either."""
+    manager = next((name for name in ("xfce4-session", "openbox") if shutil.which(name)), None)
+    if manager is None:
+        return []
+    bus = ["dbus-run-session", "--"] if shutil.which("dbus-run-session") else []
+    terminal = ["xfce4-terminal", "--disable-server", "--geometry=100x30"]
+    return [[*bus, manager], [*bus, *terminal]]
+
+
+@dataclass(slots=True)
+class _Guest:
+    run_dir: Path
+    size_px: tuple[int, int]
+    env: dict[str, str]
+
+    def start(self, argv: Sequence[str], log: str, pass_fds: Sequence[int] = ()) -> int:
+        with (self.run_dir / log).open("ab") as out:
+            child = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self.env, pass_fds=pass_fds
+            )
+        # PID 1 reaps everyone by number below.
+        child.returncode = 0
+        return child.pid
+
+    def start_x(self) -> int:
+        """Xorg, once it takes connections. The socket directory is ours alone, and so is the display's number."""
+        sockets = Path("/tmp/.X11-unix")
+        sockets.mkdir(mode=0o1777, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", str(sockets)], check=True)
+        config, cookie = self.run_dir / "xorg.conf", self.run_dir / "xauth"
+        config.write_text(x_config(*self.size_px))
+        cookie.touch(mode=0o600)
+        cookie.write_bytes(_xauthority(secrets.token_bytes(16)))
+        ready_r, ready_w = os.pipe()
+        argv = [
+            x_server() or "Xorg", DISPLAY, "-config", str(config), "-auth", str(cookie),
+            "-logfile", str(self.run_dir / "xorg.log"), "-displayfd", str(ready_w),
+            "-nolock", "-nolisten", "tcp", "-noreset", "-novtswitch", "-sharevts", "-dpi", "96",
+        ]  # fmt: skip
+        pid = self.start(argv, "x.log", [ready_w])
+        os.close(ready_w)
+        if not select.select([ready_r], [], [], X_START_S)[0] or not os.read(ready_r, 64):
+            raise SystemExit("the X server did not start")
+        os.close(ready_r)
+        subprocess.run(_SPARE_KEYMAP, env=self.env, check=False, stdin=subprocess.DEVNULL)
+        return pid
+
+    def start_agent(self) -> int:
+        argv = [
+            sys.executable, "-m", "guest_agent", "--link", f"unix:{self.run_dir / 'agent.sock'}", "--user", "",
+            "--etc", str(self.run_dir / "etc"), "--display", DISPLAY,
+        ]  # fmt: skip
+        return self.start(argv, "agent.log")
+
+    def start_vnc(self) -> int:
+        password = self.run_dir / "etc" / "fenster" / "vnc.passwd"
+        if not password.exists():
+            # One that nobody knows, until the session's own is written over it.
+            password.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            subprocess.run(
+                ["x11vnc", "-storepasswd", secrets.token_hex(4), str(password)], check=True, capture_output=True
+            )
+        argv = [
+            "x11vnc", "-display", DISPLAY, "-auth", str(self.run_dir / "xauth"), "-rfbport", str(VNC_PORT),
+            "-rfbauth", str(password), "-forever", "-shared", "-wait", "50", "-no6",
+        ]  # fmt: skip
+        return self.start(argv, "x11vnc.log")
+
+
+def _xauthority(cookie: bytes) -> bytes:
+    """One entry of family FamilyWild (Xau(3)), which holds for every host name and display."""
+    fields = (b"", b"", b"MIT-MAGIC-COOKIE-1", cookie)
+    return struct.pack(">H", 0xFFFF) + b"".join(struct.pack(">H", len(f)) + f for f in fields)
+
+
+def main(run_dir: Path, size_px: tuple[int, int]) -> int:
+    """Start everything and stay until told to end, or until X or the agent has ended."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM})
+    for name in ("home", "xdg"):
+        (run_dir / name).mkdir(mode=0o700, exist_ok=True)
+    env = {
+        **os.environ,
+        "DISPLAY": DISPLAY,
+        "XAUTHORITY": str(run_dir / "xauth"),
+        "HOME": str(run_dir / "home"),
+        "XDG_RUNTIME_DIR": str(run_dir / "xdg"),
+        "NO_AT_BRIDGE": "1",
+        "LIBGL_ALWAYS_SOFTWARE": "1",
+    }
+    guest = _Guest(run_dir, size_px, env)
+    names = {guest.start_x(): "the X server", guest.start_agent(): "the guest agent"}
+    vnc = guest.start_vnc()
+    for argv in desktop_argv():
+        guest.start(argv, "desktop.log")
+    while True:
+        number = signal.sigwait({signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM})
+        if number == signal.SIGTERM:
+            return 0
+        if number == signal.SIGALRM:
+            vnc = guest.start_vnc()
+            continue
+        for pid, status in _reap():
+            if pid in names:
+                print(f"{names[pid]} ended with status {os.waitstatus_to_exitcode(status)}", file=sys.stderr)
+                return 1
+            if pid == vnc:
+                signal.alarm(VNC_RESTART_S)
+
+
+def _reap() -> list[tuple[int, int]]:
+    """Everyone who has ended, orphans included: (pid, wait status)."""
+    ended: list[tuple[int, int]] = []
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended
+        if pid == 0:
+            return ended
+        ended.append((pid, status))
+
+
+if __name__ == "__main__":
+    wanted = re.fullmatch(r"(\d+)x(\d+)", sys.argv[2])
+    raise SystemExit(main(Path(sys.argv[1]), (int(wanted[1]), int(wanted[2])) if wanted else DEFAULT_MODE))

@@ -1,0 +1,139 @@
+"""Child processes: started by a Lan or here, without rights they do not need, and always reaped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["NOBODY", "Process", "describe_exit", "drop_privileges", "spare_uid"]
+
+NOBODY = 65534
+UID_BASE = 1_990_000_000
+"""First uid given to a VM: in a range that Debian, systemd and subuid(5) all leave unused."""
+UID_COUNT = 10_000
+
+
+@dataclass(slots=True)
+class _Range:
+    start: int
+    count: int
+
+
+class Process:
+    """A child and its end. Make it at once after the spawn, inside the loop that will see it end.
+
+    The pidfd keeps the number from being reused under a signal, and tells the end without SIGCHLD.
+    """
+
+    def __init__(self, popen: subprocess.Popen[bytes], name: str) -> None:
+        self.pid = popen.pid
+        self.name = name
+        self._popen = popen
+        loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[int] = loop.create_future()
+        self._pidfd = os.pidfd_open(popen.pid)
+        loop.add_reader(self._pidfd, self._reap)
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit status, minus the signal's number, or None while it runs."""
+        return self._ended.result() if self._ended.done() else None
+
+    async def wait(self) -> int:
+        """The return code. May be awaited by many, and cancelled."""
+        return await asyncio.shield(self._ended)
+
+    def on_end(self, done: Callable[[], object]) -> None:
+        """Call ``done`` in the loop once it has ended."""
+        self._ended.add_done_callback(lambda _: done())
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal; nothing happens when it has ended."""
+        if self.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    async def stop(self, grace_s: float) -> int:
+        """SIGTERM, and SIGKILL after ``grace_s``; with 0 SIGKILL at once. Idempotent.
+
+        Cancelled, it kills before it lets go: the kernel then ends the process without anyone waiting.
+        """
+        try:
+            if grace_s > 0:
+                self.signal(signal.SIGTERM)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(grace_s):
+                        return await self.wait()
+            self.signal(signal.SIGKILL)
+            return await self.wait()
+        except asyncio.CancelledError:
+            self.signal(signal.SIGKILL)
+            raise
+
+    def _reap(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        # Does not block: a pidfd is readable when the process is a zombie (pidfd_open(2)).
+        self._ended.set_result(self._popen.wait())
+
+
+def describe_exit(name: str, returncode: int) -> tuple[str, str]:
+    """What a person reads about an end: (sentence, hint)."""
+    if returncode >= 0:
+        return f"{name} ended with status {returncode}", ""
+    number = -returncode
+    try:
+        label = f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        label = f"signal {number}"
+    hint = ""
+    if number == signal.SIGKILL:
+        hint = "if nobody killed it, the host ran out of memory: see dmesg, lower memory_mib or max_sessions"
+    elif number == signal.SIGSYS:
+        hint = "its seccomp sandbox refused a system call: report the QEMU version"
+    return f"{name} was killed by {label}", hint
+
+
+def drop_privileges(argv: Sequence[str], uid: int | None, *, die_with_parent: bool = False) -> list[str]:
+    """``argv`` under setpriv(1), with no capability and no way to gain one.
+
+    Args:
+        uid: user and group to become; None keeps the present ones.
+        die_with_parent: the kernel kills it when the thread that started it ends (PR_SET_PDEATHSIG).
+    """
+    command = ["setpriv"]
+    if die_with_parent:
+        command.append("--pdeathsig=KILL")
+    if uid is not None:
+        command += [f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+    return [*command, "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--", *argv]
+
+
+def spare_uid(taken: frozenset[int], uid_map: str | None = None) -> int | None:
+    """A uid for one VM, so that VMs are strangers to each other and to the gateway.
+
+    Args:
+        taken: uids of the VMs that run.
+        uid_map: the text of /proc/self/uid_map.
+
+    Returns:
+        None when this process is not root or only root is mapped here (a user namespace of one user: then the
+        child keeps the gateway's uid, which is nobody special to the host); NOBODY where the map is too small.
+    """
+    if os.geteuid() != 0:
+        return None
+    text = Path("/proc/self/uid_map").read_text() if uid_map is None else uid_map
+    ranges = [_Range(int(line.split()[0]), int(line.split()[2])) for line in text.splitlines() if line.strip()]
+
+    def mapped(uid: int) -> bool:
+        return any(r.start <= uid < r.start + r.count for r in ranges)
+
+    if mapped(UID_BASE) and mapped(UID_BASE + UID_COUNT - 1):
+        return next((uid for uid in range(UID_BASE, UID_BASE + UID_COUNT) if uid not in taken), NOBODY)
+    return NOBODY if mapped(NOBODY) else None

@@ -1,0 +1,5 @@
+export SESSION_ID=""
+export HTTP_PROXY=""
+export HTTPS_PROXY=""
+export http_proxy=""
+export https_proxy=""

@@ -1,0 +1,83 @@
+"""A viewer's data channels: bytes in, typed messages out, and the few answers that need no desktop.
+
+Pure but for the sending, which is a callback. What does not decode is counted and dropped; nothing else notices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from guest_agent.ports import InputSink, Role
+from guest_agent.protocol import codec
+from guest_agent.protocol.messages import VERSION, Channel, Direction, Hello, Message, Ping, Pong, Size, Welcome
+
+__all__ = ["ChannelCounters", "Inbox"]
+
+
+@dataclass(slots=True)
+class ChannelCounters:
+    """Shared by all viewers of an agent."""
+
+    messages: int = 0
+    malformed: int = 0
+    """Not a message, or on the wrong channel."""
+    view_dropped: int = 0
+    """Input from a viewer who may only look."""
+    unknown_channels: int = 0
+    unsent: int = 0
+    """Answers dropped because the viewer does not read."""
+
+
+class Inbox:
+    """Args:
+    peer, role: whose messages these are.
+    sink: takes the input of a viewer with the control role.
+    send: puts one message on the viewer's control channel; False when it could not.
+    size_px: the display's present width and height.
+    """
+
+    def __init__(
+        self,
+        peer: str,
+        role: Role,
+        sink: InputSink,
+        send: Callable[[bytes], bool],
+        size_px: Callable[[], tuple[int, int]],
+        counters: ChannelCounters,
+    ) -> None:
+        self._peer = peer
+        self._role = role
+        self._sink = sink
+        self._send = send
+        self._size_px = size_px
+        self._counters = counters
+
+    def receive(self, channel: Channel, data: object) -> None:
+        """One message of one channel. Text (a browser's send("...")) is never one of ours."""
+        if not isinstance(data, bytes):
+            self._counters.malformed += 1
+            return
+        try:
+            message = codec.decode(data, channel, Direction.TO_AGENT)
+        except codec.Malformed:
+            self._counters.malformed += 1
+            return
+        self._counters.messages += 1
+        match message:
+            case Hello():
+                width, height = self._size_px()
+                self._answer(Welcome(VERSION, self._role is Role.CONTROL, width, height))
+            case Ping(stamp):
+                self._answer(Pong(stamp))
+            case _ if self._role is Role.CONTROL:
+                self._sink.handle(self._peer, message)
+            case _:
+                self._counters.view_dropped += 1
+
+    def display_resized(self) -> None:
+        self._answer(Size(*self._size_px()))
+
+    def _answer(self, message: Message) -> None:
+        if not self._send(codec.encode(message)):
+            self._counters.unsent += 1

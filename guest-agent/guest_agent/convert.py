@@ -1,0 +1,68 @@
+"""BGRX pixels into one persistent I420 picture, only where they changed.
+
+BT.709, limited range, as the stream's flags say (encode.py). swscale does the work; a context for a new size costs
+more than converting a few text rows, so contexts are kept per size.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import cast
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from guest_agent.rects import Rect
+
+__all__ = ["Picture"]
+
+_CONTEXTS = 24
+"""Kept converters; the least recently used goes."""
+
+
+class Picture:
+    """A yuv420p picture of width_px x height_px, both even.
+
+    ``array`` is (height * 3 / 2, width) uint8: the Y plane and below it U and V, each of half width and height.
+    """
+
+    def __init__(self, width_px: int, height_px: int) -> None:
+        self.width_px, self.height_px = width_px, height_px
+        luma = width_px * height_px
+        self.array = np.full((height_px * 3 // 2, width_px), 128, dtype=np.uint8)
+        flat = self.array.reshape(-1)
+        half = (height_px // 2, width_px // 2)
+        self._planes = (
+            flat[:luma].reshape(height_px, width_px),
+            flat[luma : luma * 5 // 4].reshape(half),
+            flat[luma * 5 // 4 :].reshape(half),
+        )
+        self._planes[0][:] = 16
+        self._converters: OrderedDict[tuple[int, int], VideoReformatter] = OrderedDict()
+
+    def update(self, rect: Rect, pixels: NDArray[np.uint8]) -> None:
+        """Convert ``pixels`` (rect.height, rect.width, 4) into place. Edges of ``rect`` are even."""
+        frame = self._converter(rect).reformat(
+            av.VideoFrame.from_numpy_buffer(pixels, format="bgra"),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            src_color_range=ColorRange.JPEG,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=Interpolation.POINT,
+            threads=1,
+        )
+        for plane, target, shift in zip(frame.planes, self._planes, (0, 1, 1), strict=True):
+            width, height = rect.width >> shift, rect.height >> shift
+            x, y = rect.x >> shift, rect.y >> shift
+            rows = np.frombuffer(cast("bytes", plane), dtype=np.uint8).reshape(-1, plane.line_size)
+            target[y : y + height, x : x + width] = rows[:height, :width]
+
+    def _converter(self, rect: Rect) -> VideoReformatter:
+        size = (rect.width, rect.height)
+        converter = self._converters.pop(size, None) or VideoReformatter()
+        self._converters[size] = converter
+        if len(self._converters) > _CONTEXTS:
+            self._converters.popitem(last=False)
+        return converter

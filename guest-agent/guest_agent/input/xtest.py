@@ -1,0 +1,215 @@
+"""The X connection that types and points (XTEST Extension Protocol 2.2): injector.Wire on a real server.
+
+It also hears what the injector must know: answers to pings, other people's changes to the keyboard map, the
+display's size. One thread at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import xcffib
+import xcffib.xproto as xp
+import xcffib.xtest
+
+from guest_agent.errors import DisplayError
+from guest_agent.input.keymap import Keymap, spare_keycodes
+from guest_agent.input.repeat import RepeatGuard
+
+__all__ = ["Share", "XtestWire"]
+
+logger = logging.getLogger(__name__)
+
+KEY_PRESS, KEY_RELEASE, BUTTON_PRESS, BUTTON_RELEASE, MOTION = 2, 3, 4, 5, 6
+NEXT_TIME = 0
+SPARES_PROPERTY = "_FENSTER_SPARE_KEYCODES"
+"""CARDINAL list on the root window: every keycode that was empty before one of us bound it. A successor finds
+them full of its predecessor's keysyms and would take those for the layout's own."""
+MAX_KNOWN_WINDOWS = 64
+MAX_DEPTH = 32
+CARDINAL = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which part of the spare keycodes a process may bind: each must know what its own give."""
+
+    part: int = 0
+    parts: int = 1
+
+    def of(self, keycodes: Sequence[int]) -> list[int]:
+        size = len(keycodes) / self.parts
+        return list(keycodes[round(self.part * size) : round((self.part + 1) * size)])
+
+
+class XtestWire:
+    """Args:
+        name: the display (":1").
+        share: this process's part of the spare keycodes.
+        on_pong: called by :meth:`handle_events` with (window, token); token None for a window that is gone.
+
+    Raises DisplayError when the server cannot be reached or lacks an extension. Later xcffib.ConnectionException
+    tells that it is gone.
+    """
+
+    def __init__(self, name: str, share: Share, on_pong: Callable[[int, int | None], None]) -> None:
+        try:
+            self._conn = xcffib.connect(display=name)
+            self._xtest = self._conn(xcffib.xtest.key)
+            self._xtest.GetVersion(2, 2).reply()
+            self._repeat = RepeatGuard(self._conn)
+        except xcffib.XcffibException as exc:
+            raise DisplayError(f"no X server with XTEST and XKB at {name}", hint="is it running?") from exc
+        self._core = self._conn.core
+        self._share = share
+        self._on_pong = on_pong
+        setup = self._conn.get_setup()
+        self._first, self._count = setup.min_keycode, setup.max_keycode - setup.min_keycode + 1
+        self._root: int = setup.roots[self._conn.pref_screen].root
+        self._protocols, self._net_wm_ping, self._spares = map(
+            self._atom, ("WM_PROTOCOLS", "_NET_WM_PING", SPARES_PROPERTY)
+        )
+        self._events: deque[xcffib.Event] = deque()
+        """At most one: read, not yet handled."""
+        self._own_changes: deque[tuple[int, int]] = deque(maxlen=64)
+        # Tells our pings from other programs' (window managers ping too): a resource id is nobody else's.
+        self._token_base: int = self._conn.generate_id()
+        self._pingable: dict[int, int | None] = {}
+        # Structure: resizes. Substructure: clients send the answer to a ping to the root window (EWMH 1.3).
+        mask = xp.EventMask.StructureNotify | xp.EventMask.SubstructureNotify
+        self._core.ChangeWindowAttributes(self._root, xp.CW.EventMask, [mask])
+        geometry = self._core.GetGeometry(self._root).reply()
+        self.size_px: tuple[int, int] = (geometry.width, geometry.height)
+
+    def fileno(self) -> int:
+        return int(self._conn.get_file_descriptor())
+
+    def flush(self) -> None:
+        self._conn.flush()
+
+    def close(self) -> None:
+        self._conn.disconnect()
+
+    def key(self, keycode: int, down: bool) -> None:
+        self._fake(KEY_PRESS if down else KEY_RELEASE, keycode)
+
+    def button(self, button: int, down: bool) -> None:
+        self._fake(BUTTON_PRESS if down else BUTTON_RELEASE, button)
+
+    def point(self, x: int, y: int) -> None:
+        width_px, height_px = self.size_px
+        self._fake(MOTION, 0, x * width_px >> 16, y * height_px >> 16)
+
+    def bind(self, first: int, keysyms: Sequence[int]) -> None:
+        self._own_changes.append((first, len(keysyms)))
+        levels = [keysym for keysym in keysyms for _ in range(2)]
+        self._core.ChangeKeyboardMapping(len(keysyms), first, 2, levels)
+
+    def focused(self) -> int | None:
+        focus: int = self._core.GetInputFocus().reply().focus
+        if focus in (xp.InputFocus._None, xp.InputFocus.PointerRoot):
+            return None
+        if focus not in self._pingable:
+            if len(self._pingable) >= MAX_KNOWN_WINDOWS:
+                self._pingable.clear()
+            self._pingable[focus] = self._ping_target(focus)
+        return self._pingable[focus]
+
+    def ping(self, window: int, token: int) -> None:
+        stamp = (self._token_base + token) & CARDINAL
+        event = struct.pack("=BBHIIIIIII", 33, 32, 0, window, self._protocols, self._net_wm_ping, stamp, window, 0, 0)
+        self._core.SendEvent(False, window, xp.EventMask.NoEvent, event)
+
+    def load(self) -> Keymap:
+        """The server's map as it is now. Marks the spare keycodes for a successor."""
+        mapping = self._core.GetKeyboardMapping(self._first, self._count)
+        modifiers = self._core.GetModifierMapping()
+        marked = self._core.GetProperty(False, self._root, self._spares, xp.Atom.CARDINAL, 0, 256)
+        reply = mapping.reply()
+        width, flat = reply.keysyms_per_keycode, list(reply.keysyms)
+        rows = [flat[at : at + width] for at in range(0, len(flat), width)]
+        spare = spare_keycodes(
+            self._first, rows, set(modifiers.reply().keycodes), set(marked.reply().value.to_atoms())
+        )
+        self._core.ChangeProperty(
+            xp.PropMode.Replace, self._root, self._spares, xp.Atom.CARDINAL, 32, len(spare), spare
+        )
+        return Keymap(self._first, rows, self._share.of(spare))
+
+    def handle_events(self) -> bool:
+        """Take what the server sent. True when somebody else changed the keyboard map."""
+        changed = False
+        while self.pending():
+            changed |= self._take(self._events.popleft())
+        return changed
+
+    def pending(self) -> bool:
+        """Is there an event to handle? Replies bring events along, of which the socket then says nothing."""
+        while not self._events:
+            try:
+                event = self._conn.poll_for_event()
+            except xp.WindowError as exc:
+                # A window that is gone reads nothing any more, which is as good as an answer.
+                self._pingable = {focus: w for focus, w in self._pingable.items() if w != exc.bad_value}
+                self._on_pong(exc.bad_value, None)
+            except xcffib.Error as exc:
+                logger.debug("! X error %r", exc)
+            else:
+                if event is None:
+                    return False
+                self._events.append(event)
+        return True
+
+    def unlock(self) -> None:
+        """Let go of Caps Lock, whoever set it: it would turn every letter over."""
+        if self._core.QueryPointer(self._root).reply().mask & xp.KeyButMask.Lock:
+            reply = self._core.GetModifierMapping().reply()
+            width = reply.keycodes_per_modifier
+            lock = next((code for code in list(reply.keycodes)[width : 2 * width] if code), None)
+            if lock is not None:
+                self.key(lock, True)
+                self.key(lock, False)
+
+    def _take(self, event: xcffib.Event) -> bool:
+        if isinstance(event, xp.MappingNotifyEvent):
+            return self._is_foreign(event)
+        if isinstance(event, xp.ConfigureNotifyEvent) and event.window == self._root:
+            self.size_px = (event.width, event.height)
+        elif isinstance(event, xp.ClientMessageEvent) and event.type == self._protocols and event.format == 32:
+            kind, stamp, window = list(event.data.data32)[:3]
+            if kind == self._net_wm_ping:
+                self._on_pong(window, (stamp - self._token_base) & CARDINAL)
+        elif self._repeat.is_due(event):
+            self._repeat.check()
+        return False
+
+    def _is_foreign(self, event: xp.MappingNotifyEvent) -> bool:
+        if event.request == xp.Mapping.Pointer:
+            return False
+        change = (event.first_keycode, event.count)
+        return event.request == xp.Mapping.Modifier or change not in self._own_changes
+
+    def _fake(self, kind: int, detail: int, x: int = 0, y: int = 0) -> None:
+        self._xtest.FakeInput(kind, detail, NEXT_TIME, self._root, x, y, 0)
+
+    def _atom(self, name: str) -> int:
+        return int(self._core.InternAtom(False, len(name), name).reply().atom)
+
+    def _ping_target(self, focus: int) -> int | None:
+        """The window itself or the nearest one around it that says it answers pings (toolkits focus a child)."""
+        window = focus
+        try:
+            for _ in range(MAX_DEPTH):
+                reply = self._core.GetProperty(False, window, self._protocols, xp.Atom.ATOM, 0, 64).reply()
+                if self._net_wm_ping in list(reply.value.to_atoms()):
+                    return window
+                window = self._core.QueryTree(window).reply().parent
+                if window in (0, self._root):
+                    return None
+        except xcffib.Error:
+            logger.debug("! the focused window went away")
+        return None

@@ -1,0 +1,220 @@
+"""The media half of the agent in one object: viewers in, desktop out.
+
+Path of a video frame: pump.py (capture, convert, encode, packetise in the media thread) -> broadcast.py (the loop) ->
+track.py -> aiortc's sender through rtp.py -> ice.py. Path of an input message: peer.py -> channels.py -> the
+InputSink.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Protocol
+
+from guest_agent import ice, rtp
+from guest_agent.broadcast import Broadcast, Source
+from guest_agent.channels import ChannelCounters
+from guest_agent.errors import NotReady, OfferError
+from guest_agent.h264 import EncodedFrame
+from guest_agent.peer import Peer
+from guest_agent.ports import InputSink, OfferResult, PeerEvent, PeerInfo, PeerState, Role
+from guest_agent.pump import Pump, PumpCounters
+
+__all__ = ["GUEST_IP", "MAX_PEERS", "FrameSource", "MediaHub"]
+
+logger = logging.getLogger(__name__)
+
+GUEST_IP = "169.254.0.21"
+MAX_PEERS = 16
+CONNECT_S = 30.0
+"""A viewer that is not connected by then is gone; nothing else would ever say so."""
+
+
+class FrameSource(Source, Protocol):
+    """The media thread, seen from the loop (pump.Pump)."""
+
+    counters: PumpCounters
+
+    def start(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+SourceFactory = Callable[[str, Callable[[EncodedFrame], None], Callable[[int, int], None]], FrameSource]
+
+
+class MediaHub:
+    """Made on the running loop; its media thread starts at once and waits.
+
+    Args:
+        display: ":1".
+        on_peer: called on the loop when a viewer connects or is gone. Must not raise.
+        input_sink: takes the viewers' input.
+        address: where the media's UDP socket binds.
+        connect_s: how long a viewer may take from its offer to being connected.
+        source: makes the frames' source; the media thread unless a test says otherwise.
+    """
+
+    def __init__(
+        self,
+        display: str,
+        on_peer: Callable[[PeerEvent], None],
+        input_sink: InputSink,
+        *,
+        address: str = GUEST_IP,
+        max_peers: int = MAX_PEERS,
+        connect_s: float = CONNECT_S,
+        source: SourceFactory = Pump,
+    ) -> None:
+        ice.install()
+        rtp.install()
+        self._on_peer = on_peer
+        self._sink = input_sink
+        self._address = address
+        self._max_peers = max_peers
+        self._connect_s = connect_s
+        self._loop = asyncio.get_running_loop()
+        self._peers: dict[str, Peer] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: dict[Peer, asyncio.TimerHandle] = {}
+        self._channel_counters = ChannelCounters()
+        self._offers = self._refused = 0
+        self._closed = False
+        self.size_px = (0, 0)
+        """The display's width and height; zero until the X server has answered."""
+        self._source = source(display, self._deliver, self._resized)
+        self._broadcast = Broadcast(self._source, self._loop.time)
+        self._source.start()
+
+    async def offer(self, peer: str, sdp: str, role: str) -> OfferResult:
+        """Answer a viewer. A peer of the same name is replaced.
+
+        Raises OfferError (bad description, bad role, too many viewers) or NotReady (no address, closing).
+        """
+        if self._closed:
+            raise NotReady("the agent is stopping")
+        try:
+            wanted = Role(role)
+        except ValueError as exc:
+            raise OfferError(f"no role {role!r}", hint="control or view") from exc
+        await self._drop(self._peers.get(peer), "replaced")
+        if len(self._peers) >= self._max_peers:
+            self._refused += 1
+            raise OfferError(f"{len(self._peers)} viewers already", hint="close one of them")
+        self._offers += 1
+        viewer = self._make(peer, wanted)
+        self._peers[peer] = viewer
+        try:
+            result = await viewer.answer(sdp, self._address)
+        except BaseException:
+            self._refused += 1
+            self._forget(viewer)
+            raise
+        self._timers[viewer] = self._loop.call_later(self._connect_s, self._give_up, viewer)
+        return result
+
+    async def bye(self, peer: str) -> None:
+        """Close a viewer. Idempotent."""
+        await self._drop(self._peers.get(peer), "bye")
+
+    def peers(self) -> list[PeerInfo]:
+        """Viewers that have an answer, connected or not yet."""
+        return [
+            PeerInfo(p.ident, r.ufrag, r.pwd, r.port) for p in self._peers.values() if (r := p.result) is not None
+        ]
+
+    def counters(self) -> Mapping[str, int]:
+        """Since start; ``viewers`` and the ``_us`` of the last frame are momentary."""
+        stream = self._broadcast
+        return {
+            "viewers": sum(p.connected for p in self._peers.values()),
+            "offers": self._offers,
+            "offers_refused": self._refused,
+            "frames": stream.frames,
+            "keyframes": stream.keyframes,
+            "frame_bytes": stream.bytes,
+            "frames_dropped": stream.dropped,
+            "key_requests": stream.key_requests,
+            "receiver_reports": stream.reports,
+            "lossy_reports": stream.lossy_reports,
+            "rung_changes": stream.rung_changes,
+            "rung_bps": stream.rung_bps,
+            **asdict(self._channel_counters),
+            **asdict(self._source.counters),
+        }
+
+    async def close(self) -> None:
+        """Close every viewer and the media thread. Idempotent."""
+        self._closed = True
+        for viewer in tuple(self._peers.values()):
+            await self._drop(viewer, "agent stopping")
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+        await self._source.close()
+
+    def _make(self, ident: str, role: Role) -> Peer:
+        track = self._broadcast.track()
+        return Peer(
+            ident,
+            role,
+            track,
+            self._sink,
+            on_state=self._state_changed,
+            on_key=self._broadcast.want_key,
+            on_estimate=lambda estimate_bps: self._broadcast.on_estimate(track, estimate_bps),
+            on_loss=lambda fraction: self._broadcast.on_loss(track, fraction),
+            size_px=lambda: self.size_px,
+            counters=self._channel_counters,
+        )
+
+    def _deliver(self, frame: EncodedFrame) -> None:
+        if not self._closed:
+            self._broadcast.deliver(frame)
+
+    def _resized(self, width_px: int, height_px: int) -> None:
+        if (width_px, height_px) == self.size_px:
+            return
+        logger.info("= display %dx%d", width_px, height_px)
+        self.size_px = (width_px, height_px)
+        for viewer in self._peers.values():
+            viewer.display_resized()
+
+    def _state_changed(self, viewer: Peer, state: PeerState, reason: str) -> None:
+        if self._peers.get(viewer.ident) is not viewer:
+            return
+        if state is PeerState.CONNECTED:
+            self._cancel_timer(viewer)
+            logger.info("= peer %s connected", viewer.ident)
+            self._on_peer(PeerEvent(viewer.ident, state))
+        else:
+            self._spawn_drop(viewer, reason)
+
+    def _give_up(self, viewer: Peer) -> None:
+        if not viewer.connected:
+            self._spawn_drop(viewer, "never connected")
+
+    def _spawn_drop(self, viewer: Peer, reason: str) -> None:
+        task = self._loop.create_task(self._drop(viewer, reason))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _drop(self, viewer: Peer | None, reason: str) -> None:
+        """Forget a viewer first, so that its late callbacks find nobody, then close it."""
+        if viewer is None or self._peers.get(viewer.ident) is not viewer:
+            return
+        self._forget(viewer)
+        self._sink.peer_gone(viewer.ident)
+        logger.info("= peer %s closed: %s", viewer.ident, reason)
+        self._on_peer(PeerEvent(viewer.ident, PeerState.CLOSED, reason))
+        await viewer.close()
+
+    def _forget(self, viewer: Peer) -> None:
+        if self._peers.get(viewer.ident) is viewer:
+            del self._peers[viewer.ident]
+        self._cancel_timer(viewer)
+
+    def _cancel_timer(self, viewer: Peer) -> None:
+        timer = self._timers.pop(viewer, None)
+        if timer is not None:
+            timer.cancel()

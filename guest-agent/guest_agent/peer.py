@@ -1,0 +1,176 @@
+"""One viewer: the only module that registers callbacks on aiortc's objects.
+
+A callback that raises closes the viewer's DTLS transport, so each is wrapped in :func:`_total`. What they report
+leaves here as typed calls.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription, sdp
+from aiortc.rtcdatachannel import RTCDataChannel
+
+from guest_agent import ice, rtp
+from guest_agent.channels import ChannelCounters, Inbox
+from guest_agent.errors import AgentError, OfferError
+from guest_agent.ports import InputSink, OfferResult, PeerState, Role
+from guest_agent.protocol.messages import Channel
+from guest_agent.track import ScreenTrack
+
+__all__ = ["MAX_SDP_BYTES", "Peer"]
+
+logger = logging.getLogger(__name__)
+
+MAX_SDP_BYTES = 64 * 1024
+"""A browser's offer has 5 to 8 KiB."""
+_MAX_BUFFERED_BYTES = 64 * 1024
+"""Unread answers beyond this are dropped: a viewer that pings and never reads costs no memory."""
+_CHANNELS = {channel.value: channel for channel in Channel}
+
+
+def _total(callback: Callable[..., None]) -> Callable[..., None]:
+    """A callback that cannot raise."""
+
+    def run(*args: Any) -> None:
+        try:
+            callback(*args)
+        except Exception:
+            logger.exception("! callback %r", callback)
+
+    return run
+
+
+class Peer:
+    """Args:
+    ident: the gateway's name for it.
+    track: its end of the shared stream.
+    on_state: CONNECTED once; CLOSED, with a reason, when the connection is lost. Not called for ``close``.
+    on_key: it needs a keyframe.
+    on_estimate: it estimates its path at so many bit/s (REMB).
+    on_loss: it reports this fraction of the packets as lost (receiver report).
+    size_px: the display's present width and height.
+    """
+
+    def __init__(
+        self,
+        ident: str,
+        role: Role,
+        track: ScreenTrack,
+        sink: InputSink,
+        *,
+        on_state: Callable[[Peer, PeerState, str], None],
+        on_key: Callable[[], None],
+        on_estimate: Callable[[int], None],
+        on_loss: Callable[[float], None],
+        size_px: Callable[[], tuple[int, int]],
+        counters: ChannelCounters,
+    ) -> None:
+        self.ident = ident
+        self.role = role
+        self.track = track
+        self.connected = False
+        self.result: OfferResult | None = None
+        self._counters = counters
+        self._on_state = on_state
+        self._channels: dict[Channel, RTCDataChannel] = {}
+        self._inbox = Inbox(ident, role, sink, self._send, size_px, counters)
+        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        self._transceiver = self._connection.addTransceiver(track, direction="sendonly")
+        rtp.join_bundle(self._transceiver)
+        rtp.h264_only(self._transceiver)
+        rtp.adapt_sender(
+            self._transceiver.sender,
+            on_keyframe=_total(on_key),
+            on_estimate=_total(on_estimate),
+            on_loss=_total(on_loss),
+        )
+        self._connection.on("connectionstatechange", _total(self._state_changed))
+        self._connection.on("datachannel", _total(self._channel_opened))
+
+    async def answer(self, offer: str, address: str) -> OfferResult:
+        """Answer a viewer's offer with one host candidate on ``address``.
+
+        Raises OfferError (its fault) or NotReady (no such address); the peer is closed then.
+        """
+        try:
+            self.result = await self._negotiate(offer, address)
+        except AgentError:
+            await self.close()
+            raise
+        except Exception as exc:
+            # What a bad description makes aiortc raise has no common base (ValueError, KeyError, assertions).
+            await self.close()
+            raise OfferError(
+                f"the offer cannot be answered: {type(exc).__name__}",
+                hint="the browser must offer to receive H.264 video over WebRTC",
+            ) from exc
+        except BaseException:
+            await self.close()
+            raise
+        return self.result
+
+    async def _negotiate(self, offer: str, address: str) -> OfferResult:
+        if len(offer) > MAX_SDP_BYTES:
+            raise OfferError(f"offer of {len(offer)} characters, at most {MAX_SDP_BYTES}")
+        description = sdp.SessionDescription.parse(offer)
+        if sum(media.kind == "video" for media in description.media) != 1:
+            raise OfferError("the offer must have exactly one video section")
+        if not all(media.dtls and media.dtls.fingerprints for media in description.media):
+            raise OfferError("the offer has no DTLS fingerprint")
+        connection = rtp.ice_connection(self._transceiver)
+        identity = ice.give_identity(connection)
+        port = await ice.gather_on(connection, address)
+        await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        for other in self._connection.getTransceivers():
+            if other is not self._transceiver:
+                other.direction = "inactive"
+        rtp.negotiate_playout_delay(self._transceiver, description)
+        rtp.answer_as_dtls_server(self._transceiver)
+        await self._connection.setLocalDescription(await self._connection.createAnswer())
+        if self._transceiver.currentDirection != "sendonly":
+            raise OfferError("the offer does not receive video", hint="its video section must be recvonly")
+        return OfferResult(self._connection.localDescription.sdp, identity.ufrag, identity.pwd, port)
+
+    def display_resized(self) -> None:
+        """Tell the viewer the display's new size, if it listens yet."""
+        if Channel.CONTROL in self._channels:
+            self._inbox.display_resized()
+
+    async def close(self) -> None:
+        """End the connection. Idempotent."""
+        self.track.stop()
+        await self._connection.close()
+
+    def _send(self, data: bytes) -> bool:
+        channel = self._channels.get(Channel.CONTROL)
+        if channel is None or channel.readyState != "open" or channel.bufferedAmount > _MAX_BUFFERED_BYTES:
+            return False
+        channel.send(data)
+        return True
+
+    def _state_changed(self) -> None:
+        state = self._connection.connectionState
+        if state == "connected" and not self.connected:
+            self.connected = True
+            self._on_state(self, PeerState.CONNECTED, "")
+        elif state == "failed":
+            self._on_state(self, PeerState.CLOSED, "connection lost" if self.connected else "connection failed")
+        elif state == "closed":
+            self._on_state(self, PeerState.CLOSED, "viewer left")
+
+    def _channel_opened(self, channel: RTCDataChannel) -> None:
+        kind = _CHANNELS.get(channel.label)
+        if kind is None or kind in self._channels:
+            self._counters.unknown_channels += 1
+            channel.close()
+            return
+        self._channels[kind] = channel
+        channel.on("message", _total(functools.partial(self._inbox.receive, kind)))
+        channel.on("close", _total(functools.partial(self._channel_closed, kind)))
+
+    def _channel_closed(self, kind: Channel) -> None:
+        self._channels.pop(kind, None)

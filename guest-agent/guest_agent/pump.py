@@ -1,0 +1,259 @@
+"""The media thread: waits for damage, grabs, converts, encodes, packetises, and hands the frame to the loop.
+
+It is the only thread that touches X, swscale and x264, and nearly all of its time is spent inside them without the
+interpreter lock. What the loop wants of it (the ``Source`` of broadcast.py) goes through a list of small commands and
+an eventfd. Lost the display or the encoder, it says so, and tries again once a second for as long as it lives:
+viewers stay connected and the picture comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from guest_agent.capture import Resized, Screen
+from guest_agent.convert import Picture
+from guest_agent.encode import CLOCK_HZ, Encoder, default_threads
+from guest_agent.errors import AgentError
+from guest_agent.h264 import EncodedFrame, packetize
+from guest_agent.rate import RUNGS_BPS
+from guest_agent.rects import Rect, plan
+from guest_agent.schedule import Action, Schedule
+
+__all__ = ["Pump", "PumpCounters"]
+
+logger = logging.getLogger(__name__)
+
+_RETRY_S = 1.0
+_JOIN_S = 3.0
+
+
+@dataclass(slots=True)
+class PumpCounters:
+    """Written by the media thread, read anywhere."""
+
+    captures: int = 0
+    captured_px: int = 0
+    refines: int = 0
+    heartbeats: int = 0
+    encoders: int = 0
+    failures: int = 0
+    expired: int = 0
+    capture_us: int = 0
+    """This and the following: how long it took for the last frame."""
+    convert_us: int = 0
+    encode_us: int = 0
+    packetize_us: int = 0
+
+
+class Pump:
+    """Args:
+    display: ":1".
+    deliver: called on the loop with each frame.
+    on_size: called on the loop with the display's width and height in px, first and after each change.
+    threads: for the encoder; 0 chooses.
+    """
+
+    def __init__(
+        self,
+        display: str,
+        deliver: Callable[[EncodedFrame], None],
+        on_size: Callable[[int, int], None],
+        *,
+        threads: int = 0,
+    ) -> None:
+        self._display = display
+        self._deliver = deliver
+        self._on_size = on_size
+        self._threads = threads or default_threads()
+        self._loop = asyncio.get_running_loop()
+        self._ended = self._loop.create_future()
+        self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        # Unbounded, but each entry answers one event of one viewer and the thread empties it every turn.
+        self._commands: deque[Callable[[], None]] = deque()
+        self._closing = False
+        self._schedule = Schedule()
+        self._origin_s = time.monotonic()
+        self._last_pts = -1
+        self._rate_bps = RUNGS_BPS[0]
+        self._screen: Screen | None = None
+        self._picture: Picture | None = None
+        self._encoder: Encoder | None = None
+        self._everything = True
+        self.counters = PumpCounters()
+        self._thread = threading.Thread(target=self._main, name="media", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    async def close(self) -> None:
+        """End the thread and wait for it, but not for a frozen X server that holds it in a request. Idempotent."""
+        if self._thread.is_alive():
+            self._post(self._close)
+            await asyncio.wait([self._ended], timeout=_JOIN_S)
+            if not self._ended.done():
+                logger.error("! the media thread hangs; it ends with the process")
+                return
+            self._thread.join()
+        if self._wake_fd >= 0:
+            os.close(self._wake_fd)
+            self._wake_fd = -1
+
+    def watch(self, on: bool) -> None:
+        self._post(lambda: self._set_watch(on))
+
+    def want_key(self) -> None:
+        self._post(self._schedule.want_key)
+
+    def taken(self) -> None:
+        self._post(self._schedule.taken)
+
+    def set_rate(self, max_bps: int) -> None:
+        self._post(lambda: self._set_rate(max_bps))
+
+    def _post(self, command: Callable[[], None]) -> None:
+        if self._wake_fd >= 0:
+            self._commands.append(command)
+            os.eventfd_write(self._wake_fd, 1)
+
+    # Everything below runs in the media thread.
+
+    def _main(self) -> None:
+        try:
+            while not self._closing:
+                try:
+                    self._session()
+                except AgentError as exc:
+                    logger.warning("! media: %s", exc)
+                except Exception:
+                    logger.exception("! media thread")
+                self._release()
+                if not self._closing:
+                    self.counters.failures += 1
+                    self._wait([], _RETRY_S)
+        finally:
+            self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    def _session(self) -> None:
+        """One connection to the display, until it fails or the agent closes."""
+        screen = self._screen = Screen(self._display)
+        self._everything = True
+        self._announce(screen)
+        screen.watch(self._schedule.watched)
+        while not self._closing:
+            damaged, resized = screen.poll()
+            if resized:
+                self._announce(screen)
+                self._picture = self._encoder = None
+            if damaged or resized:
+                self._schedule.damage()
+            if not self._step(screen):
+                self._wait([screen], self._schedule.timeout_s(time.monotonic()))
+
+    def _step(self, screen: Screen) -> bool:
+        """Make one frame if one is due."""
+        now = time.monotonic()
+        due = self._schedule.next(now)
+        self.counters.expired = self._schedule.expired
+        if due is None:
+            return False
+        action, key = due
+        picture = self._picture
+        if picture is None:
+            picture = self._picture = Picture(screen.width_px & ~1, screen.height_px & ~1)
+            self._everything = True
+        if action is Action.CAPTURE:
+            try:
+                grabbed = self._capture(screen, picture)
+            except Resized:
+                return True
+            if not grabbed:
+                self._schedule.nothing_changed()
+                return True
+        frame = self._encode(picture, now, key)
+        self._schedule.did(action, frame.key, now)
+        self.counters.refines += action is Action.REFINE
+        self.counters.heartbeats += action is Action.HEARTBEAT
+        self._loop.call_soon_threadsafe(self._deliver, frame)
+        return True
+
+    def _capture(self, screen: Screen, picture: Picture) -> bool:
+        started = time.perf_counter_ns()
+        damaged = screen.damage()
+        if self._everything:
+            damaged = [Rect(0, 0, picture.width_px, picture.height_px)]
+        rects = plan(damaged, picture.width_px, picture.height_px)
+        convert_ns = 0
+        # A rectangle that is lost to a resize half way through is lost with the whole picture.
+        for rect in rects:
+            pixels = screen.grab(rect)
+            before = time.perf_counter_ns()
+            picture.update(rect, pixels)
+            convert_ns += time.perf_counter_ns() - before
+            self.counters.captured_px += rect.area_px
+        self._everything = False
+        if rects:
+            self.counters.captures += 1
+            self.counters.convert_us = convert_ns // 1000
+            self.counters.capture_us = (time.perf_counter_ns() - started - convert_ns) // 1000
+        return bool(rects)
+
+    def _encode(self, picture: Picture, now: float, key: bool) -> EncodedFrame:
+        started = time.perf_counter_ns()
+        if self._encoder is None:
+            self._encoder = Encoder(
+                picture.width_px, picture.height_px, max_bps=self._rate_bps, threads=self._threads
+            )
+            self.counters.encoders += 1
+        pts = max(self._last_pts + 1, int((now - self._origin_s) * CLOCK_HZ))
+        self._last_pts = pts
+        unit, is_key = self._encoder.encode(picture.array, pts, key=key)
+        encoded = time.perf_counter_ns()
+        frame = EncodedFrame(packetize(unit), pts, is_key, len(unit))
+        self.counters.encode_us = (encoded - started) // 1000
+        self.counters.packetize_us = (time.perf_counter_ns() - encoded) // 1000
+        return frame
+
+    def _wait(self, sources: list[Screen], timeout_s: float | None) -> None:
+        """Until X has something to read, a command comes, or timeout_s passed; then run the commands."""
+        readable, _, _ = select.select([*(s.fileno() for s in sources), self._wake_fd], [], [], timeout_s)
+        if self._wake_fd in readable:
+            os.eventfd_read(self._wake_fd)
+        while self._commands:
+            self._commands.popleft()()
+
+    def _announce(self, screen: Screen) -> None:
+        self._loop.call_soon_threadsafe(self._on_size, screen.width_px, screen.height_px)
+
+    def _set_watch(self, on: bool) -> None:
+        self._schedule.watch(on)
+        self._everything = True
+        if not on:
+            self._encoder = self._picture = None
+        if self._screen is not None:
+            self._screen.watch(on)
+
+    def _set_rate(self, max_bps: int) -> None:
+        self._rate_bps = max_bps
+        self._encoder = None
+
+    def _close(self) -> None:
+        self._closing = True
+
+    def _release(self) -> None:
+        """After a session: what is left of it is worth nothing."""
+        if self._screen is not None:
+            self._screen.close()
+        self._screen = self._picture = self._encoder = None
+        self._schedule.damage()

@@ -1,0 +1,99 @@
+"""One viewer's end of the shared stream: what aiortc's sender pulls frames from.
+
+A frame slot, not a queue: the media thread makes no frame before the last one was taken, so a second frame only
+arrives when this viewer is stuck. It is then dropped, and since every frame builds on the one before, so is all that
+follows until the next keyframe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+
+from guest_agent.h264 import EncodedFrame
+
+__all__ = ["ScreenTrack"]
+
+_RATE_WINDOW_S = 1.0
+
+
+class ScreenTrack(MediaStreamTrack):
+    """Args:
+    on_idle: the sender has sent what it took and waits for more. The first call means that it is ready to send.
+    on_stop: no more frames will be taken.
+    """
+
+    kind = "video"
+
+    def __init__(self, on_idle: Callable[[ScreenTrack], None], on_stop: Callable[[ScreenTrack], None]) -> None:
+        super().__init__()
+        self._on_idle = on_idle
+        self._on_stop = on_stop
+        self._frame: EncodedFrame | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._sent: deque[tuple[float, int]] = deque()
+        self.needs_key = True
+        """Frames are dropped until a keyframe comes."""
+        self._pulling = False
+        self.frames = 0
+        self.dropped = 0
+
+    @property
+    def idle(self) -> bool:
+        """The sender has sent all there was and waits."""
+        return self._pulling and self._frame is None
+
+    def offer(self, frame: EncodedFrame, now: float) -> bool:
+        """Hand over the next frame of the stream. False: dropped, this viewer needs a keyframe."""
+        if self._frame is not None:
+            self._frame = None
+            self.needs_key = True
+            self.dropped += 1
+        if self.needs_key and not frame.key:
+            self.dropped += 1
+            return False
+        self.needs_key = False
+        self._frame = frame
+        self.frames += 1
+        self._sent.append((now, frame.size_bytes))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        return True
+
+    def sent_bps(self, now: float) -> float:
+        """What went to this viewer during the last second."""
+        while self._sent and self._sent[0][0] < now - _RATE_WINDOW_S:
+            self._sent.popleft()
+        return sum(size for _, size in self._sent) * 8 / _RATE_WINDOW_S
+
+    async def recv(self) -> EncodedFrame:  # type: ignore[override]
+        """The next frame. aiortc hands whatever this returns to the encoder's ``pack`` (rtp.py).
+
+        Raises MediaStreamError once stopped and nothing else: any other exception would end the sender without a
+        word, and the video would stand still for ever.
+        """
+        while self._frame is None:
+            if self.readyState != "live":
+                raise MediaStreamError
+            self._pulling = True
+            self._waiter = asyncio.get_running_loop().create_future()
+            self._on_idle(self)
+            try:
+                await self._waiter
+            finally:
+                self._pulling = False
+                self._waiter = None
+        frame, self._frame = self._frame, None
+        return frame
+
+    def stop(self) -> None:
+        """Idempotent."""
+        if self.readyState != "live":
+            return
+        super().stop()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        self._on_stop(self)

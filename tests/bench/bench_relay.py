@@ -1,0 +1,165 @@
+"""What a datagram costs in the relay, beside asyncio's own datagram protocol doing the same.
+
+Run: ``PYTHONPATH=.:guest-agent python tests/bench/bench_relay.py [--rounds 400]``. Judges nothing.
+
+Bursts as a video frame makes them go through each relay in turn, on loopback in this process, both ways. A
+burst is sent before the clock starts and read by one plain reader; the same burst sent to that reader without
+a relay is subtracted, so what is left is the relay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import socket
+import statistics
+import time
+from functools import partial
+from typing import cast
+
+from gateway.dataplane import IceCredentials
+from gateway.relay.sockets import raise_buffers
+from gateway.relay.udp import UdpRelay
+from tests.stun_messages import binding_request
+
+LOOPBACK = "127.0.0.1"
+PWD = "p" * 22
+BURST = 48
+SIZE_BYTES = 1150
+"""A frame of 55 KiB."""
+Address = tuple[str, int]
+
+
+class End:
+    """A viewer or a guest: a socket whose datagrams are read and counted."""
+
+    def __init__(self) -> None:
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind((LOOPBACK, 0))
+        self.sock.setblocking(False)
+        raise_buffers(self.sock, 4 << 20)
+        self.address: Address = self.sock.getsockname()
+        self.heard_from: Address = ("", 0)
+        self.missing = 0
+        self.complete = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self.sock, self._read)
+
+    def expect(self, count: int) -> None:
+        self.missing = count
+        self.complete.clear()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                _, self.heard_from = self.sock.recvfrom(65536)
+            except BlockingIOError:
+                return
+            self.missing -= 1
+            if self.missing == 0:
+                self.complete.set()
+
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self.sock)
+        self.sock.close()
+
+
+class StockRelay(asyncio.DatagramProtocol):
+    """The comparison: a protocol outside, and for the one client a connected protocol inside."""
+
+    def __init__(self) -> None:
+        self.inner: dict[Address, asyncio.DatagramTransport] = {}
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)
+        raise_buffers(transport.get_extra_info("socket"), 4 << 20)
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        if (inner := self.inner.get(addr)) is not None:
+            inner.sendto(data)
+
+
+class StockInner(asyncio.DatagramProtocol):
+    def __init__(self, relay: StockRelay, client: Address) -> None:
+        self.relay, self.client = relay, client
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)
+        raise_buffers(transport.get_extra_info("socket"), 1 << 20)
+        self.relay.inner[self.client] = self.transport
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        self.relay.transport.sendto(data, self.client)
+
+
+async def burst_us(sender: End, to: Address, receiver: End) -> float:
+    """Time for each datagram of one burst, in µs."""
+    receiver.expect(BURST)
+    data = b"\x80" * SIZE_BYTES
+    for _ in range(BURST):
+        sender.sock.sendto(data, to)
+    started = time.perf_counter()
+    await asyncio.wait_for(receiver.complete.wait(), 5)
+    return (time.perf_counter() - started) / BURST * 1e6
+
+
+async def compare(rounds: int) -> dict[str, list[float]]:
+    loop = asyncio.get_running_loop()
+    viewer, guest = End(), End()
+
+    async def open_socket() -> socket.socket:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        sock.connect(guest.address)
+        return sock
+
+    relay = await UdpRelay.open(0, bind=(LOOPBACK,))
+    relay.admit("vm", IceCredentials("ufragone", PWD, guest.address[1]), open_socket)
+    ours: Address = (LOOPBACK, relay.port)
+    guest.expect(1)
+    viewer.sock.sendto(binding_request("ufragone", PWD), ours)
+    await guest.complete.wait()
+    ours_inside = guest.heard_from
+
+    outer, stock = await loop.create_datagram_endpoint(StockRelay, local_addr=(LOOPBACK, 0))
+    inner, _ = await loop.create_datagram_endpoint(
+        partial(StockInner, stock, viewer.address), remote_addr=guest.address
+    )
+    theirs: Address = outer.get_extra_info("sockname")
+    theirs_inside: Address = inner.get_extra_info("sockname")
+
+    times: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        for name, sender, to, receiver in (
+            ("direct", viewer, guest.address, guest),
+            ("ours to guest", viewer, ours, guest),
+            ("stock to guest", viewer, theirs, guest),
+            ("ours to viewer", guest, ours_inside, viewer),
+            ("stock to viewer", guest, theirs_inside, viewer),
+        ):
+            times.setdefault(name, []).append(await burst_us(sender, to, receiver))
+    outer.close()
+    inner.close()
+    await relay.close()
+    viewer.close()
+    guest.close()
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=400)
+    times = asyncio.run(compare(parser.parse_args().rounds))
+    direct = statistics.median(times.pop("direct"))
+    cost = {name: statistics.median(values) - direct for name, values in times.items()}
+    for way in ("to guest", "to viewer"):
+        ours, stock = cost[f"ours {way}"], cost[f"stock {way}"]
+        print(
+            json.dumps(
+                {"way": way, "ours_us": round(ours, 1), "stock_us": round(stock, 1), "ratio": round(stock / ours, 1)}
+            )
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""WHEP over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.sessions.lifecycle import State
+from tests.contract.api import Api
+from tests.fakes import FakeGuest, GuestRefusal
+from tests.sessions import Stage, until
+
+OFFER = "\r\n".join(
+    [
+        "v=0",
+        "o=- 1 1 IN IP4 127.0.0.1",
+        "s=-",
+        "t=0 0",
+        "m=video 9 UDP/TLS/RTP/SAVPF 96",
+        "c=IN IP4 0.0.0.0",
+        "a=ice-ufrag:abcd",
+        "a=ice-pwd:abcdefghijklmnopqrstuvwx",
+        "a=fingerprint:sha-256 " + ":".join(["00"] * 32),
+        "a=candidate:1 1 udp 2113937151 0a1b2c3d.local 50000 typ host",
+        "a=setup:actpass",
+        "a=mid:0",
+        "a=recvonly",
+        "a=rtcp-mux",
+        "",
+    ]
+)
+SDP = {"Content-Type": "application/sdp"}
+
+
+def offers(stage: Stage, sid: str) -> list[Any]:
+    return [params for method, params in stage.driver.vms[sid].guest.calls if method == "offer"]
+
+
+@pytest.mark.parametrize("role", ["control", "view"])
+async def test_an_offer_is_answered_with_the_gateways_candidates(api: Api, role: Any) -> None:
+    session = await api.stage.ready()
+    path = f"/v1/sessions/{session.id}/whep"
+    response = await api.client.post(path, data=OFFER, headers={**api.viewer(session, role), **SDP})
+    assert response.status == 201
+    assert response.content_type == "application/sdp"
+    answer = await response.text()
+    assert f"127.0.0.1 {api.stage.dataplane.media_port} typ host" in answer
+    assert "203.0.113.7" in answer
+    assert "169.254.0.21" not in answer
+    assert response.headers["Location"].startswith(f"{path}/")
+    (sent,) = offers(api.stage, session.id)
+    assert sent["role"] == role
+    assert "candidate" not in sent["sdp"]
+    assert "first_offer" in session.timings
+    assert len(api.stage.dataplane.admitted) == 1
+    assert (await api.client.patch(response.headers["Location"], headers=api.viewer(session, role))).status == 204
+    for _ in range(2):
+        assert (await api.client.delete(response.headers["Location"], headers=api.viewer(session, role))).status == 204
+    assert api.stage.dataplane.admitted == {}
+
+
+async def test_a_connected_viewer_is_counted_until_it_closes(api: Api) -> None:
+    session = await api.stage.ready()
+    response = await api.call("POST", f"/v1/sessions/{session.id}/whep", 201, data=OFFER, headers=SDP)
+    peer = response.headers["Location"].rsplit("/", 1)[1]
+    guest = api.stage.vm(session).guest
+    for state, viewers in (("connected", 1), ("closed", 0)):
+        guest.notify("peer", {"peer": peer, "state": state, "reason": ""})
+        with session.updates.watch() as updates:
+            while (view := await updates.get()) is not None and view.viewers != viewers:
+                pass
+    assert api.stage.dataplane.admitted == {}
+    assert "connected" in session.timings
+
+
+async def test_a_dead_agent_takes_its_peers_along(api: Api) -> None:
+    session = await api.stage.ready()
+    await api.call("POST", f"/v1/sessions/{session.id}/whep", 201, data=OFFER, headers=SDP)
+    guest = api.stage.vm(session).guest
+    guest.notify("agent", {"state": "down", "pid": 1, "code": -11})
+    guest.notify("peer", {"peer": "other", "state": "connected", "reason": ""})
+    with session.updates.watch() as updates:
+        while (view := await updates.get()) is not None and "connected" not in view.timings:
+            pass
+    assert api.stage.dataplane.admitted == {}
+    assert session.state is State.READY
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"hello", b"v=0\r\n", OFFER.replace("v=0", "v=1").encode(), b"\xff\xfe", b"v=0\r\n\x00"]
+)
+async def test_malformed_sdp_is_refused_and_reaches_no_guest(api: Api, body: bytes) -> None:
+    session = await api.stage.ready()
+    path = f"/v1/sessions/{session.id}/whep"
+    await api.refused("POST", path, 400, "bad-request", data=body, headers={**api.viewer(session), **SDP})
+    assert offers(api.stage, session.id) == []
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", ""])
+async def test_another_content_type_is_refused(api: Api, content_type: str) -> None:
+    session = await api.stage.ready()
+    headers = {**api.viewer(session), "Content-Type": content_type}
+    await api.refused("POST", f"/v1/sessions/{session.id}/whep", 415, "unsupported-media", data=OFFER, headers=headers)
+
+
+async def test_sdp_that_is_too_large_is_refused(api: Api) -> None:
+    session = await api.stage.ready()
+    body = OFFER.encode() + b"a=x\r\n" * 14000
+    headers = {**api.viewer(session), **SDP}
+    await api.refused("POST", f"/v1/sessions/{session.id}/whep", 413, "too-large", data=body, headers=headers)
+
+
+async def test_an_offer_before_the_desktop_is_up_is_told_to_wait(api: Api) -> None:
+    api.stage.driver.gate.clear()
+    session = await api.stage.manager.create()
+    headers = {**api.viewer(session), **SDP}
+    problem = await api.refused("POST", f"/v1/sessions/{session.id}/whep", 409, "conflict", data=OFFER, headers=headers)
+    assert "wait" in problem["hint"]
+    assert "first_offer" not in session.timings
+    api.stage.driver.gate.set()
+    await until(session, State.READY)
+
+
+async def test_an_agent_that_refuses_is_a_bad_gateway(api: Api) -> None:
+    def refuse(params: Any) -> dict[str, Any]:
+        raise GuestRefusal(-32602, "no codec in common")
+
+    api.stage.driver.guest = lambda: FakeGuest(handlers={"offer": refuse})
+    session = await api.stage.ready()
+    headers = {**api.viewer(session), **SDP}
+    problem = await api.refused("POST", f"/v1/sessions/{session.id}/whep", 502, "guest-error", data=OFFER, headers=headers)
+    assert "no codec in common" in problem["detail"]
+    assert api.stage.dataplane.admitted == {}

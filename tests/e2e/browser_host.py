@@ -1,0 +1,117 @@
+"""A browser's own machine: a network namespace with one cable to the gateway's.
+
+Nothing but the gateway's end of the cable is reachable from inside, and `drop_udp` takes UDP away the way
+a strict office network does: by a packet filter on the browser's side, with no switch in the product.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from playwright.async_api import Browser, async_playwright
+
+__all__ = ["GATEWAY_IP", "BrowserHost", "chromium"]
+
+GATEWAY_IP = "169.254.77.1"
+_BROWSER_IP = "169.254.77.2"
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def _run(*argv: str, stdin: str | None = None) -> None:
+    subprocess.run(argv, check=True, input=stdin, text=True, capture_output=True)
+
+
+class BrowserHost:
+    """Owns the namespace, the cable and the packet filter; `close` removes them all."""
+
+    def __init__(self) -> None:
+        self.name = f"fenster-e2e-{os.getpid()}"
+        self._outer = f"fe2e{os.getpid() % 100000}"
+        _run("ip", "netns", "add", self.name)
+        try:
+            self._wire()
+        except subprocess.CalledProcessError:
+            self.close()
+            raise
+        fd, path = tempfile.mkstemp(prefix="fenster-e2e-", suffix=".sh")
+        with os.fdopen(fd, "w") as script:
+            script.write(f'#!/bin/sh\nexec ip netns exec {self.name} chromium "$@"\n')
+        self.launcher = Path(path)
+        self.launcher.chmod(0o755)
+
+    def _wire(self) -> None:
+        inner = f"{self._outer}b"
+        _run("ip", "link", "add", self._outer, "type", "veth", "peer", "name", inner, "netns", self.name)
+        _run("ip", "address", "add", f"{GATEWAY_IP}/30", "dev", self._outer)
+        _run("ip", "link", "set", self._outer, "up")
+        inside = ("ip", "-n", self.name)
+        _run(*inside, "link", "set", "lo", "up")
+        _run(*inside, "address", "add", f"{_BROWSER_IP}/30", "dev", inner)
+        _run(*inside, "link", "set", inner, "up")
+        # Chromium offers no candidate at all on a host without a default route.
+        _run(*inside, "route", "add", "default", "via", GATEWAY_IP)
+        self._filter(udp=True)
+
+    def _filter(self, *, udp: bool) -> None:
+        udp_rule = "" if udp else "meta l4proto udp drop;"
+        _run(
+            "ip", "netns", "exec", self.name, "nft", "-f", "-",
+            stdin=f"""
+            table inet browser
+            delete table inet browser
+            table inet browser {{
+              chain out {{
+                type filter hook output priority 0; policy drop;
+                oifname "lo" accept; {udp_rule} ip daddr {GATEWAY_IP} accept
+              }}
+              chain in {{
+                type filter hook input priority 0; policy drop;
+                iifname "lo" accept; {udp_rule} ip saddr {GATEWAY_IP} accept
+              }}
+            }}
+            """,
+        )  # fmt: skip
+
+    def drop_udp(self) -> None:
+        self._filter(udp=False)
+
+    def pass_udp(self) -> None:
+        self._filter(udp=True)
+
+    def close(self) -> None:
+        subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True)
+        subprocess.run(["ip", "link", "del", self._outer], check=False, capture_output=True)
+        with contextlib.suppress(AttributeError, FileNotFoundError):
+            self.launcher.unlink()
+
+
+@contextlib.asynccontextmanager
+async def chromium(host: BrowserHost, origin: str) -> AsyncIterator[Browser]:
+    """Headless Chromium with a fresh profile on that host.
+
+    ``origin`` is treated as secure, as it is behind TLS; the gateway under test speaks plain HTTP.
+    """
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=str(host.launcher),
+            headless=True,
+            args=[*CHROMIUM_FLAGS, f"--unsafely-treat-insecure-origin-as-secure={origin}"],
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()

@@ -1,0 +1,100 @@
+"""One gateway and one VM for a module; for each transport a browser host of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from gateway.sessions.lifecycle import State
+from gateway.sessions.session import Session
+from tests.e2e.browser_host import GATEWAY_IP, BrowserHost, chromium
+from tests.e2e.gateway import Gateway, running_gateway
+from tests.e2e.guest import Guest
+from tests.e2e.viewer import Viewer
+
+Transport = Literal["webrtc", "novnc"]
+
+
+@dataclass
+class Desk:
+    """What a test of one transport holds."""
+
+    gateway: Gateway
+    session: Session
+    transport: Transport
+    browser: Browser
+
+    @property
+    def guest(self) -> Guest:
+        return Guest(self.session.link)
+
+    async def open(self, role: Literal["control", "view"]) -> Viewer:
+        context = await self.browser.new_context(viewport={"width": 1280, "height": 780})
+        page = await context.new_page()
+        url = self.gateway.viewer_url(self.session.id, role)
+        return await Viewer.open(page, url, self.transport, self.session.display_px)
+
+    async def watch(self) -> Viewer:
+        return await self.open("view")
+
+
+@pytest.fixture(scope="module")
+def browser_host() -> Iterator[BrowserHost]:
+    with contextlib.closing(BrowserHost()) as host:
+        yield host
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(browser_host: BrowserHost, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    with tempfile.TemporaryDirectory(prefix="fe2e-", dir="/tmp") as run_dir:  # short: socket paths end at 108 bytes
+        async with running_gateway(GATEWAY_IP, tmp_path_factory.mktemp("state"), Path(run_dir)) as running:
+            yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def session(gateway: Gateway) -> AsyncIterator[Session]:
+    session = await gateway.manager.create()
+    await until(session, State.READY)
+    yield session
+    await gateway.manager.destroy(session.id)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["webrtc", "novnc"])
+async def desk(
+    request: pytest.FixtureRequest, browser_host: BrowserHost, gateway: Gateway, session: Session
+) -> AsyncIterator[Desk]:
+    transport: Transport = request.param
+    if transport == "novnc":
+        browser_host.drop_udp()
+    else:
+        browser_host.pass_udp()
+    async with chromium(browser_host, gateway.origin) as browser:
+        yield Desk(gateway, session, transport, browser)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def viewer(desk: Desk) -> AsyncIterator[Viewer]:
+    """The controller's page, open for the whole module."""
+    viewer = await desk.open("control")
+    yield viewer
+    await viewer.page.context.close()
+
+
+async def until(session: Session, state: State, deadline_s: float = 120.0) -> None:
+    """Wait for the session's state; its end fails the test with its reason."""
+    async with asyncio.timeout(deadline_s):
+        with session.updates.watch() as updates:
+            while (view := await updates.get()) is not None:
+                if view.state == state.value:
+                    return
+                assert view.state not in ("failed", "stopped"), view.error
+    raise AssertionError(f"the session ended before it was {state.value}")

@@ -1,0 +1,293 @@
+"""In-process doubles of the VM, its network and the data plane, for everyone's unit tests.
+
+They keep the contracts of gateway/vm/driver.py: the conformance suite (tests/contract/vm_conformance.py) runs
+against them and against the real drivers. Nothing here sleeps or opens a port; streams are socketpairs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from gateway.dataplane import DataPlane, IceCredentials
+from gateway.errors import Conflict, GatewayError, NetnsError, NotFound, VmBootFailed
+from gateway.vm.driver import AgentLink, Command, Facts, Lan, StageFn, Vm, VmDriver, VmExit, VmSpec
+from gateway.vm.link import StreamLink
+from gateway.vm.streams import open_guest_stream
+from guest_agent.protocol.link import VNC_PORT
+from tests.fake_guest import FakeGuest, GuestRefusal
+
+__all__ = [
+    "RFB_BANNER",
+    "FakeDataPlane",
+    "FakeDriver",
+    "FakeGuest",
+    "FakeLan",
+    "FakeVm",
+    "GuestRefusal",
+    "boot_failure",
+    "silent_guest",
+]
+
+RFB_BANNER = b"RFB 003.008\n"
+
+PortHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def _rfb(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(RFB_BANNER)
+    with contextlib.suppress(ConnectionError):
+        await reader.read(65536)
+
+
+@dataclass(slots=True)
+class _Tasks:
+    """Stored tasks, cancelled and awaited together."""
+
+    running: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def spawn(self, work: Awaitable[None], name: str) -> None:
+        async def run() -> None:
+            await work
+
+        task = asyncio.create_task(run(), name=name)
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
+
+    async def close(self) -> None:
+        tasks = set(self.running)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+class FakeLan:
+    """A namespace without a namespace: ``ports`` says who answers on the guest's TCP ports."""
+
+    def __init__(self) -> None:
+        self.host_ip = "169.254.0.22"
+        self.guest_ip = "169.254.0.21"
+        self.ports: dict[int, PortHandler] = {}
+        self.datagrams: dict[int, socket.socket] = {}
+        """The guest's end of every udp() by guest port; non-blocking."""
+        self.closed = False
+        self.spawned: list[Command] = []
+        self._tasks = _Tasks()
+
+    async def open_tap(self) -> int:
+        self._check()
+        return os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+
+    async def open_loopback_guest(self) -> None:
+        self._check()
+
+    async def spawn(self, command: Command) -> subprocess.Popen[bytes]:
+        self._check()
+        self.spawned.append(command)
+        return await asyncio.to_thread(
+            subprocess.Popen,
+            list(command.argv),
+            stdin=command.stdin,
+            stdout=command.stdout,
+            stderr=command.stderr,
+            pass_fds=command.pass_fds,
+            env=None if command.env is None else dict(command.env),
+            cwd=command.cwd,
+            start_new_session=True,
+        )
+
+    async def tcp(self, port: int) -> socket.socket:
+        self._check()
+        handler = self.ports.get(port)
+        if handler is None:
+            raise NetnsError(f"the guest refused a connection to port {port}")
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=theirs)
+        self._tasks.spawn(_serve_port(handler, reader, writer), f"fake-guest-port-{port}")
+        return ours
+
+    async def udp(self, guest_port: int) -> socket.socket:
+        self._check()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        old = self.datagrams.pop(guest_port, None)
+        if old is not None:
+            old.close()
+        self.datagrams[guest_port] = theirs
+        return ours
+
+    async def close(self) -> None:
+        self.closed = True
+        await self._tasks.close()
+        for sock in self.datagrams.values():
+            sock.close()
+        self.datagrams.clear()
+
+    def _check(self) -> None:
+        if self.closed:
+            raise NetnsError("the namespace is closed")
+
+
+async def _serve_port(handler: PortHandler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        await handler(reader, writer)
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+class FakeVm:
+    """A machine made of one task. ``guest`` is its scripted inside."""
+
+    def __init__(self, spec: VmSpec, lan: Lan, guest: FakeGuest, link: StreamLink, tasks: _Tasks) -> None:
+        self.id = spec.id
+        self.spec = spec
+        self.guest = guest
+        self.link: AgentLink = link
+        self.stops = 0
+        self._lan = lan
+        self._stream_link = link
+        self._tasks = tasks
+        self._exit: asyncio.Future[VmExit] = asyncio.get_running_loop().create_future()
+
+    async def dial(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await open_guest_stream(self._lan, port)
+
+    async def wait(self) -> VmExit:
+        return await asyncio.shield(self._exit)
+
+    async def stop(self, grace_s: float = 2.0) -> None:
+        self.stops += 1
+        await self._end(VmExit(expected=True, reason="it was stopped"))
+
+    async def crash(self, reason: str = "QEMU was killed by signal 9", hint: str = "") -> None:
+        """End it as a kill from outside would."""
+        await self._end(VmExit(expected=False, reason=reason, hint=hint))
+
+    async def _end(self, result: VmExit) -> None:
+        if self._exit.done():
+            return
+        self._exit.set_result(result)
+        await self._tasks.close()
+        await self._stream_link.close()
+        (self.spec.run_dir / "disk.raw").unlink(missing_ok=True)
+
+
+class FakeDriver:
+    """Starts FakeVms.
+
+    A test may set ``check_error`` or ``start_error`` (raised after the disk stage), give ``guest`` to script
+    the next guests, or clear ``gate`` to hold start() until it is set again.
+    """
+
+    def __init__(self, *, guest: Callable[[], FakeGuest] = FakeGuest) -> None:
+        self.guest = guest
+        self.check_error: GatewayError | None = None
+        self.start_error: GatewayError | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.starting = asyncio.Event()
+        """Set when a start() has made its disk and waits at the gate."""
+        self.vms: dict[str, FakeVm] = {}
+        self.specs: list[VmSpec] = []
+
+    async def check(self) -> Facts:
+        if self.check_error is not None:
+            raise self.check_error
+        return Facts(name="fake", accelerator="none", why="nothing runs", isolated=False)
+
+    async def start(self, spec: VmSpec, lan: Lan, stage: StageFn) -> Vm:
+        self.specs.append(spec)
+        disk = spec.run_dir / "disk.raw"
+        try:
+            disk.write_bytes(b"fake")
+            stage("disk")
+            self.starting.set()
+            await self.gate.wait()
+            if self.start_error is not None:
+                raise self.start_error
+            vm = await self._boot(spec, lan)
+        except BaseException:
+            disk.unlink(missing_ok=True)
+            raise
+        stage("spawn")
+        self.vms[spec.id] = vm
+        return vm
+
+    async def _boot(self, spec: VmSpec, lan: Lan) -> FakeVm:
+        guest = self.guest()
+        if isinstance(lan, FakeLan):
+            lan.ports.setdefault(VNC_PORT, _rfb)
+        ours, theirs = socket.socketpair()
+        tasks = _Tasks()
+        reader, writer = await asyncio.open_connection(sock=theirs)
+        tasks.spawn(_serve_port(guest.serve, reader, writer), f"fake-guest-{spec.id}")
+        link = StreamLink(*await asyncio.open_connection(sock=ours), name=spec.id)
+        link.start()
+        return FakeVm(spec, lan, guest, link, tasks)
+
+
+class FakeDataPlane:
+    """Namespaces and mappings in two dictionaries."""
+
+    def __init__(self, media_port: int = 8443) -> None:
+        self.media_port = media_port
+        self.lans: dict[str, FakeLan] = {}
+        self.admitted: dict[tuple[str, str], IceCredentials] = {}
+        """By (vm_id, ufrag)."""
+        self.attach_error: GatewayError | None = None
+
+    async def attach(self, vm_id: str) -> Lan:
+        if self.attach_error is not None:
+            raise self.attach_error
+        self.lans[vm_id] = FakeLan()
+        return self.lans[vm_id]
+
+    async def detach(self, vm_id: str) -> None:
+        for key in [key for key in self.admitted if key[0] == vm_id]:
+            del self.admitted[key]
+        lan = self.lans.pop(vm_id, None)
+        if lan is not None:
+            await lan.close()
+
+    async def admit(self, vm_id: str, ice: IceCredentials) -> None:
+        if any(ufrag == ice.ufrag for _, ufrag in self.admitted):
+            raise Conflict(f"the ufrag {ice.ufrag} is taken")
+        self.admitted[(vm_id, ice.ufrag)] = ice
+
+    async def revoke(self, vm_id: str, ufrag: str) -> None:
+        self.admitted.pop((vm_id, ufrag), None)
+
+    async def dial(self, vm_id: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        lan = self.lans.get(vm_id)
+        if lan is None:
+            raise NotFound(f"no VM {vm_id}")
+        return await open_guest_stream(lan, port)
+
+    def counters(self) -> Mapping[str, int]:
+        return {"admitted": len(self.admitted)}
+
+
+def silent_guest() -> FakeGuest:
+    """For FakeDriver(guest=silent_guest): boots and never says a word."""
+    return FakeGuest(silent=True)
+
+
+def boot_failure() -> VmBootFailed:
+    """For FakeDriver.start_error."""
+    return VmBootFailed("QEMU ended at once", hint="see serial.log")
+
+
+_lan: type[Lan] = FakeLan
+_vm: type[Vm] = FakeVm
+_driver: type[VmDriver] = FakeDriver
+_dataplane: type[DataPlane] = FakeDataPlane

@@ -1,0 +1,65 @@
+"""Inbox: any bytes on any channel, in either role."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guest_agent.channels import ChannelCounters, Inbox
+from guest_agent.ports import Role
+from guest_agent.protocol import codec
+from guest_agent.protocol.messages import MESSAGES, Channel, Direction, Key, Message, Ping, Pong
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    def handle(self, peer: str, message: Message) -> None:
+        self.messages.append(message)
+
+    def peer_gone(self, peer: str) -> None:
+        raise AssertionError("not the inbox's to say")
+
+
+def make(role: Role, *, reads: bool = True) -> tuple[Inbox, Sink, list[bytes], ChannelCounters]:
+    sink, sent, counters = Sink(), list[bytes](), ChannelCounters()
+
+    def send(data: bytes) -> bool:
+        sent.append(data)
+        return reads
+
+    return Inbox("p", role, sink, send, lambda: (800, 600), counters), sink, sent, counters
+
+
+DATA = st.one_of(
+    st.binary(max_size=64),
+    st.text(max_size=20),
+    st.builds(lambda code, rest: bytes([code]) + rest, st.sampled_from(sorted(MESSAGES)), st.binary(max_size=40)),
+)
+
+
+@given(st.sampled_from(list(Channel)), DATA, st.sampled_from(list(Role)))
+def test_whatever_comes_is_counted_once_and_nothing_raises(channel: Channel, data: object, role: Role) -> None:
+    inbox, sink, sent, counters = make(role)
+    inbox.receive(channel, data)
+    assert counters.messages + counters.malformed == 1
+    assert len(sink.messages) + len(sent) + counters.view_dropped == counters.messages
+    assert role is Role.CONTROL or not sink.messages
+    for message in sink.messages:
+        assert message.channel is channel
+        assert message.direction is Direction.TO_AGENT
+
+
+def test_unsent_answers_are_counted() -> None:
+    inbox, _, sent, counters = make(Role.CONTROL, reads=False)
+    inbox.receive(Channel.CONTROL, codec.encode(Ping(3)))
+    assert sent == [codec.encode(Pong(3))]
+    assert counters.unsent == 1
+
+
+def test_a_viewer_may_look_but_not_touch() -> None:
+    inbox, sink, _, counters = make(Role.VIEW)
+    inbox.receive(Channel.INPUT, codec.encode(Key(1, 0x61, True)))
+    assert sink.messages == []
+    assert counters.view_dropped == 1

@@ -1,0 +1,78 @@
+"""Pixels to I420: the right colours, and a band converted alone equals the whole converted at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from guest_agent.convert import Picture
+from guest_agent.rects import Rect, plan
+
+WIDTH, HEIGHT = 128, 72
+BT709 = {
+    (255, 255, 255): (235, 128, 128),
+    (0, 0, 0): (16, 128, 128),
+    (255, 0, 0): (63, 102, 240),
+    (0, 255, 0): (173, 42, 26),
+    (0, 0, 255): (32, 240, 118),
+    (128, 128, 128): (126, 128, 128),
+}
+"""ITU-R BT.709, limited range."""
+
+
+def pixels(width: int, height: int, seed: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 4), np.uint8)
+
+
+@pytest.mark.parametrize("rgb", BT709)
+def test_colours_are_bt709_limited_range(rgb: tuple[int, int, int]) -> None:
+    image = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    image[..., :3] = rgb[::-1]
+    image[..., 3] = 77
+    picture = Picture(WIDTH, HEIGHT)
+    picture.update(Rect(0, 0, WIDTH, HEIGHT), image)
+    y, u, v = planes(picture)
+    for plane, wanted in zip((y, u, v), BT709[rgb], strict=True):
+        assert plane.min() == plane.max()
+        assert abs(int(plane[0, 0]) - wanted) <= 1
+
+
+def planes(picture: Picture) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    flat = picture.array.reshape(-1)
+    luma, chroma = picture.width_px * picture.height_px, picture.width_px * picture.height_px // 4
+    half = (picture.height_px // 2, picture.width_px // 2)
+    y = flat[:luma].reshape(picture.height_px, picture.width_px)
+    return y, flat[luma : luma + chroma].reshape(half), flat[luma + chroma :].reshape(half)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, WIDTH - 1), st.integers(0, HEIGHT - 1), st.integers(1, WIDTH), st.integers(1, HEIGHT))
+def test_a_damaged_rectangle_equals_the_whole(x: int, y: int, width: int, height: int) -> None:
+    before, after = pixels(WIDTH, HEIGHT, 1), pixels(WIDTH, HEIGHT, 2)
+    whole = Rect(0, 0, WIDTH, HEIGHT)
+    partly, fully = Picture(WIDTH, HEIGHT), Picture(WIDTH, HEIGHT)
+    partly.update(whole, before)
+    screen = before.copy()
+    for rect in plan([Rect(x, y, width, height)], WIDTH, HEIGHT):
+        part = (slice(rect.y, rect.y + rect.height), slice(rect.x, rect.x + rect.width))
+        screen[part] = after[part]
+        partly.update(rect, np.ascontiguousarray(screen[part]))
+    fully.update(whole, screen)
+    assert np.array_equal(partly.array, fully.array)
+
+
+def test_more_sizes_than_are_kept() -> None:
+    picture = Picture(WIDTH, HEIGHT)
+    for size in range(2, 72, 2):
+        picture.update(Rect(0, 0, size, size), np.full((size, size, 4), 255, np.uint8))
+    assert planes(picture)[0][:70, :70].min() == 235
+    assert planes(picture)[0][70:, :].max() == 16
+
+
+def test_a_new_picture_is_black() -> None:
+    y, u, v = planes(Picture(WIDTH, HEIGHT))
+    assert set(np.unique(y)) == {16}
+    assert set(np.unique(u)) == set(np.unique(v)) == {128}

@@ -1,0 +1,112 @@
+"""x264 through PyAV with the real codec: no delay, keyframes only when asked, small when still, right flags."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from guest_agent.convert import Picture
+from guest_agent.encode import Encoder, default_threads
+from guest_agent.errors import EncoderError
+from guest_agent.h264 import split_annexb
+from guest_agent.rects import Rect
+
+WIDTH, HEIGHT = 320, 192
+
+
+def picture_of(seed: int) -> NDArray[np.uint8]:
+    """Blocks of different grey, sharp edges."""
+    tiles = np.random.default_rng(seed).integers(0, 256, (HEIGHT // 16, WIDTH // 16), np.uint8)
+    grey = np.kron(tiles, np.ones((16, 16), np.uint8))
+    picture = Picture(WIDTH, HEIGHT)
+    picture.update(Rect(0, 0, WIDTH, HEIGHT), np.repeat(grey[..., None], 4, axis=2))
+    return picture.array
+
+
+def decode(units: list[bytes]) -> list[Any]:
+    decoder = av.CodecContext.create("h264", "r")
+    frames: list[Any] = []
+    for unit in [*units, b""]:
+        frames += decoder.decode(av.Packet(unit) if unit else None)
+    return frames
+
+
+def kinds(unit: bytes) -> list[int]:
+    return [nal[0] & 0x1F for nal in split_annexb(unit)]
+
+
+def test_one_picture_in_one_unit_out_and_it_decodes() -> None:
+    encoder = Encoder(WIDTH, HEIGHT, max_bps=20_000_000, threads=1)
+    pictures = [picture_of(seed) for seed in range(4)]
+    units = [encoder.encode(p, i * 1500, key=False)[0] for i, p in enumerate(pictures)]
+    frames = decode(units)
+    assert len(frames) == 4
+    for frame, picture in zip(frames, pictures, strict=True):
+        error = frame.to_ndarray()[:HEIGHT].astype(int) - picture[:HEIGHT]
+        assert np.abs(error).mean() < 4
+
+
+def test_keyframes_only_first_and_on_request() -> None:
+    encoder = Encoder(WIDTH, HEIGHT, max_bps=20_000_000, threads=1)
+    keys = []
+    for i in range(400):
+        unit, key = encoder.encode(picture_of(i % 3), i * 1500, key=i in (7, 300))
+        keys.append(key)
+        assert (5 in kinds(unit)) is key
+        assert (7 in kinds(unit)) is (8 in kinds(unit)) is key
+    assert [i for i, key in enumerate(keys) if key] == [0, 7, 300]
+
+
+def test_a_still_picture_costs_next_to_nothing() -> None:
+    encoder = Encoder(WIDTH, HEIGHT, max_bps=20_000_000, threads=1)
+    still = picture_of(1)
+    sizes = [len(encoder.encode(still, i * 1500, key=False)[0]) for i in range(20)]
+    assert sizes[0] > 1000
+    assert sizes[-1] < 100
+
+
+def test_the_stream_says_how_it_is_made() -> None:
+    encoder = Encoder(WIDTH, HEIGHT, max_bps=20_000_000, threads=1)
+    unit, _ = encoder.encode(picture_of(1), 0, key=False)
+    sps = next(bytes(nal) for nal in split_annexb(unit) if nal[0] & 0x1F == 7)
+    assert sps[1] == 66, "Baseline"
+    assert sps[2] & 0x40, "constraint_set1: also Main, so Constrained Baseline"
+    frame = decode([unit])[0]
+    assert (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc) == (1, 1, 1, 1)
+
+
+def test_threads_make_slices_and_the_same_picture() -> None:
+    encoder = Encoder(WIDTH, HEIGHT, max_bps=20_000_000, threads=2)
+    unit, _ = encoder.encode(picture_of(1), 0, key=False)
+    assert kinds(unit).count(5) == 2
+    assert np.abs(decode([unit])[0].to_ndarray()[:HEIGHT].astype(int) - picture_of(1)[:HEIGHT]).mean() < 4
+
+
+@pytest.mark.parametrize("max_bps", [20_000_000, 5_000_000, 1_200_000])
+def test_the_cap_bounds_the_largest_picture(max_bps: int) -> None:
+    encoder = Encoder(1280, 720, max_bps=max_bps, threads=1)
+    noise = np.random.default_rng(1).integers(0, 256, (1080, 1280), np.uint8)
+    sizes = [len(encoder.encode(np.roll(noise, i * 31), i * 1500, key=i == 5)[0]) for i in range(12)]
+    # Noise cannot be coded well in any number of bits; x264's row control keeps near the buffer, not exactly in it.
+    assert max(sizes) < max_bps * 0.1 / 8 * 1.5
+
+
+def test_a_size_that_does_not_work() -> None:
+    with pytest.raises(EncoderError, match="321x193"):
+        Encoder(321, 193, max_bps=20_000_000, threads=1)
+
+
+def test_a_picture_of_another_size() -> None:
+    encoder = Encoder(WIDTH, HEIGHT, max_bps=20_000_000, threads=1)
+    with pytest.raises(EncoderError):
+        encoder.encode(Picture(WIDTH * 2, HEIGHT).array, 0, key=False)
+
+
+def test_one_core_stays_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, threads in ((1, 1), (2, 1), (3, 2), (5, 4), (64, 4)):
+        monkeypatch.setattr("os.sched_getaffinity", lambda pid, n=cores: set(range(n)))
+        assert default_threads() == threads

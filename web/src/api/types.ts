@@ -1,0 +1,97 @@
+/** What the gateway's JSON means here. Pure: parsers of unknown values, strict where the client depends on it. */
+
+export const STATES = ["creating", "booting", "assigning", "ready", "stopping", "stopped", "failed"] as const;
+export type SessionState = (typeof STATES)[number];
+export type Role = "control" | "view";
+
+export interface SessionError {
+  readonly kind: string;
+  readonly message: string;
+  readonly hint: string;
+}
+
+export interface SessionInfo {
+  readonly id: string;
+  readonly state: SessionState;
+  /** Unix time in ms; NaN when the gateway did not say. */
+  readonly createdAt: number;
+  /** Stage and its time since the session was asked for, in s, in the order they were reached. */
+  readonly timings: readonly (readonly [stage: string, seconds: number])[];
+  readonly error: SessionError | null;
+  readonly viewers: number;
+  readonly display: { readonly width: number; readonly height: number };
+  readonly template: string;
+  /** kvm or tcg; null until known. */
+  readonly accelerator: string | null;
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+export function isRecord(value: unknown): value is Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+export function text(value: unknown, otherwise = ""): string {
+  return typeof value === "string" ? value : otherwise;
+}
+
+function count(value: unknown): number {
+  return typeof value === "number" && Number.isFinite(value) ? value : 0;
+}
+
+/** A session, or null when `value` is none (no id, or a state that this page does not know). */
+export function parseSession(value: unknown): SessionInfo | null {
+  if (!isRecord(value) || typeof value["id"] !== "string") return null;
+  const state = STATES.find((known) => known === value["state"]);
+  if (state === undefined) return null;
+  const { timings, error, display, accelerator } = value;
+  return {
+    id: value["id"],
+    state,
+    createdAt: parseTime(value["created_at"]),
+    timings: Object.entries(isRecord(timings) ? timings : {})
+      .map(([stage, seconds]) => [stage, count(seconds)] as const)
+      .sort((one, other) => one[1] - other[1]),
+    error: isRecord(error)
+      ? { kind: text(error["kind"], "internal"), message: text(error["message"]), hint: text(error["hint"]) }
+      : null,
+    viewers: count(value["viewers"]),
+    display: isRecord(display)
+      ? { width: count(display["width"]), height: count(display["height"]) }
+      : { width: 0, height: 0 },
+    template: text(value["template"]),
+    accelerator: typeof accelerator === "string" ? accelerator : null,
+  };
+}
+
+function parseTime(value: unknown): number {
+  if (typeof value === "number") return value * 1000;
+  return typeof value === "string" ? Date.parse(value) : Number.NaN;
+}
+
+/** A list of sessions: `{"sessions": [...]}`. Entries that are none are left out. */
+export function parseSessions(value: unknown): SessionInfo[] {
+  const items = isRecord(value) ? value["sessions"] : value;
+  if (!Array.isArray(items)) return [];
+  return items.map(parseSession).filter((info) => info !== null);
+}
+
+/** An RFC 9457 problem, or what stands for one when no answer came (status 0). */
+export interface Problem {
+  readonly status: number;
+  readonly kind: string;
+  readonly detail: string;
+  readonly hint: string;
+}
+
+/** Problem of an answer's status and JSON body; the kind is the last part of `type`. */
+export function parseProblem(status: number, body: unknown): Problem {
+  const fields = isRecord(body) ? body : {};
+  const type = text(fields["type"]);
+  return {
+    status,
+    kind: type === "" || type === "about:blank" ? `http-${status}` : (type.split(/[/:#]/).pop() ?? type),
+    detail: text(fields["detail"], text(fields["title"], `The gateway answered ${status}.`)),
+    hint: text(fields["hint"]),
+  };
+}

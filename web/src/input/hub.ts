@@ -1,0 +1,96 @@
+/** All input of the viewer: one keyboard for both transports, the pointer for the video, the heartbeat. */
+import type { Extent } from "./geometry";
+import { KeyInputDom } from "./keys_dom";
+import { PointerInputDom } from "./pointer_dom";
+import type { KeySink, PointerSink } from "./sink";
+
+/** What is held is said again this often (messages.py: Held), in ms. */
+const HEARTBEAT_MS = 500;
+
+export interface Sinks {
+  readonly keys: KeySink;
+  /** Null where the transport has its own pointer. */
+  readonly pointer: PointerSink | null;
+}
+
+export class InputHub {
+  readonly #keys: KeyInputDom;
+  readonly #pointer: PointerInputDom;
+  #sinks: Sinks | null = null;
+  #allowed = false;
+
+  constructor(
+    field: HTMLTextAreaElement,
+    private readonly stage: HTMLElement,
+    video: HTMLElement,
+  ) {
+    this.#keys = new KeyInputDom(field, (ops) => {
+      this.#sinks?.keys.keys(ops);
+      // After a release-all the guest holds no button either.
+      if (ops.some((op) => op.op === "release-all")) this.#pointer.forget();
+    });
+    this.#pointer = new PointerInputDom(video);
+    // noVNC stops its mouse events from bubbling, and may take the focus.
+    stage.addEventListener("pointerdown", this.#onPress, { capture: true });
+    // A press beside the picture would take the focus away.
+    stage.addEventListener("mousedown", (event) => {
+      if (this.#sinks !== null && this.#allowed) event.preventDefault();
+    });
+    stage.addEventListener("focusin", () => {
+      this.#keys.focus();
+    });
+    window.addEventListener("focus", () => {
+      if (document.activeElement === document.body) this.#keys.focus();
+    });
+    setInterval(this.#beat, HEARTBEAT_MS);
+  }
+
+  /** The display in px. */
+  set size(size: Extent) {
+    this.#pointer.size = size;
+  }
+
+  /** The video's own size in px. */
+  set picture(picture: Extent) {
+    this.#pointer.picture = picture;
+  }
+
+  /** May this viewer control? Off, nothing is sent and the browser keeps its keys. */
+  set allowed(allowed: boolean) {
+    if (allowed === this.#allowed) return;
+    this.#allowed = allowed;
+    this.#apply();
+  }
+
+  /** Where input goes from now on. What was held is released where it was pressed; the focus stays. */
+  connect(sinks: Sinks | null): void {
+    this.#keys.releaseAll();
+    this.#sinks = sinks;
+    this.#apply();
+  }
+
+  focus(): void {
+    this.#keys.focus();
+  }
+
+  #apply(): void {
+    const active = this.#allowed && this.#sinks !== null;
+    this.#keys.enabled = active;
+    this.#pointer.sink = active ? (this.#sinks?.pointer ?? null) : null;
+    this.stage.dataset["input"] = active ? "on" : "off";
+    if (active && document.activeElement === document.body) this.#keys.focus();
+  }
+
+  readonly #onPress = (event: PointerEvent): void => {
+    if (this.#sinks === null || !this.#allowed) return;
+    this.#keys.moveTo(event.clientX, event.clientY);
+    // A tap would raise the on-screen keyboard each time; the bar has a button for that.
+    if (event.pointerType !== "touch") this.#keys.focus();
+  };
+
+  readonly #beat = (): void => {
+    const keysyms = this.#keys.held;
+    const buttons = this.#pointer.held;
+    if (this.#allowed && (keysyms.length > 0 || buttons !== 0)) this.#sinks?.keys.held(keysyms, buttons);
+  };
+}

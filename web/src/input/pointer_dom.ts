@@ -1,0 +1,124 @@
+/** The pointer's DOM side, for the video: moves, buttons and wheel of the stage to a {@link PointerSink}. */
+import { fitted, inside, placeOf } from "./geometry";
+import type { Extent, Place, Rect } from "./geometry";
+import { Buttons, Coalescer } from "./pointer";
+import type { PointerSink } from "./sink";
+import { Wheel } from "./wheel";
+
+/** Most moves: one per this many ms. */
+const MOVE_INTERVAL_MS = 4;
+
+export class PointerInputDom {
+  readonly #buttons = new Buttons();
+  readonly #moves = new Coalescer(MOVE_INTERVAL_MS);
+  readonly #wheel = new Wheel();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #last: Place = { x: 0x8000, y: 0x8000 };
+  #sink: PointerSink | null = null;
+  /** The display in px; without one nothing is sent. */
+  size: Extent = { width: 0, height: 0 };
+  /** The video's own size in px, which decides the margins; the display's until it is known. */
+  picture: Extent = { width: 0, height: 0 };
+
+  constructor(private readonly box: HTMLElement) {
+    // Chromium tells of a move before the frame it belongs to; elsewhere (and without TLS) pointermove does.
+    const moves = "onpointerrawupdate" in box ? "pointerrawupdate" : "pointermove";
+    box.addEventListener(moves, (event) => {
+      this.#onMove(event as PointerEvent);
+    });
+    // A second button pressed while one is down comes as a move, and never as a raw one.
+    for (const type of ["pointerdown", "pointerup", "pointermove"] as const) box.addEventListener(type, this.#onButtons);
+    box.addEventListener("pointercancel", this.releaseAll);
+    box.addEventListener("lostpointercapture", (event) => {
+      if (event.buttons === 0) this.#onButtons(event);
+    });
+    box.addEventListener("wheel", this.#onWheel, { passive: false });
+    // The guest's menu, not the browser's; no going back in history by the side buttons; no focus taken away.
+    for (const type of ["contextmenu", "mousedown", "mouseup", "auxclick", "click", "dblclick", "dragstart"]) {
+      box.addEventListener(type, (event) => {
+        if (this.#sink !== null) event.preventDefault();
+      });
+    }
+  }
+
+  /** Where it goes; null sends nothing. */
+  set sink(sink: PointerSink | null) {
+    if (sink === this.#sink) return;
+    this.#sink = sink;
+    this.#buttons.clear();
+    this.#moves.drop();
+  }
+
+  /** Bit n is X button n. */
+  get held(): number {
+    return this.#buttons.held;
+  }
+
+  /** Nothing is held any more, and the guest knows. */
+  forget(): void {
+    this.#buttons.clear();
+    this.#moves.drop();
+  }
+
+  readonly releaseAll = (): void => {
+    const sink = this.#sink;
+    for (const { button } of this.#buttons.update(0)) sink?.button(button, false, this.#last);
+  };
+
+  #rect(): Rect {
+    return fitted(this.box.getBoundingClientRect(), this.picture.width > 0 ? this.picture : this.size);
+  }
+
+  #onMove(event: PointerEvent): void {
+    if (this.#sink === null || !event.isPrimary || this.size.width === 0) return;
+    this.#last = placeOf(this.#rect(), this.size, event.clientX, event.clientY);
+    const now = performance.now();
+    const place = this.#moves.offer(this.#last, now);
+    if (place !== null) this.#sink.move(place);
+    else this.#arm(now);
+  }
+
+  #arm(now: number): void {
+    if (this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      const place = this.#moves.due(performance.now());
+      if (place !== null) this.#sink?.move(place);
+      else if (this.#moves.deadline !== null) this.#arm(performance.now());
+    }, Math.max(1, Math.ceil((this.#moves.deadline ?? now) - now)));
+  }
+
+  readonly #onButtons = (event: PointerEvent): void => {
+    const sink = this.#sink;
+    if (sink === null || !event.isPrimary || this.size.width === 0) return;
+    const rect = this.#rect();
+    if (event.type === "pointerdown") {
+      if (!inside(rect, event.clientX, event.clientY)) return;
+      // A drag that leaves the window still ends here.
+      this.box.setPointerCapture(event.pointerId);
+    }
+    // A press that began in the margin stays out of it.
+    if (event.type === "pointermove" && this.#buttons.held === 0) return;
+    const changes = this.#buttons.update(event.buttons);
+    if (changes.length === 0) return;
+    this.#last = placeOf(rect, this.size, event.clientX, event.clientY);
+    this.#moves.drop();
+    for (const { button, down } of changes) sink.button(button, down, this.#last);
+  };
+
+  readonly #onWheel = (event: WheelEvent): void => {
+    const sink = this.#sink;
+    if (sink === null || this.size.width === 0) return;
+    event.preventDefault();
+    const legacy = event as WheelEvent & { wheelDeltaX?: number; wheelDeltaY?: number };
+    const notches = this.#wheel.turn({
+      deltaX: event.deltaX,
+      deltaY: event.deltaY,
+      deltaMode: event.deltaMode,
+      wheelDeltaX: legacy.wheelDeltaX,
+      wheelDeltaY: legacy.wheelDeltaY,
+    });
+    if (notches === null) return;
+    sink.wheel(notches, placeOf(this.#rect(), this.size, event.clientX, event.clientY));
+  };
+}

@@ -1,0 +1,94 @@
+/** What the person is told, for every state of the machine. Pure. */
+import type { Problem } from "../api/types";
+import { stagesOf } from "../view/stages";
+import type { Stage } from "../view/stages";
+import { isPainted, transportOf } from "./machine";
+import type { State } from "./machine";
+import { sentence, sentences, whyNotWebrtc } from "./why";
+
+export type Action = { readonly label: string; readonly does: "again" | "list" };
+
+/** The panel over the picture; none while a picture is shown. */
+export interface Panel {
+  readonly tone: "busy" | "calm" | "bad";
+  readonly title: string;
+  readonly text: string;
+  readonly stages: readonly Stage[];
+  readonly action: Action | null;
+}
+
+const AGAIN: Action = { label: "Try again", does: "again" };
+const LIST: Action = { label: "Go to your desktops", does: "list" };
+
+export function panelOf(state: State): Panel | null {
+  const { phase, session } = state;
+  if (phase.name === "blocked") return blocked(phase.problem);
+  if (session === null) return unknown(state);
+  switch (session.state) {
+    case "creating":
+    case "booting":
+    case "assigning":
+      return panel("busy", "Starting your desktop", watchTrouble(state), stagesOf(session), null);
+    case "stopping":
+      return panel("calm", "The desktop is shutting down", "", [], null);
+    case "stopped":
+      return panel("calm", "This desktop has ended", "Nothing of it is left. A new one takes a moment.", [], LIST);
+    case "failed": {
+      const error = session.error;
+      const text = error === null ? "The gateway gave no reason." : sentences(error.message, error.hint);
+      return panel("bad", "The desktop failed", text, [], LIST);
+    }
+    case "ready":
+      return isPainted(phase) ? null : connecting(state, stagesOf(session));
+  }
+}
+
+/** One sentence for the status bar: why this transport, or what disturbs it. */
+export function noteOf(state: State): string {
+  const { phase } = state;
+  if (isPainted(phase) && "lostAt" in phase && phase.lostAt !== null) return "The connection is interrupted; waiting for it to come back.";
+  if (isPainted(phase) && state.watch.problem !== null) return watchTrouble(state);
+  switch (transportOf(phase)) {
+    case "webrtc":
+      return isPainted(phase) ? "Direct video, the fastest way." : "Connecting by WebRTC.";
+    case "novnc":
+      return state.why === null ? "" : whyNotWebrtc(state.why);
+    case null:
+      return phase.name === "retry" && state.why !== null ? whyNotWebrtc(state.why) : "";
+  }
+}
+
+function panel(tone: Panel["tone"], title: string, text: string, stages: readonly Stage[], action: Action | null): Panel {
+  return { tone, title, text, stages, action };
+}
+
+function connecting(state: State, stages: readonly Stage[]): Panel {
+  const { phase, why } = state;
+  if (phase.name === "retry") {
+    return panel("busy", "The picture is interrupted", "noVNC closed; connecting again in a moment.", [], AGAIN);
+  }
+  if (phase.name === "novnc") {
+    const text = state.failures > 0 ? "Connecting again by noVNC." : why === null ? "" : `${whyNotWebrtc(why)} Using noVNC.`;
+    return panel("busy", "Connecting the picture", text, [], null);
+  }
+  return panel("busy", "Connecting the picture", "", [...stages, { label: "Connecting by WebRTC", seconds: null }], null);
+}
+
+function unknown(state: State): Panel {
+  const problem = state.watch.problem;
+  if (problem === null) return panel("busy", "Asking for your desktop", "", [], null);
+  return panel("bad", "The gateway is out of reach", sentences(watchTrouble(state), problem.hint), [], AGAIN);
+}
+
+function watchTrouble(state: State): string {
+  const problem = state.watch.problem;
+  if (problem === null) return "";
+  return `${sentence(problem.detail)}${state.watch.retryAt === null ? "" : " Trying again."}`;
+}
+
+function blocked(problem: Problem): Panel {
+  if (problem.status === 404) {
+    return panel("bad", "There is no such desktop", "It may have ended, or the link is wrong.", [], LIST);
+  }
+  return panel("bad", "This link does not open the desktop", sentences(problem.detail, problem.hint), [], LIST);
+}

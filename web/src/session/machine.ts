@@ -1,0 +1,297 @@
+/**
+ * The viewer's one state machine: what the session is, which transport shows it, and what to do next. Pure.
+ *
+ * ::
+ *
+ *   waiting ──ready──> webrtc ──no picture in 5 s, or lost──> novnc ──closed──> retry ──time──> novnc
+ *      ^                 └────────────── session no longer ready ─────────────────┘
+ *      └──────────────────────────────────────┘        401, 403, 404 without a picture: blocked
+ *
+ * `step(state, event, clock)` gives the next state and effects for the runner. Time and chance come in with
+ * `clock`; {@link deadline} says when a `timer` event is wanted. Each transport is opened under an attempt
+ * number, and an event of another attempt than the present one is dropped.
+ */
+import type { Problem, SessionInfo } from "../api/types";
+import type { Why } from "./why";
+
+export type Transport = "webrtc" | "novnc";
+
+export interface Clock {
+  /** Monotonic, in ms. */
+  readonly now: number;
+  /** In [0, 1). */
+  readonly random: number;
+}
+
+/** No picture this long after the offer: noVNC instead, in ms. */
+export const PAINT_LIMIT_MS = 5_000;
+/** ICE disconnected or failed this long: lost, in ms. Shorter gaps mend themselves. */
+export const LOST_LIMIT_MS = 3_000;
+/** noVNC is given longer: nothing comes after it, in ms. */
+export const VNC_PAINT_LIMIT_MS = 15_000;
+const RETRY_FIRST_MS = 500;
+const RETRY_MAX_MS = 15_000;
+const WATCH_FIRST_MS = 1_000;
+const WATCH_MAX_MS = 5_000;
+/**
+ * Once there is a picture the state is asked for this often, in ms. A stream would hold one of the six
+ * connections that a browser opens to a host over HTTP/1.1, and a seventh tab would hang.
+ */
+const POLL_MS = 5_000;
+
+export type Phase =
+  | { readonly name: "waiting" }
+  | {
+      readonly name: Transport;
+      readonly attempt: number;
+      readonly painted: boolean;
+      /** Limit for the first picture; null once it came, and while the page is hidden (nothing is painted then). */
+      readonly paintBy: number | null;
+      /** Limit for an interrupted WebRTC connection to come back. */
+      readonly lostAt: number | null;
+    }
+  | { readonly name: "retry"; readonly retryAt: number }
+  | { readonly name: "blocked"; readonly problem: Problem };
+
+export interface State {
+  /** When the page was opened, in the clock's ms. */
+  readonly openedAt: number;
+  readonly session: SessionInfo | null;
+  readonly watch: { readonly failures: number; readonly retryAt: number | null; readonly problem: Problem | null };
+  readonly visible: boolean;
+  readonly phase: Phase;
+  /** Attempts made so far. */
+  readonly attempts: number;
+  /** noVNC failures in a row. */
+  readonly failures: number;
+  /** Why WebRTC is not in use, or null. */
+  readonly why: Why | null;
+}
+
+export type Event =
+  /** `openedAt`: when the page was opened, in the clock's ms. */
+  | { readonly type: "start"; readonly openedAt: number }
+  | { readonly type: "session"; readonly info: SessionInfo }
+  /** The stream of states ended; `problem` is null when it just closed. */
+  | { readonly type: "watch-ended"; readonly problem: Problem | null }
+  | { readonly type: "painted"; readonly attempt: number }
+  | { readonly type: "connection"; readonly attempt: number; readonly state: RTCPeerConnectionState }
+  | { readonly type: "closed"; readonly attempt: number; readonly why: Why }
+  | { readonly type: "visible"; readonly visible: boolean }
+  /** A person asks for WebRTC again, or for another try. */
+  | { readonly type: "again" }
+  | { readonly type: "leave" }
+  | { readonly type: "timer" };
+
+export type Effect =
+  /** Follow the session's states, afresh: as a stream, or by asking once. */
+  | { readonly do: "watch"; readonly stream: boolean }
+  | { readonly do: "unwatch" }
+  | { readonly do: "open"; readonly transport: Transport; readonly attempt: number }
+  | { readonly do: "close"; readonly attempt: number }
+  | { readonly do: "mark-painted"; readonly transport: Transport; /** Since the page was opened. */ readonly elapsedMs: number };
+
+export interface Step {
+  readonly state: State;
+  readonly effects: readonly Effect[];
+}
+
+export const INITIAL: State = {
+  openedAt: 0,
+  session: null,
+  watch: { failures: 0, retryAt: null, problem: null },
+  visible: true,
+  phase: { name: "waiting" },
+  attempts: 0,
+  failures: 0,
+  why: null,
+};
+
+/** When the runner must send `timer`, in the clock's ms; null for never. */
+export function deadline(state: State): number | null {
+  const times = [state.watch.retryAt];
+  if (state.phase.name === "retry") times.push(state.phase.retryAt);
+  if (isOpen(state.phase)) times.push(state.phase.paintBy, state.phase.lostAt);
+  const known = times.filter((time) => time !== null);
+  return known.length === 0 ? null : Math.min(...known);
+}
+
+/** The transport of this phase, painted or not. */
+export function transportOf(phase: Phase): Transport | null {
+  return isOpen(phase) ? phase.name : null;
+}
+
+export function isPainted(phase: Phase): boolean {
+  return isOpen(phase) && phase.painted;
+}
+
+export function step(state: State, event: Event, clock: Clock): Step {
+  switch (event.type) {
+    case "start":
+      return then({ ...INITIAL, openedAt: event.openedAt, visible: state.visible, attempts: state.attempts }, [
+        ...closing(state.phase),
+        { do: "watch", stream: true },
+      ]);
+    case "session":
+      return onSession(state, event.info, clock);
+    case "watch-ended":
+      return onWatchEnded(state, event.problem, clock);
+    case "visible":
+      return onVisible(state, event.visible, clock);
+    case "again":
+      return onAgain(state, clock);
+    case "leave":
+      return then({ ...state, phase: { name: "waiting" } }, [...closing(state.phase), { do: "unwatch" }]);
+    case "timer":
+      return onTimer(state, clock);
+    case "painted":
+    case "connection":
+    case "closed":
+      // A replaced transport's last words.
+      if (!isOpen(state.phase) || state.phase.attempt !== event.attempt) return then(state);
+      return onTransport(state, state.phase, event, clock);
+  }
+}
+
+type OpenPhase = Extract<Phase, { readonly attempt: number }>;
+type TransportEvent = Extract<Event, { readonly attempt: number }>;
+
+function isOpen(phase: Phase): phase is OpenPhase {
+  return phase.name === "webrtc" || phase.name === "novnc";
+}
+
+function then(state: State, effects: readonly Effect[] = []): Step {
+  return { state, effects };
+}
+
+function watching(phase: Phase): Effect {
+  return { do: "watch", stream: !isPainted(phase) };
+}
+
+function closing(phase: Phase): Effect[] {
+  return isOpen(phase) ? [{ do: "close", attempt: phase.attempt }] : [];
+}
+
+function open(state: State, transport: Transport, clock: Clock): Step {
+  const attempt = state.attempts + 1;
+  const limit = transport === "webrtc" ? PAINT_LIMIT_MS : VNC_PAINT_LIMIT_MS;
+  const phase: Phase = {
+    name: transport,
+    attempt,
+    painted: false,
+    paintBy: state.visible ? clock.now + limit : null,
+    lostAt: null,
+  };
+  return then({ ...state, phase, attempts: attempt }, [...closing(state.phase), { do: "open", transport, attempt }]);
+}
+
+function onSession(state: State, info: SessionInfo, clock: Clock): Step {
+  const next: State = { ...state, session: info, watch: { failures: 0, retryAt: null, problem: null } };
+  if (info.state !== "ready") {
+    // A session that has ended says nothing more.
+    const silence: Effect[] = isOver(info) ? [{ do: "unwatch" }] : [];
+    return then({ ...next, phase: { name: "waiting" }, why: null, failures: 0 }, [...closing(state.phase), ...silence]);
+  }
+  return state.phase.name === "waiting" || state.phase.name === "blocked" ? open(next, "webrtc", clock) : then(next);
+}
+
+function isOver(info: SessionInfo): boolean {
+  return info.state === "stopped" || info.state === "failed";
+}
+
+/** Credentials refused or session unknown: waiting mends neither. */
+function isFinal(problem: Problem): boolean {
+  return [401, 403, 404].includes(problem.status);
+}
+
+function onWatchEnded(state: State, problem: Problem | null, clock: Clock): Step {
+  if (problem !== null && isFinal(problem)) {
+    const watch = { failures: state.watch.failures + 1, retryAt: null, problem };
+    // A picture that is there stays: it has its own, older permission.
+    if (isPainted(state.phase)) return then({ ...state, watch });
+    return then({ ...state, watch, phase: { name: "blocked", problem } }, closing(state.phase));
+  }
+  const failures = problem === null ? 0 : state.watch.failures + 1;
+  const first = isPainted(state.phase) ? POLL_MS : WATCH_FIRST_MS;
+  const pause = Math.min(first * 2 ** Math.max(failures - 1, 0), WATCH_MAX_MS);
+  return then({ ...state, watch: { failures, retryAt: clock.now + jittered(pause, clock), problem } });
+}
+
+function onVisible(state: State, visible: boolean, clock: Clock): Step {
+  const phase = state.phase;
+  const next = { ...state, visible };
+  if (!isOpen(phase) || phase.painted) return then(next);
+  const limit = phase.name === "webrtc" ? PAINT_LIMIT_MS : VNC_PAINT_LIMIT_MS;
+  return then({ ...next, phase: { ...phase, paintBy: visible ? clock.now + limit : null } });
+}
+
+function onAgain(state: State, clock: Clock): Step {
+  const next = { ...state, why: null, failures: 0 };
+  if (state.session?.state === "ready" && state.phase.name !== "blocked") return open(next, "webrtc", clock);
+  return then({ ...next, phase: { name: "waiting" } }, [...closing(state.phase), { do: "watch", stream: true }]);
+}
+
+function onTimer(state: State, clock: Clock): Step {
+  const { phase, watch } = state;
+  const due = (time: number | null): boolean => time !== null && clock.now >= time;
+  if (isOpen(phase) && due(phase.lostAt)) return fail(state, phase, { kind: "lost" }, clock);
+  if (isOpen(phase) && due(phase.paintBy)) return fail(state, phase, { kind: "no-picture" }, clock);
+  if (phase.name === "retry" && due(phase.retryAt)) return open(state, "novnc", clock);
+  if (due(watch.retryAt)) return then({ ...state, watch: { ...watch, retryAt: null } }, [watching(state.phase)]);
+  return then(state);
+}
+
+function onTransport(state: State, phase: OpenPhase, event: TransportEvent, clock: Clock): Step {
+  switch (event.type) {
+    case "painted": {
+      if (phase.painted) return then(state);
+      const painted: OpenPhase = { ...phase, painted: true, paintBy: null };
+      const elapsedMs = Math.round(clock.now - state.openedAt);
+      return then({ ...state, phase: painted, failures: 0 }, [
+        { do: "mark-painted", transport: phase.name, elapsedMs },
+        watching(painted),
+      ]);
+    }
+    case "connection":
+      return onConnection(state, phase, event.state, clock);
+    case "closed":
+      return fail(state, phase, event.why, clock);
+  }
+}
+
+function onConnection(state: State, phase: OpenPhase, connection: RTCPeerConnectionState, clock: Clock): Step {
+  switch (connection) {
+    case "closed":
+      return fail(state, phase, { kind: "closed", detail: "" }, clock);
+    case "failed":
+      // Before there was a connection there is nothing to wait for.
+      if (!phase.painted) return fail(state, phase, { kind: "unconnected" }, clock);
+      return then({ ...state, phase: { ...phase, lostAt: phase.lostAt ?? clock.now + LOST_LIMIT_MS } });
+    case "disconnected":
+      return then({ ...state, phase: { ...phase, lostAt: phase.lostAt ?? clock.now + LOST_LIMIT_MS } });
+    case "new":
+    case "connecting":
+      return then(state);
+    case "connected":
+      return then({ ...state, phase: { ...phase, lostAt: null } });
+  }
+}
+
+/** WebRTC makes way for noVNC; noVNC tries again after a pause, and asks whether the session is still there. */
+function fail(state: State, phase: OpenPhase, why: Why, clock: Clock): Step {
+  if (phase.name === "webrtc") {
+    if (why.kind === "refused" && isFinal(why.problem) && why.problem.status !== 404) {
+      return then({ ...state, phase: { name: "blocked", problem: why.problem } }, closing(phase));
+    }
+    return open({ ...state, why }, "novnc", clock);
+  }
+  const pause = Math.min(RETRY_FIRST_MS * 2 ** Math.min(state.failures, 10), RETRY_MAX_MS);
+  const retry: Phase = { name: "retry", retryAt: clock.now + jittered(pause, clock) };
+  const watch = { ...state.watch, retryAt: null };
+  return then({ ...state, phase: retry, failures: state.failures + 1, watch }, [...closing(phase), { do: "watch", stream: true }]);
+}
+
+/** Half to whole of the pause, so that many viewers of a restarted gateway do not come back at once. */
+function jittered(pauseMs: number, clock: Clock): number {
+  return pauseMs * (0.5 + 0.5 * clock.random);
+}

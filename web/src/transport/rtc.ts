@@ -1,0 +1,174 @@
+/** The WebRTC transport: one video to receive, three data channels, an offer sent at once. */
+import { problemOf } from "../api/http";
+import { sessionUrl } from "../api/watch";
+import { decode, encode, Malformed } from "../protocol/codec";
+import { VERSION } from "../protocol/messages.gen";
+import type { Channel, Message } from "../protocol/messages.gen";
+import type { Access, Link } from "../session/runner";
+import type { Why } from "../session/why";
+import { onVideoPainted } from "./painted";
+import { deletePeer, postOffer, preferred } from "./whep";
+
+export interface RtcEvents {
+  painted(): void;
+  connection(state: RTCPeerConnectionState): void;
+  closed(why: Why): void;
+  /** The agent's answer to Hello: this viewer's role and the display in px. */
+  welcome(controls: boolean, width: number, height: number): void;
+  size(width: number, height: number): void;
+  rtt(ms: number): void;
+}
+
+const CHANNELS: Readonly<Record<Channel, RTCDataChannelInit>> = {
+  input: { ordered: true },
+  pointer: { ordered: false, maxRetransmits: 0 },
+  control: { ordered: true },
+};
+/**
+ * Most that may wait in a channel, in bytes; what comes on top is dropped. Moves: only the newest counts.
+ * Input: the link is stuck, and keys typed blind would all fire later; the agent's lease frees what is held.
+ */
+const MAX_WAITING: Readonly<Record<Channel, number>> = { pointer: 512, input: 64 * 1024, control: 16 * 1024 };
+const PING_MS = 2_000;
+
+export class RtcTransport implements Link {
+  readonly #pc: RTCPeerConnection;
+  readonly #channels: Readonly<Record<Channel, RTCDataChannel>>;
+  readonly #abort = new AbortController();
+  #location: string | null = null;
+  #pinging: ReturnType<typeof setInterval> | undefined;
+  #forgetPainted: () => void = () => undefined;
+  #open = true;
+  /** Messages of the agent that were none. */
+  malformed = 0;
+  /** Messages not sent because their channel was full or not open. */
+  dropped = 0;
+
+  constructor(
+    private readonly access: Access,
+    private readonly video: HTMLVideoElement,
+    private readonly events: RtcEvents,
+  ) {
+    this.#pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+    this.#receiveVideo();
+    this.#channels = {
+      input: this.#channel("input"),
+      pointer: this.#channel("pointer"),
+      control: this.#channel("control"),
+    };
+    this.#channels.control.addEventListener("open", this.#greet);
+    this.#channels.control.addEventListener("message", this.#hear);
+    // The agent's farewell; without it only ICE's silence tells, seconds later.
+    this.#channels.control.addEventListener("close", () => {
+      if (this.#open) this.events.connection("closed");
+    });
+    this.#pc.addEventListener("connectionstatechange", () => {
+      if (this.#open) this.events.connection(this.#pc.connectionState);
+    });
+    this.#negotiate().catch((error: unknown) => {
+      if (this.#open) this.events.closed({ kind: "refused", problem: problemOf(error) });
+    });
+  }
+
+  readonly send = (channel: Channel, data: Uint8Array<ArrayBuffer>): void => {
+    const target = this.#channels[channel];
+    if (target.readyState !== "open" || target.bufferedAmount > MAX_WAITING[channel]) {
+      this.dropped += 1;
+      return;
+    }
+    target.send(data);
+  };
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#abort.abort();
+    clearInterval(this.#pinging);
+    this.#forgetPainted();
+    this.video.srcObject = null;
+    this.#pc.close();
+    if (this.#location !== null) deletePeer(this.#location, this.access.token);
+  }
+
+  #channel(name: Channel): RTCDataChannel {
+    const channel = this.#pc.createDataChannel(name, CHANNELS[name]);
+    channel.binaryType = "arraybuffer";
+    return channel;
+  }
+
+  #receiveVideo(): void {
+    const transceiver = this.#pc.addTransceiver("video", { direction: "recvonly" });
+    const codecs = preferred(RTCRtpReceiver.getCapabilities("video")?.codecs ?? []);
+    if (codecs.length > 0 && "setCodecPreferences" in transceiver) transceiver.setCodecPreferences(codecs);
+    // Show each frame as soon as it is there. Chromium obeys the playout-delay header extension instead.
+    const receiver: RTCRtpReceiver & { jitterBufferTarget?: number | null; playoutDelayHint?: number | null } =
+      transceiver.receiver;
+    if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
+    if ("playoutDelayHint" in receiver) receiver.playoutDelayHint = 0;
+    this.video.srcObject = new MediaStream([receiver.track]);
+    this.#forgetPainted = onVideoPainted(this.video, () => {
+      if (this.#open) this.events.painted();
+    });
+    // Muted video may play without a gesture; a browser that refuses shows no frame, and noVNC follows.
+    this.video.play().catch(() => undefined);
+  }
+
+  async #negotiate(): Promise<void> {
+    await this.#pc.setLocalDescription();
+    // At once, without candidates: the gateway would drop them (DESIGN 5).
+    const sdp = this.#pc.localDescription?.sdp ?? "";
+    const answer = await postOffer(`${sessionUrl(this.access.id)}/whep`, this.access.token, sdp, this.#abort.signal);
+    if (!this.#open) {
+      if (answer.location !== null) deletePeer(answer.location, this.access.token);
+      return;
+    }
+    this.#location = answer.location;
+    await this.#pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+  }
+
+  readonly #greet = (): void => {
+    this.#say({ type: "Hello", version: VERSION });
+    this.#ping();
+    this.#pinging = setInterval(this.#ping, PING_MS);
+  };
+
+  readonly #ping = (): void => {
+    this.#say({ type: "Ping", stamp: stampNow() });
+  };
+
+  #say(message: Message): void {
+    this.send("control", encode(message));
+  }
+
+  readonly #hear = (event: MessageEvent<unknown>): void => {
+    if (!this.#open || !(event.data instanceof ArrayBuffer)) return;
+    let message: Message;
+    try {
+      message = decode(new Uint8Array(event.data), "control", "to-viewer");
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      this.malformed += 1;
+      return;
+    }
+    switch (message.type) {
+      case "Welcome":
+        if (message.version !== VERSION) this.events.closed({ kind: "version" });
+        else this.events.welcome(message.controls, message.width, message.height);
+        break;
+      case "Size":
+        this.events.size(message.width, message.height);
+        break;
+      case "Pong":
+        this.events.rtt((stampNow() - message.stamp) >>> 0);
+        break;
+      default:
+        // The codec lets no other type through in this direction.
+        this.malformed += 1;
+    }
+  };
+}
+
+/** Milliseconds as a u32 that wraps. */
+function stampNow(): number {
+  return Math.round(performance.now()) >>> 0;
+}

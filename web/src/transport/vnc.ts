@@ -1,0 +1,83 @@
+/** The noVNC transport: RFB over a WebSocket of our own, whose token goes as a subprotocol. */
+import { sessionUrl } from "../api/watch";
+import type { Access, Link } from "../session/runner";
+import { onCanvasPainted } from "./painted";
+
+export interface VncEvents {
+  painted(): void;
+  closed(detail: string): void;
+}
+
+type Rfb = InstanceType<(typeof import("@novnc/novnc"))["default"]>;
+
+export class VncTransport implements Link {
+  #socket: WebSocket | null = null;
+  #rfb: Rfb | null = null;
+  #forgetPainted: () => void = () => undefined;
+  #open = true;
+  #reason = "";
+  #viewOnly = true;
+
+  constructor(
+    private readonly access: Access,
+    private readonly target: HTMLElement,
+    private readonly events: VncEvents,
+  ) {
+    this.#start().catch((error: unknown) => {
+      this.#reason = error instanceof Error ? error.message : String(error);
+      this.#ended();
+    });
+  }
+
+  /** No input to the guest. Until told otherwise nothing is sent. */
+  set viewOnly(viewOnly: boolean) {
+    this.#viewOnly = viewOnly;
+    if (this.#rfb !== null) this.#rfb.viewOnly = viewOnly;
+  }
+
+  readonly sendKey = (keysym: number, down: boolean): void => {
+    // Without a code noVNC sends the keysym as it is.
+    this.#rfb?.sendKey(keysym, null, down);
+  };
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#forgetPainted();
+    this.#rfb?.disconnect();
+    this.#socket?.close();
+    this.target.replaceChildren();
+  }
+
+  async #start(): Promise<void> {
+    // Fetched only when it is needed.
+    const { default: RFB } = await import("@novnc/novnc");
+    if (!this.#open) return;
+
+    const url = new URL(`${sessionUrl(this.access.id)}/vnc`, location.href);
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    // A WebSocket cannot carry an Authorization header; the gateway picks "binary".
+    this.#socket = new WebSocket(url, ["binary", `fenster.token.${this.access.token}`]);
+    this.#socket.addEventListener("close", (event) => {
+      this.#reason = event.reason;
+    });
+
+    const rfb = new RFB(this.target, this.#socket, { shared: true });
+    this.#rfb = rfb;
+    rfb.scaleViewport = true;
+    rfb.background = "transparent";
+    // One keyboard for both transports (input/): noVNC's own must never get the focus.
+    rfb.focusOnClick = false;
+    rfb.viewOnly = this.#viewOnly;
+    rfb.addEventListener("disconnect", () => {
+      this.#ended();
+    });
+    this.#forgetPainted = onCanvasPainted(this.target, () => {
+      if (this.#open) this.events.painted();
+    });
+  }
+
+  #ended(): void {
+    if (this.#open) this.events.closed(this.#reason);
+  }
+}

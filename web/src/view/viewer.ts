@@ -1,0 +1,171 @@
+/** The viewer page's composition root: joins the machine, the transports, input and the view. */
+import { claim, roleOf } from "../api/credentials";
+import type { Role } from "../api/types";
+import { InputHub } from "../input/hub";
+import { MessageSink, RfbKeySink } from "../input/sink";
+import { panelOf } from "../session/describe";
+import { isPainted, transportOf } from "../session/machine";
+import type { State } from "../session/machine";
+import { Runner } from "../session/runner";
+import type { Access, Opener } from "../session/runner";
+import { RtcTransport } from "../transport/rtc";
+import { VncTransport } from "../transport/vnc";
+import { byId } from "./dom";
+import { wireButtons } from "./buttons";
+import { PanelView } from "./panel";
+import { StatusBar } from "./status";
+
+const TICK_MS = 100;
+const FIGURES_MS = 1_000;
+
+class Viewer {
+  readonly #video = byId("video", HTMLVideoElement);
+  readonly #vnc = byId("vnc", HTMLElement);
+  readonly #field = byId("keys", HTMLTextAreaElement);
+  readonly #input = new InputHub(this.#field, byId("stage", HTMLElement), this.#video);
+  readonly #panel = new PanelView(byId("panel", HTMLElement), (does) => {
+    if (does === "list") location.assign("/");
+    else this.#again();
+  });
+  readonly #bar = new StatusBar(() => {
+    this.#again();
+  });
+  readonly #runner: Runner;
+  /** What the token states, until the agent says what it grants. */
+  #role: Role | null;
+  #rttMs: number | null = null;
+  #frames = 0;
+
+  constructor(private readonly access: Access) {
+    this.#role = roleOf(access.token);
+    this.#runner = new Runner(access, { webrtc: this.#openWebrtc, novnc: this.#openNovnc }, (state) => {
+      this.#show(state);
+    });
+    this.#video.addEventListener("resize", () => {
+      this.#input.picture = { width: this.#video.videoWidth, height: this.#video.videoHeight };
+    });
+    wireButtons(this.#field, () => {
+      this.#input.focus();
+    });
+    this.#followPage();
+    setInterval(this.#tick, TICK_MS);
+    setInterval(this.#figures, FIGURES_MS);
+  }
+
+  start(): void {
+    this.#runner.dispatch({ type: "visible", visible: document.visibilityState === "visible" });
+    // performance.now() counts from the page's opening.
+    this.#runner.dispatch({ type: "start", openedAt: 0 });
+  }
+
+  #followPage(): void {
+    const { dispatch } = this.#runner;
+    document.addEventListener("visibilitychange", () => {
+      dispatch({ type: "visible", visible: document.visibilityState === "visible" });
+    });
+    window.addEventListener("pagehide", () => {
+      dispatch({ type: "leave" });
+    });
+    window.addEventListener("pageshow", (event) => {
+      if (event.persisted) dispatch({ type: "start", openedAt: performance.now() });
+    });
+  }
+
+  #again(): void {
+    this.#runner.dispatch({ type: "again" });
+    this.#input.focus();
+  }
+
+  readonly #openWebrtc: Opener = (attempt, dispatch) => {
+    this.#frames = 0;
+    this.#rttMs = null;
+    if (!("RTCPeerConnection" in window)) {
+      dispatch({ type: "closed", attempt, why: { kind: "unsupported" } });
+      return { close: () => undefined };
+    }
+    const rtc = new RtcTransport(this.access, this.#video, {
+      painted: () => {
+        dispatch({ type: "painted", attempt });
+      },
+      connection: (state) => {
+        dispatch({ type: "connection", attempt, state });
+      },
+      closed: (why) => {
+        dispatch({ type: "closed", attempt, why });
+      },
+      welcome: (controls, width, height) => {
+        this.#role = controls ? "control" : "view";
+        this.#input.size = { width, height };
+        const sink = new MessageSink(rtc.send);
+        this.#input.connect({ keys: sink, pointer: sink });
+        this.#show(this.#runner.state);
+      },
+      size: (width, height) => {
+        this.#input.size = { width, height };
+      },
+      rtt: (ms) => {
+        this.#rttMs = ms;
+      },
+    });
+    return {
+      close: () => {
+        this.#input.connect(null);
+        rtc.close();
+      },
+    };
+  };
+
+  readonly #openNovnc: Opener = (attempt, dispatch) => {
+    const vnc = new VncTransport(this.access, this.#vnc, {
+      painted: () => {
+        vnc.viewOnly = this.#role === "view";
+        this.#input.connect({ keys: new RfbKeySink(vnc.sendKey), pointer: null });
+        dispatch({ type: "painted", attempt });
+      },
+      closed: (detail) => {
+        dispatch({ type: "closed", attempt, why: { kind: "closed", detail } });
+      },
+    });
+    return {
+      close: () => {
+        this.#input.connect(null);
+        vnc.close();
+      },
+    };
+  };
+
+  #show(state: State): void {
+    const transport = transportOf(state.phase);
+    const page = document.documentElement.dataset;
+    page["transport"] = transport ?? "none";
+    page["state"] = state.session?.state ?? "unknown";
+    page["painted"] = String(isPainted(state.phase));
+    page["role"] = this.#role ?? "unknown";
+    this.#input.allowed = this.#role !== "view";
+    this.#panel.show(panelOf(state));
+    this.#bar.show(state, this.#role);
+    document.title = state.session === null ? "Fenster" : `${state.session.id} · Fenster`;
+  }
+
+  readonly #tick = (): void => {
+    const since = this.#runner.state.session?.createdAt ?? Number.NaN;
+    const elapsed = (Date.now() - since) / 1000;
+    // A clock that differs from the gateway's by more than a session's start would only mislead.
+    if (elapsed >= 0 && elapsed < 3600) this.#panel.tick(elapsed);
+  };
+
+  readonly #figures = (): void => {
+    const { phase } = this.#runner.state;
+    if (phase.name !== "webrtc" || !phase.painted) return;
+    const frames = this.#video.getVideoPlaybackQuality().totalVideoFrames;
+    this.#bar.figures(Math.max(0, frames - this.#frames), this.#rttMs);
+    this.#frames = frames;
+  };
+}
+
+const id = decodeURIComponent(/^\/s\/([^/]+)/.exec(location.pathname)?.[1] ?? "");
+// A link pasted over this one changes only the fragment.
+window.addEventListener("hashchange", () => {
+  location.reload();
+});
+new Viewer({ id, token: claim("token", `fenster.token.${id}`) }).start();

@@ -1,0 +1,87 @@
+import { describe, expect, it } from "vitest";
+import { parseSession } from "../src/api/types";
+import type { Problem } from "../src/api/types";
+import { noteOf, panelOf } from "../src/session/describe";
+import { INITIAL } from "../src/session/machine";
+import type { Phase, State } from "../src/session/machine";
+import { sentence, whyNotWebrtc } from "../src/session/why";
+import { age, seconds, stageLabel } from "../src/view/stages";
+
+function state(session: string | null, phase: Phase = { name: "waiting" }, more: Partial<State> = {}): State {
+  const error = session === "failed" ? { kind: "boot-failed", message: "the guest said nothing", hint: "look at its log" } : null;
+  const info = session === null ? null : parseSession({ id: "s", state: session, timings: { spawn: 0.4, hello: 12.1 }, error });
+  return { ...INITIAL, session: info, phase, ...more };
+}
+
+function open(name: "webrtc" | "novnc", painted: boolean, lostAt: number | null = null): Phase {
+  return { name, attempt: 1, painted, paintBy: null, lostAt };
+}
+
+const GONE: Problem = { status: 0, kind: "unreachable", detail: "The gateway does not answer.", hint: "Check it." };
+
+describe("panelOf", () => {
+  it("shows the stages with their times while it starts", () => {
+    expect(panelOf(state("booting"))).toMatchObject({
+      tone: "busy",
+      stages: [
+        { label: "Machine started", seconds: 0.4 },
+        { label: "Linux booted", seconds: 12.1 },
+        { label: "Booting Linux", seconds: null },
+      ],
+      action: null,
+    });
+  });
+
+  it("is gone while there is a picture, by either transport", () => {
+    expect(panelOf(state("ready", open("webrtc", true)))).toBeNull();
+    expect(panelOf(state("ready", open("novnc", true)))).toBeNull();
+    expect(panelOf(state("ready", open("webrtc", false)))).not.toBeNull();
+  });
+
+  it.each([
+    ["failed", state("failed"), "The guest said nothing. Look at its log.", "list"],
+    ["stopped", state("stopped"), "Nothing of it is left.", "list"],
+    ["out of reach", state(null, { name: "waiting" }, { watch: { failures: 2, retryAt: 5, problem: GONE } }), "Trying again. Check it.", "again"],
+    ["unknown", state(null, { name: "blocked", problem: { ...GONE, status: 404 } }), "may have ended", "list"],
+    ["refused", state(null, { name: "blocked", problem: { ...GONE, status: 401, detail: "the token has expired" } }), "The token has expired.", "list"],
+    ["interrupted", state("ready", { name: "retry", retryAt: 1 }), "connecting again", "again"],
+  ])("%s: says what happened and offers one action", (_, given, text, does) => {
+    const panel = panelOf(given);
+    expect(panel?.text).toContain(text);
+    expect(panel?.action?.does).toBe(does);
+  });
+
+  it("says why it goes on with noVNC", () => {
+    const panel = panelOf(state("ready", open("novnc", false), { why: { kind: "no-picture" } }));
+    expect(panel?.text).toContain("WebRTC brought no picture");
+  });
+});
+
+describe("noteOf", () => {
+  it("gives the reason for noVNC, and warns of an interruption", () => {
+    expect(noteOf(state("ready", open("novnc", true), { why: { kind: "unconnected" } }))).toContain("UDP may be blocked");
+    expect(noteOf(state("ready", open("webrtc", true, 5)))).toContain("interrupted");
+    expect(noteOf(state("ready", open("webrtc", true), { watch: { failures: 1, retryAt: 3, problem: GONE } }))).toContain("does not answer");
+    expect(noteOf(state("booting"))).toBe("");
+  });
+
+  it("is one sentence for every reason", () => {
+    const refused = { kind: "refused", problem: { ...GONE, detail: "no room" } } as const;
+    expect(whyNotWebrtc(refused)).toBe("The gateway could not set up WebRTC: No room.");
+    for (const kind of ["no-picture", "unconnected", "lost", "unsupported", "version"] as const) {
+      expect(whyNotWebrtc({ kind })).toMatch(/^[A-Z].*\.$/);
+    }
+    expect(whyNotWebrtc({ kind: "closed", detail: "" })).toMatch(/\.$/);
+  });
+});
+
+describe("words", () => {
+  it("are sentences, labels, times and ages", () => {
+    expect(sentence("no such session")).toBe("No such session.");
+    expect(sentence("Really?")).toBe("Really?");
+    expect(stageLabel("some-new_stage")).toBe("Some new stage");
+    expect(seconds(0.4)).toBe("0.40\u00a0s");
+    expect(seconds(14.23)).toBe("14.2\u00a0s");
+    expect([5_000, 125_000, 7_260_000, 200_000_000].map(age)).toEqual(["5\u00a0s", "2\u00a0min", "2\u00a0h 1\u00a0min", "2\u00a0d"]);
+  });
+});

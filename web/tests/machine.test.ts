@@ -1,0 +1,359 @@
+import { describe, expect, it } from "vitest";
+import type { Problem, SessionInfo, SessionState } from "../src/api/types";
+import { deadline, INITIAL, LOST_LIMIT_MS, PAINT_LIMIT_MS, step, VNC_PAINT_LIMIT_MS } from "../src/session/machine";
+import type { Effect, Event, State } from "../src/session/machine";
+import type { Why } from "../src/session/why";
+
+function info(state: SessionState): SessionInfo {
+  return {
+    id: "s1", state, createdAt: 0, timings: [], error: null, viewers: 0,
+    display: { width: 1280, height: 720 }, template: "", accelerator: null,
+  };
+}
+
+function problem(status: number): Problem {
+  return { status, kind: "k", detail: "d", hint: "" };
+}
+
+/** A machine, its clock, and the effects of the last event. */
+class Bench {
+  state: State = INITIAL;
+  effects: readonly Effect[] = [];
+  now = 1000;
+  random = 0;
+
+  send(...events: Event[]): this {
+    for (const event of events) {
+      const next = step(this.state, event, { now: this.now, random: this.random });
+      this.state = next.state;
+      this.effects = next.effects;
+    }
+    return this;
+  }
+
+  /** Let the time come that the machine asked for. */
+  expire(): this {
+    const at = deadline(this.state);
+    if (at === null) throw new Error("the machine waits for no time");
+    this.now = at;
+    return this.send({ type: "timer" });
+  }
+
+  session(state: SessionState): this {
+    return this.send({ type: "session", info: info(state) });
+  }
+
+  get attempt(): number {
+    return "attempt" in this.state.phase ? this.state.phase.attempt : -1;
+  }
+
+  painted(): this {
+    return this.send({ type: "painted", attempt: this.attempt });
+  }
+
+  connection(state: RTCPeerConnectionState): this {
+    return this.send({ type: "connection", attempt: this.attempt, state });
+  }
+
+  closed(why: Why = { kind: "closed", detail: "" }): this {
+    return this.send({ type: "closed", attempt: this.attempt, why });
+  }
+}
+
+function started(): Bench {
+  return new Bench().send({ type: "start", openedAt: 900 });
+}
+
+function onWebrtc(): Bench {
+  return started().session("ready");
+}
+
+function onNovnc(): Bench {
+  return onWebrtc().closed({ kind: "unsupported" });
+}
+
+describe("waiting for the session", () => {
+  it("watches from the start and waits for nothing else", () => {
+    const bench = started();
+    expect(bench.effects).toEqual([{ do: "watch", stream: true }]);
+    expect(deadline(bench.state)).toBeNull();
+  });
+
+  it.each<SessionState>(["creating", "booting", "assigning", "stopping"])(
+    "opens nothing while it is %s",
+    (state) => {
+      const bench = started().session(state);
+      expect(bench.effects).toEqual([]);
+      expect(bench.state.phase).toEqual({ name: "waiting" });
+    },
+  );
+
+  it("opens WebRTC when it is ready, once", () => {
+    const bench = started().session("booting").session("ready");
+    expect(bench.effects).toEqual([{ do: "open", transport: "webrtc", attempt: 1 }]);
+    expect(bench.session("ready").effects).toEqual([]);
+  });
+});
+
+describe("WebRTC", () => {
+  it("stays when a picture comes, and reports the time since the page was opened", () => {
+    const bench = onWebrtc();
+    bench.now = 1500;
+    bench.painted();
+    expect(bench.effects).toEqual([
+      { do: "mark-painted", transport: "webrtc", elapsedMs: 600 },
+      { do: "watch", stream: false },
+    ]);
+    expect(deadline(bench.state)).toBeNull();
+    expect(bench.painted().effects).toEqual([]);
+  });
+
+  it("makes way for noVNC when no picture came in time", () => {
+    const bench = onWebrtc();
+    expect(deadline(bench.state)).toBe(1000 + PAINT_LIMIT_MS);
+    bench.now = 1000 + PAINT_LIMIT_MS - 1;
+    expect(bench.send({ type: "timer" }).effects).toEqual([]);
+    bench.expire();
+    expect(bench.effects).toEqual([
+      { do: "close", attempt: 1 },
+      { do: "open", transport: "novnc", attempt: 2 },
+    ]);
+    expect(bench.state.why).toEqual({ kind: "no-picture" });
+  });
+
+  it("makes way at once when ICE fails before there was a picture", () => {
+    const bench = onWebrtc().connection("connecting").connection("failed");
+    expect(bench.state.phase).toMatchObject({ name: "novnc", attempt: 2 });
+    expect(bench.state.why).toEqual({ kind: "unconnected" });
+  });
+
+  it.each<RTCPeerConnectionState>(["disconnected", "failed"])("makes way when it is %s for too long", (state) => {
+    const bench = onWebrtc().painted().connection(state);
+    expect(deadline(bench.state)).toBe(1000 + LOST_LIMIT_MS);
+    bench.expire();
+    expect(bench.state.phase).toMatchObject({ name: "novnc" });
+    expect(bench.state.why).toEqual({ kind: "lost" });
+  });
+
+  it("stays when the connection comes back in time", () => {
+    const bench = onWebrtc().painted().connection("disconnected");
+    bench.now += LOST_LIMIT_MS - 1;
+    bench.connection("connected");
+    expect(deadline(bench.state)).toBeNull();
+    expect(bench.state.phase).toMatchObject({ name: "webrtc", painted: true });
+  });
+
+  it("counts from the first sign of a loss", () => {
+    const bench = onWebrtc().painted().connection("disconnected");
+    bench.now += 2000;
+    bench.connection("failed");
+    expect(deadline(bench.state)).toBe(1000 + LOST_LIMIT_MS);
+  });
+
+  it("makes way at once when the agent ends it, and when the gateway refuses", () => {
+    expect(onWebrtc().painted().connection("closed").state.phase).toMatchObject({ name: "novnc" });
+    const why: Why = { kind: "refused", problem: problem(502) };
+    const bench = onWebrtc().closed(why);
+    expect(bench.state).toMatchObject({ phase: { name: "novnc" }, why });
+  });
+
+  it.each([401, 403])("stops when the token is refused with %i", (status) => {
+    const bench = onWebrtc().closed({ kind: "refused", problem: problem(status) });
+    expect(bench.state.phase).toEqual({ name: "blocked", problem: problem(status) });
+    expect(bench.effects).toEqual([{ do: "close", attempt: 1 }]);
+  });
+
+  it("does not count time in which the page is hidden and nothing is painted", () => {
+    const bench = onWebrtc().send({ type: "visible", visible: false });
+    expect(deadline(bench.state)).toBeNull();
+    bench.now = 60_000;
+    bench.send({ type: "visible", visible: true });
+    expect(deadline(bench.state)).toBe(60_000 + PAINT_LIMIT_MS);
+  });
+
+  it("opens without a limit while hidden", () => {
+    const bench = started().send({ type: "visible", visible: false }).session("ready");
+    expect(deadline(bench.state)).toBeNull();
+  });
+
+  it("leaves a painted picture alone when the page is hidden and shown", () => {
+    const bench = onWebrtc().painted();
+    const before = bench.state.phase;
+    bench.send({ type: "visible", visible: false }, { type: "visible", visible: true });
+    expect(bench.state.phase).toEqual(before);
+  });
+});
+
+describe("noVNC", () => {
+  it("reports its first picture", () => {
+    const bench = onNovnc().painted();
+    expect(bench.effects).toEqual([
+      { do: "mark-painted", transport: "novnc", elapsedMs: 100 },
+      { do: "watch", stream: false },
+    ]);
+    expect(deadline(bench.state)).toBeNull();
+  });
+
+  it("tries again after a pause that grows, and asks for the session meanwhile", () => {
+    const bench = onNovnc();
+    const pauses: number[] = [];
+    for (let failure = 0; failure < 8; failure += 1) {
+      bench.closed();
+      expect(bench.effects).toEqual([{ do: "close", attempt: 2 + failure }, { do: "watch", stream: true }]);
+      pauses.push((deadline(bench.state) ?? 0) - bench.now);
+      bench.expire();
+      expect(bench.effects).toEqual([{ do: "open", transport: "novnc", attempt: 3 + failure }]);
+    }
+    expect(pauses).toEqual([250, 500, 1000, 2000, 4000, 7500, 7500, 7500]);
+  });
+
+  it("spreads the pause by chance", () => {
+    const bench = onNovnc();
+    bench.random = 0.999;
+    bench.closed();
+    expect(deadline(bench.state)).toBeCloseTo(1000 + 500, 0);
+  });
+
+  it("forgets its failures with a picture", () => {
+    const bench = onNovnc().closed().expire().closed().expire().painted();
+    expect(bench.state.failures).toBe(0);
+    bench.closed();
+    expect((deadline(bench.state) ?? 0) - bench.now).toBe(250);
+  });
+
+  it("is given up when it paints nothing", () => {
+    const bench = onNovnc();
+    expect(deadline(bench.state)).toBe(1000 + VNC_PAINT_LIMIT_MS);
+    bench.expire();
+    expect(bench.state.phase).toMatchObject({ name: "retry" });
+  });
+
+  it("keeps the reason why WebRTC is not in use", () => {
+    const bench = onWebrtc().expire().closed().expire();
+    expect(bench.state.why).toEqual({ kind: "no-picture" });
+  });
+});
+
+describe("the session's end", () => {
+  it("closes WebRTC when it is stopping", () => {
+    const bench = onWebrtc().painted().session("stopping");
+    expect(bench.effects).toEqual([{ do: "close", attempt: 1 }]);
+    expect(bench.state.phase).toEqual({ name: "waiting" });
+  });
+
+  it.each<SessionState>(["stopped", "failed"])("closes WebRTC when it is %s, and asks no more", (state) => {
+    const bench = onWebrtc().painted().session(state);
+    expect(bench.effects).toEqual([{ do: "close", attempt: 1 }, { do: "unwatch" }]);
+    expect(bench.state.phase).toEqual({ name: "waiting" });
+    expect(deadline(bench.state)).toBeNull();
+  });
+
+  it("ends retries", () => {
+    const bench = onNovnc().closed().session("failed");
+    expect(bench.effects).toEqual([{ do: "unwatch" }]);
+    expect(deadline(bench.state)).toBeNull();
+  });
+
+  it("is over when it becomes ready again", () => {
+    const bench = onWebrtc().painted().session("stopping").session("ready");
+    expect(bench.effects).toEqual([{ do: "open", transport: "webrtc", attempt: 2 }]);
+  });
+});
+
+describe("the stream of states", () => {
+  it("is opened again after a second when it just ended", () => {
+    const bench = started().session("booting").send({ type: "watch-ended", problem: null });
+    expect((deadline(bench.state) ?? 0) - bench.now).toBe(500);
+    bench.expire();
+    expect(bench.effects).toEqual([{ do: "watch", stream: true }]);
+    expect(deadline(bench.state)).toBeNull();
+  });
+
+  it("is tried more and more slowly while the gateway does not answer", () => {
+    const bench = started();
+    const pauses: number[] = [];
+    for (let failure = 0; failure < 5; failure += 1) {
+      bench.send({ type: "watch-ended", problem: problem(0) });
+      pauses.push((deadline(bench.state) ?? 0) - bench.now);
+      bench.expire();
+    }
+    expect(pauses).toEqual([500, 1000, 2000, 2500, 2500]);
+    expect(bench.session("booting").state.watch).toEqual({ failures: 0, retryAt: null, problem: null });
+  });
+
+  it("gives way to asking now and then while there is a picture", () => {
+    const bench = onWebrtc().painted().send({ type: "watch-ended", problem: null });
+    expect((deadline(bench.state) ?? 0) - bench.now).toBe(2500);
+    expect(bench.expire().effects).toEqual([{ do: "watch", stream: false }]);
+    bench.closed({ kind: "lost" }).send({ type: "watch-ended", problem: null });
+    expect(bench.expire().effects).toEqual([{ do: "watch", stream: true }]);
+  });
+
+  it("does not disturb a picture by its loss", () => {
+    const bench = onWebrtc().painted().send({ type: "watch-ended", problem: problem(0) });
+    expect(bench.effects).toEqual([]);
+    expect(bench.state.phase).toMatchObject({ name: "webrtc", painted: true });
+  });
+
+  it.each([401, 403, 404])("blocks the page when refused with %i", (status) => {
+    const bench = started().send({ type: "watch-ended", problem: problem(status) });
+    expect(bench.state.phase).toEqual({ name: "blocked", problem: problem(status) });
+    expect(deadline(bench.state)).toBeNull();
+  });
+
+  it("refused, leaves a painted picture, but ends one that has yet to come", () => {
+    const refused: Event = { type: "watch-ended", problem: problem(401) };
+    expect(onWebrtc().painted().send(refused).state.phase).toMatchObject({ name: "webrtc" });
+    const bench = onWebrtc().send(refused);
+    expect(bench.state.phase).toMatchObject({ name: "blocked" });
+    expect(bench.effects).toEqual([{ do: "close", attempt: 1 }]);
+    expect(onNovnc().closed().send(refused).state.phase).toMatchObject({ name: "blocked" });
+  });
+});
+
+describe("a person's wish", () => {
+  it("tries WebRTC again, in place of noVNC", () => {
+    const bench = onNovnc().painted().send({ type: "again" });
+    expect(bench.effects).toEqual([
+      { do: "close", attempt: 2 },
+      { do: "open", transport: "webrtc", attempt: 3 },
+    ]);
+    expect(bench.state.why).toBeNull();
+  });
+
+  it("asks for the session again when there is none, and when blocked", () => {
+    expect(started().send({ type: "again" }).effects).toEqual([{ do: "watch", stream: true }]);
+    const bench = started().send({ type: "watch-ended", problem: problem(404) }).send({ type: "again" });
+    expect(bench.effects).toEqual([{ do: "watch", stream: true }]);
+    expect(bench.session("ready").effects).toEqual([{ do: "open", transport: "webrtc", attempt: 1 }]);
+  });
+
+  it("leaves, and comes back from the page cache", () => {
+    const bench = onWebrtc().painted().send({ type: "leave" });
+    expect(bench.effects).toEqual([{ do: "close", attempt: 1 }, { do: "unwatch" }]);
+    bench.now = 5000;
+    bench.send({ type: "start", openedAt: 5000 }).session("ready");
+    expect(bench.effects).toEqual([{ do: "open", transport: "webrtc", attempt: 2 }]);
+    expect(bench.painted().effects).toContainEqual({ do: "mark-painted", transport: "webrtc", elapsedMs: 0 });
+  });
+});
+
+describe("late events", () => {
+  it.each<Event>([
+    { type: "painted", attempt: 1 },
+    { type: "connection", attempt: 1, state: "failed" },
+    { type: "closed", attempt: 1, why: { kind: "lost" } },
+  ])("of a replaced transport change nothing: $type", (event) => {
+    const bench = onNovnc();
+    const before = bench.state;
+    expect(bench.send(event).state).toBe(before);
+    expect(bench.effects).toEqual([]);
+  });
+
+  it("change nothing when no transport is open, nor does an early timer", () => {
+    const bench = started();
+    const before = bench.state;
+    bench.send({ type: "painted", attempt: 1 }, { type: "timer" });
+    expect(bench.state).toBe(before);
+  });
+});
