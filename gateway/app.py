@@ -30,7 +30,7 @@ from gateway.vm.driver import Lan, VmDriver
 from gateway.vm.local import ProcessDriver
 from gateway.vm.qemu import QemuDriver
 
-__all__ = ["Serving", "make_driver", "running", "serving"]
+__all__ = ["Serving", "local_url", "make_driver", "running", "serving"]
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,9 @@ def disk_dir(settings: Settings) -> Path:
 
 def make_driver(settings: Settings) -> VmDriver:
     if settings.driver == "process":
-        logger.warning("! the process driver isolates NOTHING: desktops run as programs of this host, for development")
+        logger.warning(
+            "! the process driver isolates NOTHING: desktops run as programs of this host, for development"
+        )
         return ProcessDriver()
     return QemuDriver(
         settings.cache_dir / "golden",
@@ -149,7 +151,7 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
             try:
                 await web.SockSite(runner, sock).start()
                 await _log_host(services)
-                yield Serving(services, _url(settings.host, port))
+                yield Serving(services, local_url(settings.host, port))
             finally:
                 await runner.cleanup()
 
@@ -162,7 +164,9 @@ async def _log_host(services: Services) -> None:
         return
     logger.info("= driver %s, accelerator %s: %s", facts.name, facts.accelerator, facts.why)
     if not facts.isolated:
-        logger.warning("x %s is no isolation boundary: run nothing here that you would not run yourself", facts.accelerator)
+        logger.warning(
+            "x %s is no isolation boundary: run nothing here that you would not run yourself", facts.accelerator
+        )
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -190,7 +194,8 @@ def _media_addresses(settings: Settings) -> tuple[str, ...]:
     return ("0.0.0.0", "::") if wild else (settings.host,)
 
 
-def _url(address: str, port: int) -> str:
+def local_url(address: str, port: int) -> str:
+    """Where a browser on this host finds a gateway that listens on that address."""
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address, f"[{address}]" if ":" in address else address)
     return f"http://{shown}:{port}"
 
@@ -205,6 +210,8 @@ def _own_directory(path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         info = path.stat()
     except OSError as exc:
-        raise ConfigError(f"cannot make {path}: {exc.strerror}", hint="set run_dir to a directory of your own") from exc
+        raise ConfigError(
+            f"cannot make {path}: {exc.strerror}", hint="set run_dir to a directory of your own"
+        ) from exc
     if info.st_uid != os.geteuid() or info.st_mode & 0o022:
-        raise ConfigError(f"{path} belongs to another user, or others may write it", hint=f"remove it, or set run_dir")
+        raise ConfigError(f"{path} belongs to another user, or others may write it", hint="remove it, or set run_dir")

@@ -29,7 +29,7 @@ from golden.stages import Paths, Stage, stages, userns_prefix
 __all__ = ["Image", "Progress", "build", "default_cache", "find"]
 
 KEEP_IMAGES = 3
-"""Images of a profile that stay after a build, the newest; a VM that still runs from an older one has its own disk."""
+"""Images of a profile that stay after a build, the newest; a running VM has a disk of its own."""
 KEEP_STAGES = 2
 
 

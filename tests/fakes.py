@@ -46,25 +46,30 @@ async def _rfb(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 @dataclass(slots=True)
-class _Tasks:
-    """Stored tasks, cancelled and awaited together."""
+class _Streams:
+    """The guest's ends of streams, each served by a stored task; all ended together."""
 
-    running: set[asyncio.Task[None]] = field(default_factory=set)
+    serving: dict[asyncio.Task[None], asyncio.StreamWriter] = field(default_factory=dict)
 
-    def spawn(self, work: Awaitable[None], name: str) -> None:
+    async def serve(self, sock: socket.socket, handler: PortHandler, name: str) -> None:
+        reader, writer = await asyncio.open_connection(sock=sock)
+
         async def run() -> None:
-            await work
+            await handler(reader, writer)
+            writer.close()
 
-        task = asyncio.create_task(run(), name=name)
-        self.running.add(task)
-        task.add_done_callback(self.running.discard)
+        self.serving[asyncio.create_task(run(), name=name)] = writer
 
     async def close(self) -> None:
-        tasks = set(self.running)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if self.serving:
+            for task in self.serving:
+                task.cancel()
+            await asyncio.wait(self.serving)
+        for writer in self.serving.values():
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+        self.serving.clear()
 
 
 class FakeLan:
@@ -78,7 +83,7 @@ class FakeLan:
         """The guest's end of every udp() by guest port; non-blocking."""
         self.closed = False
         self.spawned: list[Command] = []
-        self._tasks = _Tasks()
+        self._streams = _Streams()
 
     async def open_tap(self) -> int:
         self._check()
@@ -109,8 +114,7 @@ class FakeLan:
             raise NetnsError(f"the guest refused a connection to port {port}")
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        reader, writer = await asyncio.open_connection(sock=theirs)
-        self._tasks.spawn(_serve_port(handler, reader, writer), f"fake-guest-port-{port}")
+        await self._streams.serve(theirs, handler, f"fake-guest-port-{port}")
         return ours
 
     async def udp(self, guest_port: int) -> socket.socket:
@@ -126,7 +130,7 @@ class FakeLan:
 
     async def close(self) -> None:
         self.closed = True
-        await self._tasks.close()
+        await self._streams.close()
         for sock in self.datagrams.values():
             sock.close()
         self.datagrams.clear()
@@ -136,19 +140,10 @@ class FakeLan:
             raise NetnsError("the namespace is closed")
 
 
-async def _serve_port(handler: PortHandler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        await handler(reader, writer)
-    finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-
-
 class FakeVm:
     """A machine made of one task. ``guest`` is its scripted inside."""
 
-    def __init__(self, spec: VmSpec, lan: Lan, guest: FakeGuest, link: StreamLink, tasks: _Tasks) -> None:
+    def __init__(self, spec: VmSpec, lan: Lan, guest: FakeGuest, link: StreamLink, streams: _Streams) -> None:
         self.id = spec.id
         self.spec = spec
         self.guest = guest
@@ -156,7 +151,7 @@ class FakeVm:
         self.stops = 0
         self._lan = lan
         self._stream_link = link
-        self._tasks = tasks
+        self._streams = streams
         self._exit: asyncio.Future[VmExit] = asyncio.get_running_loop().create_future()
 
     async def dial(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -177,7 +172,7 @@ class FakeVm:
         if self._exit.done():
             return
         self._exit.set_result(result)
-        await self._tasks.close()
+        await self._streams.close()
         await self._stream_link.close()
         (self.spec.run_dir / "disk.raw").unlink(missing_ok=True)
 
@@ -208,7 +203,8 @@ class FakeDriver:
     async def start(self, spec: VmSpec, lan: Lan, stage: StageFn) -> Vm:
         self.specs.append(spec)
         disk = spec.run_dir / "disk.raw"
-        try:
+        async with contextlib.AsyncExitStack() as undo:
+            undo.callback(disk.unlink, missing_ok=True)
             disk.write_bytes(b"fake")
             stage("disk")
             self.starting.set()
@@ -216,10 +212,10 @@ class FakeDriver:
             if self.start_error is not None:
                 raise self.start_error
             vm = await self._boot(spec, lan)
-        except BaseException:
-            disk.unlink(missing_ok=True)
-            raise
-        stage("spawn")
+            undo.push_async_callback(vm.stop)
+            stage("spawn")
+            await asyncio.sleep(0)
+            undo.pop_all()
         self.vms[spec.id] = vm
         return vm
 
@@ -228,12 +224,17 @@ class FakeDriver:
         if isinstance(lan, FakeLan):
             lan.ports.setdefault(VNC_PORT, _rfb)
         ours, theirs = socket.socketpair()
-        tasks = _Tasks()
-        reader, writer = await asyncio.open_connection(sock=theirs)
-        tasks.spawn(_serve_port(guest.serve, reader, writer), f"fake-guest-{spec.id}")
-        link = StreamLink(*await asyncio.open_connection(sock=ours), name=spec.id)
+        streams = _Streams()
+        try:
+            await streams.serve(theirs, guest.serve, f"fake-guest-{spec.id}")
+            link = StreamLink(*await asyncio.open_connection(sock=ours), name=spec.id)
+        except BaseException:
+            await streams.close()
+            ours.close()
+            theirs.close()
+            raise
         link.start()
-        return FakeVm(spec, lan, guest, link, tasks)
+        return FakeVm(spec, lan, guest, link, streams)
 
 
 class FakeDataPlane:

@@ -63,7 +63,9 @@ class Stage:
     def left(self) -> list[str]:
         """What is left of sessions, anywhere."""
         files = [str(path) for path in self.run_root.iterdir()] if self.run_root.exists() else []
-        tasks = [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith(("session-", "vnc-", "bye"))]
+        tasks = [
+            task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith(("session-", "vnc-", "bye"))
+        ]
         running = [vm.id for vm in self.driver.vms.values() if not vm.stops]
         return [*files, *tasks, *running, *self.dataplane.lans, *map(str, self.dataplane.admitted)]
 

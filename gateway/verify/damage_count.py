@@ -1,4 +1,5 @@
-"""Run inside the guest: count XDamage events on the root window for so many seconds, then print the count.
+"""Run inside the guest: count XDamage events on the root window for so many seconds. Prints a line when it
+begins, and then the count.
 
     python damage_count.py SECONDS
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import select
 import sys
 import time
+from typing import Any
 
 import xcffib
 import xcffib.damage
@@ -18,7 +20,8 @@ __all__: list[str] = []
 
 def main() -> None:
     duration_s = float(sys.argv[1])
-    conn = xcffib.connect()
+    connect: Any = xcffib.connect
+    conn = connect()
     damage = conn(xcffib.damage.key)
     damage.QueryVersion(1, 1).reply()
     ident = conn.generate_id()
@@ -29,15 +32,19 @@ def main() -> None:
     conn.core.GetInputFocus().reply()
     while conn.poll_for_event() is not None:
         pass  # Says only that the screen is not empty.
+    print("counting", flush=True)
     events = 0
     end = time.monotonic() + duration_s
-    while (left := end - time.monotonic()) > 0:
-        if not select.select([conn.get_file_descriptor()], [], [], left)[0]:
-            continue
-        while conn.poll_for_event() is not None:
+    while True:
+        # Asked before each select: xcb may have read events while it wrote.
+        if conn.poll_for_event() is not None:
             events += 1
             damage.Subtract(ident, 0, 0)
-        conn.flush()
+            conn.flush()
+        elif (left := end - time.monotonic()) > 0:
+            select.select([conn.get_file_descriptor()], [], [], left)
+        else:
+            break
     print(events)
 
 

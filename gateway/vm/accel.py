@@ -25,12 +25,10 @@ from gateway.vm.images import GoldenImage
 from gateway.vm.process import drop_privileges, spare_uid
 from gateway.vm.serial import ConsoleScanner, KernelAlive, UserspaceAlive
 
-__all__ = ["Accelerator", "choose_accelerator"]
+__all__ = ["Accelerator", "Limits", "choose_accelerator"]
 
 logger = logging.getLogger(__name__)
 
-KERNEL_LIMIT_S = 3.0
-USERSPACE_LIMIT_S = 15.0
 PROBE_MEMORY_MIB = 768
 """Enough to unpack the initrd of a desktop's kernel."""
 PROBE_CMDLINE = "root=/dev/vda ro console=ttyS0 reboot=t panic=-1"
@@ -41,6 +39,15 @@ KVM_CPUS = ("host,migratable=on", "host,migratable=on,-arch-capabilities")
 
 KVM_DEVICE = Path("/dev/kvm")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long the probed kernel may take, in seconds from the start of QEMU."""
+
+    kernel_s: float = 3.0
+    """To its first line."""
+    userspace_s: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,7 @@ async def choose_accelerator(
     wanted: Literal["auto", "kvm", "tcg"],
     state_dir: Path,
     kvm_device: Path = KVM_DEVICE,
+    limits: Limits = Limits(),
 ) -> Accelerator:
     """The accelerator for VMs of this image on this host.
 
@@ -77,7 +85,7 @@ async def choose_accelerator(
     cache = state_dir / "accel.json"
     known = await asyncio.to_thread(_read_cache, cache, key)
     if known is None:
-        known = await _probe(qemu, image, kvm_device)
+        known = await _probe(qemu, image, kvm_device, limits)
         await asyncio.to_thread(_write_cache, cache, key, known)
     return known
 
@@ -91,10 +99,10 @@ def _device_problem(device: Path) -> tuple[str, str] | None:
     return f"there is no {device}", "enable virtualisation, or modprobe kvm_intel or kvm_amd"
 
 
-async def _probe(qemu: Qemu, image: GoldenImage, kvm_device: Path) -> Accelerator:
+async def _probe(qemu: Qemu, image: GoldenImage, kvm_device: Path, limits: Limits) -> Accelerator:
     failures: list[str] = []
     for cpu in KVM_CPUS:
-        failure = await _boots(qemu, image, cpu, kvm_device)
+        failure = await _boots(qemu, image, cpu, kvm_device, limits)
         if failure is None:
             return Accelerator("kvm", cpu, "the golden kernel boots with KVM")
         failures.append(failure)
@@ -103,7 +111,7 @@ async def _probe(qemu: Qemu, image: GoldenImage, kvm_device: Path) -> Accelerato
     return Accelerator("tcg", TCG_CPU, f"{kvm_device} opens, but {failures[-1]}")
 
 
-async def _boots(qemu: Qemu, image: GoldenImage, cpu: str, kvm_device: Path) -> str | None:
+async def _boots(qemu: Qemu, image: GoldenImage, cpu: str, kvm_device: Path, limits: Limits) -> str | None:
     """None when the golden kernel reaches its initrd's userspace, else what it did instead."""
     with _machine(qemu, image, cpu, kvm_device) as machine:
         process = await asyncio.create_subprocess_exec(
@@ -116,7 +124,7 @@ async def _boots(qemu: Qemu, image: GoldenImage, cpu: str, kvm_device: Path) -> 
         )
     assert process.stdout is not None, "it was asked for"
     try:
-        failure = await _watch(process.stdout)
+        failure = await _watch(process.stdout, limits)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -130,18 +138,18 @@ async def _boots(qemu: Qemu, image: GoldenImage, cpu: str, kvm_device: Path) -> 
 _ENDED = "ended"
 
 
-async def _watch(reader: asyncio.StreamReader) -> str | None:
+async def _watch(reader: asyncio.StreamReader, limits: Limits) -> str | None:
     scanner = ConsoleScanner()
     loop = asyncio.get_running_loop()
     begin = loop.time()
-    failure = f"the golden kernel printed nothing within {KERNEL_LIMIT_S:g} s (a hang, as nested KVM can give)"
+    failure = f"the golden kernel printed nothing within {limits.kernel_s:g} s (a hang, as nested KVM can give)"
     try:
-        async with asyncio.timeout_at(begin + KERNEL_LIMIT_S) as limit:
+        async with asyncio.timeout_at(begin + limits.kernel_s) as limit:
             while data := await reader.read(4096):
                 for event in scanner.feed(data):
                     if isinstance(event, KernelAlive):
-                        limit.reschedule(begin + USERSPACE_LIMIT_S)
-                        failure = f"the golden kernel did not reach userspace within {USERSPACE_LIMIT_S:g} s"
+                        limit.reschedule(begin + limits.userspace_s)
+                        failure = f"the golden kernel did not reach userspace within {limits.userspace_s:g} s"
                     elif isinstance(event, UserspaceAlive):
                         return None
     except TimeoutError:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from guest_agent.protocol.link import PORT_NAME
 
-__all__ = ["CMDLINE", "Fds", "Machine", "build_argv", "build_cmdline"]
+__all__ = ["CMDLINE", "Fds", "Machine", "boot_memory_mib", "build_argv", "build_cmdline"]
 
 CMDLINE = "root=/dev/vda rw console=ttyS0 quiet reboot=t panic=-1 net.ifnames=0 ipv6.disable=1"
 """panic=-1 reboots at once and -no-reboot makes that the end of QEMU: a panicked guest is never left hanging."""
@@ -69,10 +69,20 @@ def build_cmdline(*more: str) -> str:
     return " ".join([*(word for word in CMDLINE.split() if word not in words), *words])
 
 
+def boot_memory_mib(memory_mib: int) -> int:
+    """The memory a machine gets that asked for so much: never exactly 2 GiB.
+
+    There, and only there, QEMU 10.0 puts the initrd (whose kernel wants it below 2 GiB) where SeaBIOS has its own
+    tables, and its end comes out corrupt: a module with a bad signature, a root that is never found.
+    """
+    return 2046 if memory_mib == 2048 else memory_mib
+
+
 def build_argv(machine: Machine) -> list[str]:
     """The whole command line, without privilege dropping. Same machine, same list."""
     fds = machine.fds
     # fmt: off
+    memory_mib = boot_memory_mib(machine.memory_mib)
     argv = [
         str(machine.binary),
         "-name", f"guest={machine.name},debug-threads=on",
@@ -81,8 +91,8 @@ def build_argv(machine: Machine) -> list[str]:
         *_accel(machine),
         "-M", "microvm,acpi=on,rtc=on,memory-backend=mem,mem-merge=off,dump-guest-core=off",
         "-global", "virtio-mmio.force-legacy=false",
-        "-object", f"memory-backend-ram,id=mem,size={machine.memory_mib}M",
-        "-m", f"{machine.memory_mib}M",
+        "-object", f"memory-backend-ram,id=mem,size={memory_mib}M",
+        "-m", f"{memory_mib}M",
         "-smp", str(machine.vcpus),
         "-kernel", f"/dev/fd/{fds.kernel}",
         "-initrd", f"/dev/fd/{fds.initrd}",

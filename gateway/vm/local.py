@@ -44,10 +44,9 @@ class ProcessVm:
     def __init__(self, spec: VmSpec, lan: Lan, process: Process, link: StreamLink) -> None:
         self.id = spec.id
         self.link: AgentLink = link
-        self.pid = process.pid
+        self.process = process
         self._run_dir = spec.run_dir
         self._lan = lan
-        self._process = process
         self._stream_link = link
         self._stopping = False
         self._stopped = asyncio.Lock()
@@ -62,17 +61,18 @@ class ProcessVm:
     async def stop(self, grace_s: float = 2.0) -> None:
         self._stopping = True
         async with self._stopped:
-            await _end(self._process)
+            await _end(self.process)
             await asyncio.wait({self._exit})
             await self._stream_link.close()
             await asyncio.to_thread(_remove_files, self._run_dir)
 
     async def _watch(self) -> VmExit:
-        code = await self._process.wait()
+        code = await self.process.wait()
         if self._stopping:
             return VmExit(expected=True, reason="it was stopped")
         reason, hint = describe_exit("the process guest", code)
-        words = await asyncio.to_thread(_last_words, self._run_dir)
+        # A status of its own means that it said why; a signal came from outside.
+        words = await asyncio.to_thread(_last_words, self._run_dir) if code > 0 else ""
         return VmExit(expected=False, reason=words or reason, hint=hint or f"its logs are in {self._run_dir}")
 
 
@@ -110,10 +110,12 @@ class ProcessDriver:
                 process = await self._spawn(spec, lan)
                 undo.push_async_callback(_end, process)
                 link = await self._accept(spec, listener, process)
-            undo.push_async_callback(link.close)
+            vm = ProcessVm(spec, lan, process, link)
+            undo.push_async_callback(vm.stop, 0)
             stage("spawn")
+            await asyncio.sleep(0)  # Where a cancellation that came meanwhile can still be undone.
             undo.pop_all()
-            return ProcessVm(spec, lan, process, link)
+            return vm
 
     async def _spawn(self, spec: VmSpec, lan: Lan) -> Process:
         width, height = spec.display_px
@@ -147,8 +149,12 @@ class ProcessDriver:
             accepting.cancel()
             ending.cancel()
             await asyncio.wait({accepting, ending})
-        sock.setblocking(False)
-        link = StreamLink(*await asyncio.open_unix_connection(sock=sock), name=spec.id)
+        try:
+            sock.setblocking(False)
+            link = StreamLink(*await asyncio.open_unix_connection(sock=sock), name=spec.id)
+        except BaseException:
+            sock.close()
+            raise
         link.start()
         return link
 
@@ -157,15 +163,18 @@ async def _end(process: Process) -> None:
     """Kill the first process inside; unshare(1) outside then ends when the kernel has ended all the others."""
     try:
         if process.returncode is None:
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-            for pid in children.read_text().split():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(pid), signal.SIGKILL)
+            _kill_children(process.pid)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(END_S):
                     await process.wait()
     finally:
         await process.stop(0)
+
+
+def _kill_children(parent: int) -> None:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def _last_words(run_dir: Path) -> str:

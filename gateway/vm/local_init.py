@@ -122,8 +122,7 @@ class _Guest:
         ]  # fmt: skip
         pid = self.start(argv, "x.log", [ready_w])
         os.close(ready_w)
-        if not select.select([ready_r], [], [], X_START_S)[0] or not os.read(ready_r, 64):
-            raise SystemExit("the X server did not start")
+        _await_number(ready_r)
         os.close(ready_r)
         subprocess.run(_SPARE_KEYMAP, env=self.env, check=False, stdin=subprocess.DEVNULL)
         return pid
@@ -148,6 +147,16 @@ class _Guest:
             "-rfbauth", str(password), "-forever", "-shared", "-wait", "50", "-no6",
         ]  # fmt: skip
         return self.start(argv, "x11vnc.log")
+
+
+def _await_number(fd: int) -> None:
+    """Until a whole line is there: the server writes its newline by itself, and dies when nobody reads it."""
+    said = b""
+    while not said.endswith(b"\n"):
+        more = os.read(fd, 64) if select.select([fd], [], [], X_START_S)[0] else b""
+        if not more:
+            raise SystemExit("the X server did not start")
+        said += more
 
 
 def _xauthority(cookie: bytes) -> bytes:

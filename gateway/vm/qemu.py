@@ -47,10 +47,9 @@ class QemuVm:
     ) -> None:
         self.id = spec.id
         self.link: AgentLink = link
-        self.pid = process.pid
+        self.process = process
         self._run_dir = spec.run_dir
         self._lan = lan
-        self._process = process
         self._qmp = qmp
         self._stream_link = link
         self._serial = serial
@@ -69,14 +68,14 @@ class QemuVm:
         self._stopping = True
         async with self._stopped:
             try:
-                if self._process.returncode is None and grace_s > 0:
+                if self.process.returncode is None and grace_s > 0:
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(grace_s):
                             await self._qmp.quit()
-                            await self._process.wait()
+                            await self.process.wait()
             finally:
                 # Also when cancelled: a machine whose stop was begun must not go on.
-                await self._process.stop(0)
+                await self.process.stop(0)
                 await asyncio.wait({self._exit})
                 await self._link_down()
                 await asyncio.to_thread(_remove_files, self._run_dir, self._disk)
@@ -87,7 +86,7 @@ class QemuVm:
         await self._qmp.close()
 
     async def _watch(self) -> VmExit:
-        code = await self._process.wait()
+        code = await self.process.wait()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
                 await self._serial.drained()
@@ -188,7 +187,9 @@ class QemuDriver:
             process = await self._spawn(spec, lan, image, host, disk)
             undo.push_async_callback(process.stop, 0)
             vm = await self._connect(spec, lan, process, disk)
+            undo.push_async_callback(vm.stop, 0)
             stage("spawn")
+            await asyncio.sleep(0)  # Where a cancellation that came meanwhile can still be undone.
             undo.pop_all()
             return vm
 

@@ -140,6 +140,4 @@ async def test_a_token_is_made_with_defaults(api: Api) -> None:
 )
 async def test_tokens_of_another_shape_are_refused(api: Api, body: object) -> None:
     session = await api.stage.ready()
-    await api.refused(
-        "POST", f"/v1/sessions/{session.id}/tokens", 400, "bad-request", json=body, headers=api.admin
-    )
+    await api.refused("POST", f"/v1/sessions/{session.id}/tokens", 400, "bad-request", json=body, headers=api.admin)

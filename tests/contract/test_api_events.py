@@ -43,7 +43,7 @@ async def test_the_stream_tells_each_state_with_the_whole_session(api: Api) -> N
         seen = [first]
         while seen[-1]["state"] != "ready":
             seen.append(await next_event(response))
-        assert set(seen[-1]) == set((await (await api.call("GET", f"/v1/sessions/{session.id}", 200)).json()))
+        assert set(seen[-1]) == set(await (await api.call("GET", f"/v1/sessions/{session.id}", 200)).json())
         await api.call("DELETE", f"/v1/sessions/{session.id}", 204)
         while seen[-1]["state"] != "stopped":
             seen.append(await next_event(response))

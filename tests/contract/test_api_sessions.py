@@ -97,7 +97,12 @@ async def test_a_malformed_body_is_refused_and_named(api: Api, body: bytes, said
     if not body:
         body = b" "
     problem = await api.refused(
-        "POST", "/v1/sessions", 400, "bad-request", data=body, headers={**api.admin, "Content-Type": "application/json"}
+        "POST",
+        "/v1/sessions",
+        400,
+        "bad-request",
+        data=body,
+        headers={**api.admin, "Content-Type": "application/json"},
     )
     assert said in problem["detail"]
     assert api.stage.manager.list() == []

@@ -56,7 +56,9 @@ async def test_an_offer_is_answered_with_the_gateways_candidates(api: Api, role:
     assert len(api.stage.dataplane.admitted) == 1
     assert (await api.client.patch(response.headers["Location"], headers=api.viewer(session, role))).status == 204
     for _ in range(2):
-        assert (await api.client.delete(response.headers["Location"], headers=api.viewer(session, role))).status == 204
+        assert (
+            await api.client.delete(response.headers["Location"], headers=api.viewer(session, role))
+        ).status == 204
     assert api.stage.dataplane.admitted == {}
 
 
@@ -101,7 +103,9 @@ async def test_malformed_sdp_is_refused_and_reaches_no_guest(api: Api, body: byt
 async def test_another_content_type_is_refused(api: Api, content_type: str) -> None:
     session = await api.stage.ready()
     headers = {**api.viewer(session), "Content-Type": content_type}
-    await api.refused("POST", f"/v1/sessions/{session.id}/whep", 415, "unsupported-media", data=OFFER, headers=headers)
+    await api.refused(
+        "POST", f"/v1/sessions/{session.id}/whep", 415, "unsupported-media", data=OFFER, headers=headers
+    )
 
 
 async def test_sdp_that_is_too_large_is_refused(api: Api) -> None:
@@ -115,7 +119,9 @@ async def test_an_offer_before_the_desktop_is_up_is_told_to_wait(api: Api) -> No
     api.stage.driver.gate.clear()
     session = await api.stage.manager.create()
     headers = {**api.viewer(session), **SDP}
-    problem = await api.refused("POST", f"/v1/sessions/{session.id}/whep", 409, "conflict", data=OFFER, headers=headers)
+    problem = await api.refused(
+        "POST", f"/v1/sessions/{session.id}/whep", 409, "conflict", data=OFFER, headers=headers
+    )
     assert "wait" in problem["hint"]
     assert "first_offer" not in session.timings
     api.stage.driver.gate.set()
@@ -129,6 +135,8 @@ async def test_an_agent_that_refuses_is_a_bad_gateway(api: Api) -> None:
     api.stage.driver.guest = lambda: FakeGuest(handlers={"offer": refuse})
     session = await api.stage.ready()
     headers = {**api.viewer(session), **SDP}
-    problem = await api.refused("POST", f"/v1/sessions/{session.id}/whep", 502, "guest-error", data=OFFER, headers=headers)
+    problem = await api.refused(
+        "POST", f"/v1/sessions/{session.id}/whep", 502, "guest-error", data=OFFER, headers=headers
+    )
     assert "no codec in common" in problem["detail"]
     assert api.stage.dataplane.admitted == {}

@@ -23,7 +23,10 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 async def test_ids_are_short_lower_case_and_listed_in_order(stage: Stage) -> None:
-    first, second = await stage.manager.create(), await stage.manager.create(template="openbox", display_px=(800, 600))
+    first, second = (
+        await stage.manager.create(),
+        await stage.manager.create(template="openbox", display_px=(800, 600)),
+    )
     assert [session.id for session in stage.manager.list()] == [first.id, second.id]
     assert len(first.id) == 8
     assert first.id.isalnum()
@@ -53,7 +56,8 @@ async def test_a_place_is_free_again_after_an_end_of_any_kind(stage: Stage) -> N
 
 
 @pytest.mark.parametrize(
-    ("room", "word"), [(Room(memory_mib=2500, disk_mib=99999), "memory"), (Room(memory_mib=99999, disk_mib=4095), "disk")]
+    ("room", "word"),
+    [(Room(memory_mib=2500, disk_mib=99999), "memory"), (Room(memory_mib=99999, disk_mib=4095), "disk")],
 )
 async def test_a_host_without_room_refuses_before_anything_is_spawned(stage: Stage, room: Room, word: str) -> None:
     stage.room = room

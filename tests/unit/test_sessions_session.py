@@ -232,13 +232,14 @@ async def test_nonsense_from_the_guest_disturbs_nothing(stage: Stage) -> None:
     session = await stage.ready()
     guest = stage.vm(session).guest
     guest.send_raw(b"\xff\xfe garbage\n{}\n[1,2\n")
-    for method, params in [
+    nonsense: list[tuple[str, dict[str, Any]]] = [
         ("desktop", {}),
         ("desktop", {"windows": [None, 7, {}]}),
         ("peer", {"state": ["connected"]}),
         ("agent", {"state": 5}),
         ("nobody-knows", {"x": 1}),
-    ]:
+    ]
+    for method, params in nonsense:
         guest.notify(method, params)
     guest.notify("peer", {"peer": "x", "state": "connected", "reason": ""})
     await until_marked(session, "connected")

@@ -19,7 +19,9 @@ def config(tmp_path: Path) -> Path:
 
 
 def test_flags_beat_the_environment_which_beats_the_file(config: Path) -> None:
-    settings = load({"vcpus": 4, "port": None}, environ={"FENSTER_VCPUS": "3", "FENSTER_MEMORY_MIB": "4096"}, config=config)
+    settings = load(
+        {"vcpus": 4, "port": None}, environ={"FENSTER_VCPUS": "3", "FENSTER_MEMORY_MIB": "4096"}, config=config
+    )
     assert (settings.vcpus, settings.memory_mib, settings.port) == (4, 4096, 1111)
     assert settings.advertise == ("203.0.113.7",)
 
@@ -74,19 +76,31 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
 
 
 def test_variables_that_are_no_settings_are_left_alone() -> None:
-    environ = {"FENSTER_TEST_IMAGE": "x", "FENSTER_API_KEY": "k", "FENSTER_URL": "u", "FENSTER_IN_USERNS": "1", "PATH": "/"}
+    environ = {
+        "FENSTER_TEST_IMAGE": "x",
+        "FENSTER_API_KEY": "k",
+        "FENSTER_URL": "u",
+        "FENSTER_IN_USERNS": "1",
+        "PATH": "/",
+    }
     assert isinstance(load({}, environ=environ), Settings)
 
 
 def test_lists_sizes_and_names_from_the_environment() -> None:
-    environ = {"FENSTER_ADVERTISE": "203.0.113.7, 2001:db8::7", "FENSTER_DISPLAY": "1920x1080", "FENSTER_HOST": "localhost"}
+    environ = {
+        "FENSTER_ADVERTISE": "203.0.113.7, 2001:db8::7",
+        "FENSTER_DISPLAY": "1920x1080",
+        "FENSTER_HOST": "localhost",
+    }
     settings = load({}, environ=environ)
     assert settings.advertise == ("203.0.113.7", "2001:db8::7")
     assert settings.display == (1920, 1080)
     assert settings.host == "127.0.0.1"
 
 
-@pytest.mark.parametrize("text", ["", "1280", "1280x", "x720", "1280x720x24", "-1x720", "319x720", "1280x4097", "１２８０x720x"])
+@pytest.mark.parametrize(
+    "text", ["", "1280", "1280x", "x720", "1280x720x24", "-1x720", "319x720", "1280x4097", "１２８０x720x"]
+)
 def test_bad_displays(text: str) -> None:
     with pytest.raises(ValueError, match="display"):
         parse_display(text)

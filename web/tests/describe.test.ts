@@ -42,9 +42,10 @@ describe("panelOf", () => {
     ["failed", state("failed"), "The guest said nothing. Look at its log.", "list"],
     ["stopped", state("stopped"), "Nothing of it is left.", "list"],
     ["out of reach", state(null, { name: "waiting" }, { watch: { failures: 2, retryAt: 5, problem: GONE } }), "Trying again. Check it.", "again"],
+    ["interrupted by the gateway", state("ready", { name: "retry", retryAt: 1 }, { watch: { failures: 1, retryAt: 5, problem: GONE } }), "does not answer. Connecting again", "again"],
     ["unknown", state(null, { name: "blocked", problem: { ...GONE, status: 404 } }), "may have ended", "list"],
     ["refused", state(null, { name: "blocked", problem: { ...GONE, status: 401, detail: "the token has expired" } }), "The token has expired.", "list"],
-    ["interrupted", state("ready", { name: "retry", retryAt: 1 }), "connecting again", "again"],
+    ["interrupted", state("ready", { name: "retry", retryAt: 1 }), "The noVNC connection closed. Connecting again", "again"],
   ])("%s: says what happened and offers one action", (_, given, text, does) => {
     const panel = panelOf(given);
     expect(panel?.text).toContain(text);

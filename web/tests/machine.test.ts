@@ -204,7 +204,7 @@ describe("noVNC", () => {
       bench.expire();
       expect(bench.effects).toEqual([{ do: "open", transport: "novnc", attempt: 3 + failure }]);
     }
-    expect(pauses).toEqual([250, 500, 1000, 2000, 4000, 7500, 7500, 7500]);
+    expect(pauses).toEqual([250, 500, 1000, 2000, 4000, 4000, 4000, 4000]);
   });
 
   it("spreads the pause by chance", () => {

@@ -5,15 +5,17 @@ from __future__ import annotations
 __all__ = [
     "IGNORED",
     "SHIFTS",
+    "SHIFT_L",
     "canonical",
     "is_function",
-    "is_modifier",
+    "is_keypad",
     "is_vendor",
     "keysym_of",
 ]
 
 UNICODE = 0x01000000
-SHIFTS = frozenset({0xFFE1, 0xFFE2})
+SHIFT_L = 0xFFE1
+SHIFTS = frozenset({SHIFT_L, 0xFFE2})
 """Shift_L, Shift_R."""
 
 IGNORED = frozenset(
@@ -56,14 +58,14 @@ def canonical(keysym: int) -> int:
     return code_point if 0x20 <= code_point < 0x7F or 0xA0 <= code_point < 0x100 else keysym
 
 
-def is_modifier(keysym: int) -> bool:
-    """Shift_L (0xffe1) to Hyper_R (0xffee)."""
-    return 0xFFE1 <= keysym <= 0xFFEE
+def is_keypad(keysym: int) -> bool:
+    """KP_Space (0xff80) to KP_Equal (0xffbd)."""
+    return 0xFF80 <= keysym <= 0xFFBD
 
 
 def is_function(keysym: int) -> bool:
     """A key that gives no character, outside the keypad: Tab, Return, arrows, F keys, modifiers."""
-    return 0xFE00 <= keysym <= 0xFFFF and not 0xFF80 <= keysym <= 0xFFBD
+    return 0xFE00 <= keysym <= 0xFFFF and not is_keypad(keysym)
 
 
 def is_vendor(keysym: int) -> bool:

@@ -9,6 +9,7 @@ Keyboard Extension Protocol, RepeatKeys control), and set again when a settings 
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import xcffib
 import xcffib.xkb
@@ -30,14 +31,14 @@ class RepeatGuard:
     Raises xcffib.XcffibException.
     """
 
-    def __init__(self, conn: xcffib.Connection) -> None:
-        self._xkb = conn(xcffib.xkb.key)
+    def __init__(self, conn: Any) -> None:
+        self._xkb: Any = conn(xcffib.xkb.key)
         self._xkb.UseExtension(1, 0).reply()
         notify = xcffib.xkb.EventType.ControlsNotify
         self._xkb.SelectEvents(CORE_KEYBOARD, notify, 0, 0, 0, 0, [REPEAT_KEYS, REPEAT_KEYS])
         self.check()
 
-    def is_due(self, event: xcffib.Event) -> bool:
+    def is_due(self, event: object) -> bool:
         # All XKB events share one number and xcffib takes each for the first of them; only one is selected.
         return isinstance(event, xcffib.xkb.NewKeyboardNotifyEvent)
 

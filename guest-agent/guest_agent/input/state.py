@@ -76,7 +76,7 @@ class InputState:
                 return [PointTo(x, y), *self._wheel(viewer, dx, dy)]
             case Text(seq, text):
                 self._saw(viewer, seq)
-                return [KeyTap(keysym) for char in text if (keysym := keysym_of(char)) is not None]
+                return [KeyTap(typed) for char in text if (typed := keysym_of(char)) is not None]
             case ReleaseAll(seq):
                 self._saw(viewer, seq)
                 return self._release(viewer, viewer.keysyms, viewer.buttons)

@@ -15,15 +15,20 @@ import xcffib
 from guest_agent.input.injector import Injector, InjectorCounters
 from guest_agent.input.keysyms import keysym_of
 from guest_agent.input.ops import Op, OpQueue
-from guest_agent.input.xtest import Share, XtestWire
+from guest_agent.input.xtest import XtestWire
 
 __all__ = ["InputWorker"]
 
 logger = logging.getLogger(__name__)
 
-PRINTABLE = [keysym for code in range(0x21, 0x7F) if (keysym := keysym_of(chr(code))) is not None]
-"""Bound before anybody types: with these, Latin text never has to wait for a binding."""
 CLOSE_S = 5.0
+COMMON = [
+    keysym
+    for char in "абвгдежзийклмнопрстуфхцчшщъыьэюяёàáâãäåæçèéêëìíîïñòóôõöøùúûüýßÄÖÜÉÅØÆÇÑ€£§°«»¿¡…–—’“”„"
+    if (keysym := keysym_of(char)) is not None
+]
+"""Bound before the desktop starts they cost nothing: no program has to read the map anew. Some 30 keycodes stay for
+everything else, and those of unused ones."""
 
 
 class InputWorker:
@@ -33,6 +38,7 @@ class InputWorker:
 
     Args:
         on_lost: called on the thread when the X server is gone; the worker is of no use afterwards.
+        prepare: bind the characters of common European layouts at once (COMMON).
         limit: ops that may wait (ops.OpQueue says what is dropped beyond).
 
     Raises DisplayError.
@@ -41,12 +47,12 @@ class InputWorker:
     def __init__(
         self,
         name: str,
-        share: Share | None = None,
         *,
-        on_lost: Callable[[], None] = lambda: None,
+        on_lost: Callable[[], object] = lambda: None,
+        prepare: bool = False,
         limit: int = 4096,
     ) -> None:
-        self._wire = XtestWire(name, share or Share(), self._pong)
+        self._wire = XtestWire(name, self._pong)
         self._on_lost = on_lost
         self._lock = threading.Lock()
         self._inbox = OpQueue(limit)
@@ -54,9 +60,10 @@ class InputWorker:
         self._queue = OpQueue(limit)
         self._wake_r, self._wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._stopping = False
-        self._injector = Injector(self._wire, self._wire.load(), self._queue)
+        self._injector = Injector(self._wire, self._queue)
         self._wire.unlock()
-        self._injector.prepare(PRINTABLE)
+        if prepare:
+            self._injector.prepare(COMMON, time.monotonic())
         self._wire.flush()
         self._thread = threading.Thread(target=self._run, name="input", daemon=True)
 
@@ -111,9 +118,7 @@ class InputWorker:
 
     def _round(self) -> None:
         if self._wire.handle_events():
-            logger.info("= somebody changed the keyboard map")
-            self._injector.remap(self._wire.load())
-            self._injector.prepare(PRINTABLE)
+            self._injector.map_changed()
         with self._lock:
             self._queue.push(self._inbox.take())
         deadline = self._injector.step(time.monotonic())
@@ -121,6 +126,6 @@ class InputWorker:
         if self._wire.pending():
             return
         timeout_s = None if deadline is None else max(0.0, deadline - time.monotonic())
-        ready, _, _ = select.select([self._wake_r, self._wire], [], [], timeout_s)
+        ready, _, _ = select.select([self._wake_r, self._wire.fileno()], [], [], timeout_s)
         if self._wake_r in ready:
             os.read(self._wake_r, 4096)

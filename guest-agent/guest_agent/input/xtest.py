@@ -10,7 +10,7 @@ import logging
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import xcffib
 import xcffib.xproto as xp
@@ -20,68 +20,64 @@ from guest_agent.errors import DisplayError
 from guest_agent.input.keymap import Keymap, spare_keycodes
 from guest_agent.input.repeat import RepeatGuard
 
-__all__ = ["Share", "XtestWire"]
+__all__ = ["XtestWire"]
 
+_xcb: Any = xcffib
+"""It carries no types."""
 logger = logging.getLogger(__name__)
 
 KEY_PRESS, KEY_RELEASE, BUTTON_PRESS, BUTTON_RELEASE, MOTION = 2, 3, 4, 5, 6
 NEXT_TIME = 0
-SPARES_PROPERTY = "_FENSTER_SPARE_KEYCODES"
-"""CARDINAL list on the root window: every keycode that was empty before one of us bound it. A successor finds
-them full of its predecessor's keysyms and would take those for the layout's own."""
+SPARES = "_FENSTER_SPARE_KEYCODES"
+"""Property of the root window: CARDINAL list of the keycodes that were empty before one of us bound them; another
+finds them full and would take them for the layout's own. And a selection, whose owner may bind them (ICCCM 2):
+the agent and x11vnc's helper both type."""
 MAX_KNOWN_WINDOWS = 64
 MAX_DEPTH = 32
+MAX_TOP_LEVELS = 256
 CARDINAL = 0xFFFFFFFF
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """Which part of the spare keycodes a process may bind: each must know what its own give."""
-
-    part: int = 0
-    parts: int = 1
-
-    def of(self, keycodes: Sequence[int]) -> list[int]:
-        size = len(keycodes) / self.parts
-        return list(keycodes[round(self.part * size) : round((self.part + 1) * size)])
 
 
 class XtestWire:
     """Args:
         name: the display (":1").
-        share: this process's part of the spare keycodes.
         on_pong: called by :meth:`handle_events` with (window, token); token None for a window that is gone.
 
     Raises DisplayError when the server cannot be reached or lacks an extension. Later xcffib.ConnectionException
     tells that it is gone.
     """
 
-    def __init__(self, name: str, share: Share, on_pong: Callable[[int, int | None], None]) -> None:
+    def __init__(self, name: str, on_pong: Callable[[int, int | None], None]) -> None:
         try:
-            self._conn = xcffib.connect(display=name)
+            self._conn = _xcb.connect(display=name)
             self._xtest = self._conn(xcffib.xtest.key)
             self._xtest.GetVersion(2, 2).reply()
             self._repeat = RepeatGuard(self._conn)
         except xcffib.XcffibException as exc:
             raise DisplayError(f"no X server with XTEST and XKB at {name}", hint="is it running?") from exc
         self._core = self._conn.core
-        self._share = share
         self._on_pong = on_pong
         setup = self._conn.get_setup()
         self._first, self._count = setup.min_keycode, setup.max_keycode - setup.min_keycode + 1
+        self._id_mask: int = setup.resource_id_mask
         self._root: int = setup.roots[self._conn.pref_screen].root
-        self._protocols, self._net_wm_ping, self._spares = map(
-            self._atom, ("WM_PROTOCOLS", "_NET_WM_PING", SPARES_PROPERTY)
-        )
+        names = ("WM_PROTOCOLS", "_NET_WM_PING", "_NET_WM_PID", SPARES)
+        self._protocols, self._net_wm_ping, self._net_wm_pid, self._spares = map(self._atom, names)
         self._events: deque[xcffib.Event] = deque()
         """At most one: read, not yet handled."""
         self._own_changes: deque[tuple[int, int]] = deque(maxlen=64)
         # Tells our pings from other programs' (window managers ping too): a resource id is nobody else's.
         self._token_base: int = self._conn.generate_id()
-        self._pingable: dict[int, int | None] = {}
+        self._pingable: dict[int, tuple[int, ...]] = {}
+        self._owner: int = self._conn.generate_id()
+        self._owns = False
         # Structure: resizes. Substructure: clients send the answer to a ping to the root window (EWMH 1.3).
         mask = xp.EventMask.StructureNotify | xp.EventMask.SubstructureNotify
         self._core.ChangeWindowAttributes(self._root, xp.CW.EventMask, [mask])
+        input_only = xp.WindowClass.InputOnly
+        self._core.CreateWindow(
+            0, self._owner, self._root, -1, -1, 1, 1, 0, input_only, xp.WindowClass.CopyFromParent, 0, []
+        )
         geometry = self._core.GetGeometry(self._root).reply()
         self.size_px: tuple[int, int] = (geometry.width, geometry.height)
 
@@ -109,14 +105,17 @@ class XtestWire:
         levels = [keysym for keysym in keysyms for _ in range(2)]
         self._core.ChangeKeyboardMapping(len(keysyms), first, 2, levels)
 
-    def focused(self) -> int | None:
+    def owns_spares(self) -> bool:
+        return self._owns
+
+    def focused(self) -> tuple[int, ...]:
         focus: int = self._core.GetInputFocus().reply().focus
         if focus in (xp.InputFocus._None, xp.InputFocus.PointerRoot):
-            return None
+            return ()
         if focus not in self._pingable:
             if len(self._pingable) >= MAX_KNOWN_WINDOWS:
                 self._pingable.clear()
-            self._pingable[focus] = self._ping_target(focus)
+            self._pingable[focus] = self._ping_targets(focus)
         return self._pingable[focus]
 
     def ping(self, window: int, token: int) -> None:
@@ -124,21 +123,23 @@ class XtestWire:
         event = struct.pack("=BBHIIIIIII", 33, 32, 0, window, self._protocols, self._net_wm_ping, stamp, window, 0, 0)
         self._core.SendEvent(False, window, xp.EventMask.NoEvent, event)
 
-    def load(self) -> Keymap:
-        """The server's map as it is now. Marks the spare keycodes for a successor."""
+    def load(self, take: bool, serial: int) -> Keymap:
+        if take:
+            self._core.SetSelectionOwner(self._owner, self._spares, xp.Time.CurrentTime)
+            self._owns = True
         mapping = self._core.GetKeyboardMapping(self._first, self._count)
         modifiers = self._core.GetModifierMapping()
         marked = self._core.GetProperty(False, self._root, self._spares, xp.Atom.CARDINAL, 0, 256)
         reply = mapping.reply()
         width, flat = reply.keysyms_per_keycode, list(reply.keysyms)
         rows = [flat[at : at + width] for at in range(0, len(flat), width)]
-        spare = spare_keycodes(
-            self._first, rows, set(modifiers.reply().keycodes), set(marked.reply().value.to_atoms())
-        )
-        self._core.ChangeProperty(
-            xp.PropMode.Replace, self._root, self._spares, xp.Atom.CARDINAL, 32, len(spare), spare
-        )
-        return Keymap(self._first, rows, self._share.of(spare))
+        before = set(marked.reply().value.to_atoms())
+        spare = spare_keycodes(self._first, rows, set(modifiers.reply().keycodes), before)
+        if take and before != set(spare):
+            self._core.ChangeProperty(
+                xp.PropMode.Replace, self._root, self._spares, xp.Atom.CARDINAL, 32, len(spare), spare
+            )
+        return Keymap(self._first, rows, spare, serial)
 
     def handle_events(self) -> bool:
         """Take what the server sent. True when somebody else changed the keyboard map."""
@@ -154,7 +155,7 @@ class XtestWire:
                 event = self._conn.poll_for_event()
             except xp.WindowError as exc:
                 # A window that is gone reads nothing any more, which is as good as an answer.
-                self._pingable = {focus: w for focus, w in self._pingable.items() if w != exc.bad_value}
+                self._pingable = {f: ws for f, ws in self._pingable.items() if exc.bad_value not in ws}
                 self._on_pong(exc.bad_value, None)
             except xcffib.Error as exc:
                 logger.debug("! X error %r", exc)
@@ -183,6 +184,8 @@ class XtestWire:
             kind, stamp, window = list(event.data.data32)[:3]
             if kind == self._net_wm_ping:
                 self._on_pong(window, (stamp - self._token_base) & CARDINAL)
+        elif isinstance(event, xp.SelectionClearEvent):
+            self._owns = False
         elif self._repeat.is_due(event):
             self._repeat.check()
         return False
@@ -199,17 +202,52 @@ class XtestWire:
     def _atom(self, name: str) -> int:
         return int(self._core.InternAtom(False, len(name), name).reply().atom)
 
-    def _ping_target(self, focus: int) -> int | None:
-        """The window itself or the nearest one around it that says it answers pings (toolkits focus a child)."""
-        window = focus
+    def _ping_targets(self, focus: int) -> tuple[int, ...]:
         try:
-            for _ in range(MAX_DEPTH):
-                reply = self._core.GetProperty(False, window, self._protocols, xp.Atom.ATOM, 0, 64).reply()
-                if self._net_wm_ping in list(reply.value.to_atoms()):
-                    return window
-                window = self._core.QueryTree(window).reply().parent
-                if window in (0, self._root):
-                    return None
+            window = self._answering(focus)
+            return () if window is None else (window, *self._other_connections(window))
         except xcffib.Error:
             logger.debug("! the focused window went away")
+            return ()
+
+    def _answering(self, focus: int) -> int | None:
+        """The window itself or the nearest around it that says it answers pings (toolkits focus a child)."""
+        window = focus
+        for _ in range(MAX_DEPTH):
+            if self._answers_pings(self._get(window, self._protocols, xp.Atom.ATOM).reply()):
+                return window
+            window = self._core.QueryTree(window).reply().parent
+            if window in (0, self._root):
+                break
         return None
+
+    def _other_connections(self, window: int) -> list[int]:
+        """One window of each other connection of the same process, by EWMH's _NET_WM_PID.
+
+        Toolkits keep an unmapped leader window (GDK's answers pings); a connection's windows share a resource base.
+        """
+        pid = bytes(self._get(window, self._net_wm_pid, xp.Atom.CARDINAL).reply().value.buf())
+        tops = list(self._core.QueryTree(self._root).reply().children)[-MAX_TOP_LEVELS:]
+        asked = [
+            (top, self._get(top, self._net_wm_pid, xp.Atom.CARDINAL), self._get(top, self._protocols, xp.Atom.ATOM))
+            for top in tops
+        ]
+        found = {self._base(window): window}
+        for top, its_pid, protocols in asked:
+            try:
+                same = bytes(its_pid.reply().value.buf()) == pid
+                answers = self._answers_pings(protocols.reply())
+            except xcffib.Error:
+                continue
+            if pid and same and answers:
+                found.setdefault(self._base(top), top)
+        return list(found.values())[1:]
+
+    def _get(self, window: int, name: int, kind: int) -> Any:
+        return self._core.GetProperty(False, window, name, kind, 0, 64)
+
+    def _answers_pings(self, reply: Any) -> bool:
+        return self._net_wm_ping in reply.value.to_atoms()
+
+    def _base(self, window: int) -> int:
+        return window & ~self._id_mask

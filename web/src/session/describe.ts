@@ -54,7 +54,7 @@ export function noteOf(state: State): string {
     case "novnc":
       return state.why === null ? "" : whyNotWebrtc(state.why);
     case null:
-      return phase.name === "retry" && state.why !== null ? whyNotWebrtc(state.why) : "";
+      return "";
   }
 }
 
@@ -65,7 +65,10 @@ function panel(tone: Panel["tone"], title: string, text: string, stages: readonl
 function connecting(state: State, stages: readonly Stage[]): Panel {
   const { phase, why } = state;
   if (phase.name === "retry") {
-    return panel("busy", "The picture is interrupted", "noVNC closed; connecting again in a moment.", [], AGAIN);
+    const problem = state.watch.problem;
+    const what = problem === null ? "The noVNC connection closed" : problem.detail;
+    const text = sentences(what, "Connecting again in a moment", problem?.hint ?? "");
+    return panel("busy", "The picture is interrupted", text, [], AGAIN);
   }
   if (phase.name === "novnc") {
     const text = state.failures > 0 ? "Connecting again by noVNC." : why === null ? "" : `${whyNotWebrtc(why)} Using noVNC.`;

@@ -30,7 +30,7 @@ export const LOST_LIMIT_MS = 3_000;
 /** noVNC is given longer: nothing comes after it, in ms. */
 export const VNC_PAINT_LIMIT_MS = 15_000;
 const RETRY_FIRST_MS = 500;
-const RETRY_MAX_MS = 15_000;
+const RETRY_MAX_MS = 8_000;
 const WATCH_FIRST_MS = 1_000;
 const WATCH_MAX_MS = 5_000;
 /**

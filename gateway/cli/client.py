@@ -1,0 +1,90 @@
+"""A client of the gateway's API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from gateway.errors import GatewayError
+
+__all__ = ["ApiProblem", "Client", "Unreachable", "client"]
+
+TIMEOUT_S = 60.0
+SILENCE_S = 45.0
+"""An event stream without a byte for so long is dead; the gateway sends a comment every 10 s."""
+
+
+class Unreachable(GatewayError):
+    """No gateway answers there."""
+
+    kind = "unreachable"
+
+
+class ApiProblem(GatewayError):
+    """The gateway's own problem answer (RFC 9457)."""
+
+    def __init__(self, kind: str, status: int, message: str, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
+        self.status = status
+
+
+class Client:
+    """Made by :func:`client`."""
+
+    def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
+        self._http = http
+        self.url = url
+
+    async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The answer's JSON; empty for 204. Raises ApiProblem, Unreachable."""
+        try:
+            async with self._http.request(method, self.url + path, json=body) as response:
+                await _check(response)
+                return {} if response.status == 204 else dict(await response.json())
+        except (aiohttp.ClientError, TimeoutError) as exc:
+            raise _unreachable(self.url) from exc
+
+    async def follow(self, sid: str) -> AsyncGenerator[dict[str, Any], None]:
+        """The session now, and each time it changes, until it has ended. Raises as :meth:`call`."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENCE_S)
+        try:
+            async with self._http.get(f"{self.url}/v1/sessions/{sid}/events", timeout=timeout) as response:
+                await _check(response)
+                async for line in response.content:
+                    if line.startswith(b"data: "):
+                        yield dict(json.loads(line[6:]))
+        except (aiohttp.ClientError, TimeoutError) as exc:
+            raise _unreachable(self.url) from exc
+
+
+@asynccontextmanager
+async def client(url: str, api_key: str) -> AsyncIterator[Client]:
+    """A client with that key.
+
+    Args:
+        url: without a slash at its end.
+    """
+    headers = {"Authorization": f"Bearer {api_key}"}
+    async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as http:
+        yield Client(http, url.rstrip("/"))
+
+
+async def _check(response: aiohttp.ClientResponse) -> None:
+    if response.status < 400:
+        return
+    try:
+        problem = dict(json.loads(await response.text()))
+    except ValueError:
+        problem = {}
+    kind = str(problem.get("type", "")).rpartition(":")[2] or f"http-{response.status}"
+    message = str(problem.get("detail") or f"the gateway answered {response.status}")
+    raise ApiProblem(kind, response.status, message, str(problem.get("hint", "")))
+
+
+def _unreachable(url: str) -> Unreachable:
+    return Unreachable(f"no gateway answers at {url}", hint="start it with fenster serve, or name another with --url")

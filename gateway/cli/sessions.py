@@ -1,0 +1,198 @@
+"""new, ls, show, rm, open: sessions of a running gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import webbrowser
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from gateway.app import local_url
+from gateway.cli import options
+from gateway.cli.client import Client, client
+from gateway.cli.output import console, emit, notes
+from gateway.cli.progress import STAGES, StageLines
+from gateway.errors import GatewayError
+from gateway.keyfiles import read_api_key
+from gateway.settings import load, parse_display
+
+__all__ = ["ls", "new", "open_session", "rm", "show"]
+
+Sid = Annotated[str, typer.Argument(help="The session's id.")]
+
+
+@asynccontextmanager
+async def _gateway(url: str | None, state_dir: Path | None, config: Path | None) -> AsyncIterator[Client]:
+    settings = load({"state_dir": state_dir}, config=config)
+    found = url or os.environ.get("FENSTER_URL") or local_url(settings.host, settings.port)
+    key = os.environ.get("FENSTER_API_KEY") or read_api_key(settings.state_dir)
+    async with client(found, key) as api:
+        yield api
+
+
+def new(
+    template: Annotated[str | None, typer.Option(help="What to boot; the gateway's default unless given.")] = None,
+    display: options.Display = None,
+    wait: Annotated[bool, typer.Option(help="Wait until it is ready.")] = True,
+    as_json: options.AsJson = False,
+    url: options.Url = None,
+    state_dir: options.StateDir = None,
+    config: options.Config = None,
+) -> None:
+    """Start a session and print the URL that shows it."""
+    body: dict[str, Any] = {}
+    if template is not None:
+        body["template"] = template
+    if display is not None:
+        try:
+            width, height = parse_display(display)
+        except ValueError as exc:
+            raise typer.BadParameter(str(exc), param_hint="--display") from exc
+        body["display"] = {"width": width, "height": height}
+
+    async def run() -> None:
+        async with _gateway(url, state_dir, config) as api:
+            created = await api.call("POST", "/v1/sessions", body)
+            viewer_url = api.url + created["viewer_url"]
+            if wait:
+                created |= await _until_ready(api, created["id"], quiet=as_json)
+            if as_json:
+                emit({**created, "viewer_url": viewer_url})
+            else:
+                console().print(escape(viewer_url), soft_wrap=True)
+
+    asyncio.run(run())
+
+
+async def _until_ready(api: Client, sid: str, *, quiet: bool) -> dict[str, Any]:
+    lines = StageLines(notes())
+    async with aclosing(api.follow(sid)) as views:
+        async for view in views:
+            if not quiet:
+                lines(view["timings"])
+            if view["state"] == "ready":
+                return view
+            if view["error"] is not None:
+                raise GatewayError(view["error"]["message"], hint=view["error"]["hint"])
+    raise GatewayError("the session was ended before it was ready")
+
+
+def ls(
+    as_json: options.AsJson = False,
+    url: options.Url = None,
+    state_dir: options.StateDir = None,
+    config: options.Config = None,
+) -> None:
+    """List the sessions."""
+
+    async def run() -> None:
+        async with _gateway(url, state_dir, config) as api:
+            found = await api.call("GET", "/v1/sessions")
+        if as_json:
+            emit(found)
+            return
+        table = Table("id", "state", "age", "viewers", "display", "template", "accelerator", box=None, pad_edge=False)
+        for view in found["sessions"]:
+            display = f"{view['display']['width']}x{view['display']['height']}"
+            table.add_row(
+                view["id"], view["state"], _age(view["created_at"]), str(view["viewers"]), display,
+                view["template"], view["accelerator"] or "",
+            )  # fmt: skip
+        console().print(table)
+
+    asyncio.run(run())
+
+
+def _age(created_at: str) -> str:
+    seconds = int((datetime.now(UTC) - datetime.fromisoformat(created_at)).total_seconds())
+    if seconds < 120:
+        return f"{seconds} s"
+    return f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
+
+
+def show(
+    sid: Sid,
+    as_json: options.AsJson = False,
+    url: options.Url = None,
+    state_dir: options.StateDir = None,
+    config: options.Config = None,
+) -> None:
+    """Show a session with its stage timings."""
+
+    async def run() -> None:
+        async with _gateway(url, state_dir, config) as api:
+            view = await api.call("GET", f"/v1/sessions/{sid}")
+        if as_json:
+            emit(view)
+        else:
+            _print_session(view)
+
+    asyncio.run(run())
+
+
+def _print_session(view: Mapping[str, Any]) -> None:
+    out = console()
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name in ("id", "state", "created_at", "viewers", "template", "accelerator"):
+        table.add_row(name, escape(str(view[name] if view[name] is not None else "")))
+    table.add_row("display", f"{view['display']['width']}x{view['display']['height']}")
+    if view["error"] is not None:
+        table.add_row("error", f"{escape(view['error']['kind'])}: {escape(view['error']['message'])}")
+        table.add_row("hint", escape(view["error"]["hint"]))
+    out.print(table)
+    for stage, seconds in sorted(view["timings"].items(), key=lambda item: float(item[1])):
+        out.print(f"  {seconds:6.1f} s  {escape(STAGES.get(stage, stage))}")
+
+
+def rm(
+    sids: Annotated[list[str], typer.Argument(help="Ids of the sessions to end.")],
+    as_json: options.AsJson = False,
+    url: options.Url = None,
+    state_dir: options.StateDir = None,
+    config: options.Config = None,
+) -> None:
+    """End sessions; returns when nothing of them is left."""
+
+    async def run() -> None:
+        async with _gateway(url, state_dir, config) as api:
+            for sid in sids:
+                await api.call("DELETE", f"/v1/sessions/{sid}")
+                if not as_json:
+                    notes().print(f"{escape(sid)} is gone")
+        if as_json:
+            emit({"removed": sids})
+
+    asyncio.run(run())
+
+
+def open_session(
+    sid: Sid,
+    view: Annotated[bool, typer.Option("--view", help="Look only: types and clicks nothing.")] = False,
+    browser: Annotated[bool, typer.Option(help="Open a browser; else only print the URL.")] = True,
+    as_json: options.AsJson = False,
+    url: options.Url = None,
+    state_dir: options.StateDir = None,
+    config: options.Config = None,
+) -> None:
+    """Make a viewer URL for a session and open it."""
+
+    async def run() -> dict[str, Any]:
+        async with _gateway(url, state_dir, config) as api:
+            made = await api.call("POST", f"/v1/sessions/{sid}/tokens", {"role": "view" if view else "control"})
+            return {**made, "viewer_url": api.url + made["viewer_url"]}
+
+    made = asyncio.run(run())
+    if as_json:
+        emit(made)
+    else:
+        console().print(escape(made["viewer_url"]), soft_wrap=True)
+    if browser and not as_json and not webbrowser.open(made["viewer_url"]):
+        notes().print("no browser was found here; open the URL in one")

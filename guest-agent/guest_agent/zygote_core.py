@@ -1,0 +1,338 @@
+"""What the zygote does, as a state machine: lines in, actions out. Pure.
+
+::
+
+    FRESH --identify--> IDENTIFIED --assign--> RUNNING --assign--> RUNNING
+
+``hello`` and ``exec`` are answered in every state. The agent is forked at ``identify``, because only then do the
+kernel's random numbers differ from those of a clone's twin, and again whenever it ends. ``offer`` and ``bye`` go to
+it and its answers back under the gateway's ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from guest_agent.protocol.link import LINK_VERSION, MAX_LINE_BYTES
+from guest_agent.protocol.rpc import (
+    INTERNAL_ERROR,
+    METHOD_NOT_FOUND,
+    NOT_READY,
+    BadLine,
+    Failure,
+    Incoming,
+    Notification,
+    Request,
+    Result,
+    encode,
+)
+from guest_agent.requests import Assignment, BadParams, ExecCommand, Identity
+
+__all__ = [
+    "Action",
+    "DoAssign",
+    "DoExec",
+    "DoIdentify",
+    "ForkAgent",
+    "Send",
+    "State",
+    "ToAgent",
+    "ZygoteCore",
+    "ZygoteCounters",
+]
+
+MAX_PENDING = 64
+"""Requests the agent may leave unanswered; one more is refused."""
+MAX_EXECS = 8
+BACKOFF_S = (0.1, 5.0)
+"""First and longest pause before an agent that died is forked again; doubled each time."""
+STEADY_S = 10.0
+"""An agent that lived so long did not die of starting."""
+
+
+class State(Enum):
+    FRESH = "fresh"
+    IDENTIFIED = "identified"
+    RUNNING = "running"
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """To the gateway."""
+
+    message: Result | Failure | Notification
+
+
+@dataclass(frozen=True, slots=True)
+class ToAgent:
+    message: Request | Notification
+
+
+@dataclass(frozen=True, slots=True)
+class DoIdentify:
+    """Then call :meth:`ZygoteCore.identified`."""
+
+    id: int
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class DoAssign:
+    """Then call :meth:`ZygoteCore.assigned`."""
+
+    id: int
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True)
+class DoExec:
+    """Then call :meth:`ZygoteCore.executed` with the same key."""
+
+    key: int
+    command: ExecCommand
+
+
+@dataclass(frozen=True, slots=True)
+class ForkAgent:
+    """Then call :meth:`ZygoteCore.forked`."""
+
+
+Action = Send | ToAgent | DoIdentify | DoAssign | DoExec | ForkAgent
+
+
+@dataclass(slots=True)
+class ZygoteCounters:
+    """Since start."""
+
+    bad_lines: int = 0
+    repeated_requests: int = 0
+    """Requests with the id of one that is being worked on: the gateway asked again."""
+    forks: int = 0
+
+
+@dataclass(slots=True)
+class _Pending:
+    ident: int | None
+    """The gateway's id; None when the gateway that asked is gone."""
+    method: str
+    peer: str
+
+
+class ZygoteCore:
+    """Args:
+        version: of the guest agent.
+        boot_id: of the kernel.
+
+    ``now`` is seconds since the guest booted (CLOCK_MONOTONIC).
+    """
+
+    def __init__(self, version: str, boot_id: str) -> None:
+        self.state = State.FRESH
+        self.counters = ZygoteCounters()
+        self._version = version
+        self._boot_id = boot_id
+        self._identity: Identity | None = None
+        self._display_px: tuple[int, int] | None = None
+        self._agent_pid: int | None = None
+        self._agent_ready = False
+        self._forked_at = 0.0
+        self._fork_at: float | None = None
+        self._backoff_s = BACKOFF_S[0]
+        self._peers: dict[str, dict[str, Any]] = {}
+        self._calls: dict[int, _Pending] = {}
+        self._execs: dict[int, int | None] = {}
+        self._last_key = 0
+
+    def opened(self, now: float) -> list[Action]:
+        """The port is open and the gateway on it."""
+        return [Send(Notification("hello", self._hello(now)))]
+
+    def host_away(self) -> None:
+        """Nobody waits for the answers any more, and another gateway may number its requests alike."""
+        for pending in self._calls.values():
+            pending.ident = None
+        self._execs = dict.fromkeys(self._execs)
+
+    def receive(self, message: Incoming, now: float) -> list[Action]:
+        """A line from the gateway."""
+        match message:
+            case BadLine():
+                self.counters.bad_lines += 1
+                return []
+            case Request(ident, method, params):
+                try:
+                    return self._request(ident, method, params, now)
+                except BadParams as exc:
+                    return [Send(Failure(ident, exc.code, str(exc)))]
+            case _:
+                # The zygote asks nothing, and no notification goes this way.
+                self.counters.bad_lines += 1
+                return []
+
+    def identified(self, ident: int, identity: Identity, skipped: Mapping[str, str], now: float) -> list[Action]:
+        """The identity is in place; ``skipped`` says what could not be done, and why."""
+        self._identity = identity
+        self.state = State.IDENTIFIED
+        self._fork_at = now
+        return [Send(Result(ident, _skipped(skipped))), *self.tick(now)]
+
+    def assigned(self, ident: int, assignment: Assignment, outcome: Mapping[str, str] | str) -> list[Action]:
+        """The session's files are written; ``outcome`` is what was skipped, or a sentence on what failed."""
+        if isinstance(outcome, str):
+            return [Send(Failure(ident, INTERNAL_ERROR, outcome))]
+        self.state = State.RUNNING
+        self._display_px = assignment.display_px
+        return [Send(Result(ident, _skipped(outcome))), *self._tell_display()]
+
+    def executed(self, key: int, result: Mapping[str, Any] | str) -> list[Action]:
+        """A command ended, or could not be started (a sentence)."""
+        ident = self._execs.pop(key)
+        if ident is None:
+            return []
+        if isinstance(result, str):
+            return [Send(Failure(ident, INTERNAL_ERROR, result))]
+        return [Send(_fitting(ident, result))]
+
+    def forked(self, pid: int, now: float) -> None:
+        self.counters.forks += 1
+        self._agent_pid = pid
+        self._forked_at = now
+
+    def agent_line(self, message: Incoming) -> list[Action]:
+        """A line from the agent."""
+        match message:
+            case Notification("ready", _):
+                self._agent_ready = True
+                up = Notification("agent", {"state": "up", "pid": self._agent_pid, "code": None})
+                return [*self._tell_display(), Send(up)]
+            case Notification(method, params):
+                if method == "peer" and params.get("state") == "closed":
+                    self._peers.pop(str(params.get("peer")), None)
+                return [Send(message)]
+            case Result(key, result) if key in self._calls:
+                return self._answered(self._calls.pop(key), result)
+            case Failure(key, code, text) if key in self._calls:
+                pending = self._calls.pop(key)
+                return [] if pending.ident is None else [Send(Failure(pending.ident, code, text))]
+            case _:
+                self.counters.bad_lines += 1
+                return []
+
+    def agent_exited(self, code: int, now: float) -> list[Action]:
+        """The agent ended; ``code`` is its exit status, or minus the signal that killed it."""
+        pid, was_ready = self._agent_pid, self._agent_ready
+        self._agent_pid, self._agent_ready = None, False
+        actions: list[Action] = [
+            Send(Failure(pending.ident, NOT_READY, f"the agent ended ({code}) before it answered"))
+            for pending in self._calls.values()
+            if pending.ident is not None
+        ]
+        self._calls.clear()
+        for peer in self._peers:
+            actions.append(Send(Notification("peer", {"peer": peer, "state": "closed", "reason": "the agent ended"})))
+        self._peers.clear()
+        if was_ready:
+            actions.append(Send(Notification("desktop", {"windows": []})))
+        actions.append(Send(Notification("agent", {"state": "down", "pid": pid, "code": code})))
+        if now - self._forked_at >= STEADY_S:
+            self._backoff_s = BACKOFF_S[0]
+        self._fork_at = now + self._backoff_s
+        self._backoff_s = min(self._backoff_s * 2, BACKOFF_S[1])
+        return actions
+
+    def tick(self, now: float) -> list[Action]:
+        """What is due."""
+        if self._fork_at is None or self._fork_at > now:
+            return []
+        self._fork_at = None
+        return [ForkAgent()]
+
+    def deadline(self) -> float | None:
+        """When :meth:`tick` has something to do."""
+        return self._fork_at
+
+    def _request(self, ident: int, method: str, params: Mapping[str, Any], now: float) -> list[Action]:
+        match method:
+            case "hello":
+                return [Send(Result(ident, self._hello(now)))]
+            case "identify":
+                return self._identify(ident, Identity.parse(params))
+            case "assign":
+                assignment = Assignment.parse(params)
+                if self._identity is None:
+                    return [Send(Failure(ident, NOT_READY, "identify comes before assign"))]
+                return [DoAssign(ident, assignment)]
+            case "exec":
+                return self._exec(ident, ExecCommand.parse(params))
+            case "offer" | "bye":
+                return self._pass_on(ident, method, params)
+            case _:
+                return [Send(Failure(ident, METHOD_NOT_FOUND, f"no method {method[:64]!r}"))]
+
+    def _identify(self, ident: int, identity: Identity) -> list[Action]:
+        if self._identity is None:
+            return [DoIdentify(ident, identity)]
+        if identity == self._identity:
+            return [Send(Result(ident, {}))]
+        return [Send(Failure(ident, NOT_READY, "this guest has an identity already"))]
+
+    def _exec(self, ident: int, command: ExecCommand) -> list[Action]:
+        if ident in self._execs.values():
+            self.counters.repeated_requests += 1
+            return []
+        if len(self._execs) >= MAX_EXECS:
+            return [Send(Failure(ident, NOT_READY, f"{MAX_EXECS} commands run already"))]
+        self._last_key += 1
+        self._execs[self._last_key] = ident
+        return [DoExec(self._last_key, command)]
+
+    def _pass_on(self, ident: int, method: str, params: Mapping[str, Any]) -> list[Action]:
+        if any(pending.ident == ident for pending in self._calls.values()):
+            self.counters.repeated_requests += 1
+            return []
+        if not self._agent_ready:
+            return [Send(Failure(ident, NOT_READY, "no agent runs yet"))]
+        if len(self._calls) >= MAX_PENDING:
+            return [Send(Failure(ident, NOT_READY, f"the agent has {MAX_PENDING} requests to answer"))]
+        self._last_key += 1
+        self._calls[self._last_key] = _Pending(ident, method, str(params.get("peer", "")))
+        return [ToAgent(Request(self._last_key, method, params))]
+
+    def _answered(self, pending: _Pending, result: Mapping[str, Any]) -> list[Action]:
+        if pending.method == "offer":
+            identity = {name: result.get(name) for name in ("ufrag", "pwd", "port")}
+            self._peers[pending.peer] = {"peer": pending.peer, **identity}
+        else:
+            self._peers.pop(pending.peer, None)
+        return [] if pending.ident is None else [Send(Result(pending.ident, result))]
+
+    def _tell_display(self) -> list[Action]:
+        if self._display_px is None or not self._agent_ready:
+            return []
+        return [ToAgent(Notification("display", {"size": list(self._display_px)}))]
+
+    def _hello(self, now: float) -> dict[str, Any]:
+        return {
+            "protocol": LINK_VERSION,
+            "version": self._version,
+            "boot_id": self._boot_id,
+            "uptime_s": round(now, 3),
+            "agent": {"state": "up" if self._agent_ready else "down", "pid": self._agent_pid},
+            "peers": list(self._peers.values()),
+        }
+
+
+def _skipped(skipped: Mapping[str, str]) -> dict[str, Any]:
+    return {"skipped": dict(skipped)} if skipped else {}
+
+
+def _fitting(ident: int, result: Mapping[str, Any]) -> Result:
+    """A result whose line the gateway accepts: JSON makes six bytes of many a character."""
+    fitted = dict(result)
+    while len(encode(Result(ident, fitted))) > MAX_LINE_BYTES:
+        longer = max(("stdout", "stderr"), key=lambda name: len(fitted[name]))
+        fitted[longer] = fitted[longer][: len(fitted[longer]) * 3 // 4]
+    return Result(ident, fitted)

@@ -1,0 +1,189 @@
+"""The fenster command as a person runs it: a process of its own against a gateway on doubles."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.errors import ImageError
+from gateway.sessions.lifecycle import State
+from tests.contract.api import KEYS, Api
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        (line,) = self.out.splitlines()
+        return json.loads(line)
+
+
+Fenster = Callable[..., Coroutine[Any, Any, Done]]
+
+
+@pytest.fixture
+async def fenster(api: Api, tmp_path: Path) -> Fenster:
+    """Runs a command; keyword arguments are added to its environment."""
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("FENSTER_")}
+    environ |= {
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'guest-agent'}",
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "XDG_STATE_HOME": str(tmp_path),
+        "XDG_CACHE_HOME": str(tmp_path),
+        "FENSTER_URL": f"http://{api.client.host}:{api.client.port}",
+        "FENSTER_API_KEY": KEYS.api_key,
+        "COLUMNS": "200",
+    }
+
+    async def run(*argv: str, **more: str) -> Done:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway.cli", *argv,
+            env=environ | more, cwd=tmp_path, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await process.communicate()
+        assert process.returncode is not None
+        assert b"Traceback" not in err, err.decode()
+        return Done(process.returncode, out.decode(), err.decode())
+
+    return run
+
+
+async def test_a_session_from_new_to_rm(api: Api, fenster: Fenster) -> None:
+    made = await fenster("new")
+    assert made.code == 0
+    (session,) = api.stage.manager.list()
+    assert session.state is State.READY
+    base = f"http://{api.client.host}:{api.client.port}"
+    assert made.out.startswith(f"{base}/s/{session.id}#token=")
+    assert "guest says hello" in made.err
+    listed = await fenster("ls")
+    assert session.id in listed.out
+    assert "ready" in listed.out
+    shown = await fenster("show", session.id)
+    assert "x11vnc is up" in shown.out
+    opened = await fenster("open", session.id, "--view", "--no-browser")
+    assert opened.out.startswith(f"{base}/s/{session.id}#token=")
+    removed = await fenster("rm", session.id)
+    assert removed.code == 0
+    assert api.stage.left() == []
+
+
+async def test_every_command_answers_in_json(api: Api, fenster: Fenster) -> None:
+    made = (await fenster("new", "--template", "openbox", "--display", "800x600", "--json")).json
+    assert (made["state"], made["template"], made["display"]) == ("ready", "openbox", {"width": 800, "height": 600})
+    assert made["viewer_url"].endswith(made["token"])
+    sid = made["id"]
+    assert [view["id"] for view in (await fenster("ls", "--json")).json["sessions"]] == [sid]
+    assert (await fenster("show", sid, "--json")).json["id"] == sid
+    assert (await fenster("open", sid, "--json")).json["role"] == "control"
+    assert (await fenster("rm", sid, "--json")).json == {"removed": [sid]}
+
+
+async def test_a_session_that_fails_says_why(api: Api, fenster: Fenster) -> None:
+    api.stage.driver.check_error = ImageError("there is no golden image", hint="fenster build")
+    failed = await fenster("new")
+    assert failed.code == 1
+    assert failed.out == ""
+    assert "error: there is no golden image" in failed.err
+    assert "hint: fenster build" in failed.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("show", "nosuchid"), "no such session"),
+        (("rm", "nosuchid"), "no such session"),
+        (("open", "nosuchid"), "no such session"),
+        (("new", "--template", "gnome"), "gnome"),
+    ],
+)
+async def test_refusals_are_a_line_and_a_hint(fenster: Fenster, argv: tuple[str, ...], said: str) -> None:
+    done = await fenster(*argv)
+    assert (done.code, done.out) == (1, "")
+    assert said in done.err
+    assert "hint:" in done.err
+    as_json = await fenster(*argv, "--json")
+    assert as_json.code == 1
+    assert said in as_json.json["error"]["message"]
+
+
+async def test_a_gateway_that_is_not_there(fenster: Fenster) -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        done = await fenster("ls", FENSTER_URL=f"http://127.0.0.1:{sock.getsockname()[1]}")
+    assert done.code == 1
+    assert "no gateway answers" in done.err
+    assert "fenster serve" in done.err
+
+
+async def test_a_wrong_key(fenster: Fenster) -> None:
+    done = await fenster("ls", FENSTER_API_KEY="fenster_other")
+    assert done.code == 1
+    assert "not this gateway's" in done.err
+
+
+async def test_no_key_at_all(fenster: Fenster) -> None:
+    done = await fenster("ls", FENSTER_API_KEY="")
+    assert done.code == 1
+    assert "no API key" in done.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "said"),
+    [
+        (("serve", "--port", "70000"), {}, "--port"),
+        (("serve",), {"FENSTER_MEMORY": "1"}, "FENSTER_MEMORY"),
+        (("serve", "--config", "none.toml"), {}, "no settings file"),
+        (("verify", "--accel", "xen"), {}, "--accel"),
+    ],
+)
+async def test_bad_settings(fenster: Fenster, argv: tuple[str, ...], environ: dict[str, str], said: str) -> None:
+    done = await fenster(*argv, **environ)
+    assert done.code == 1
+    assert said in done.err
+
+
+async def test_a_port_in_use(fenster: Fenster) -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        port = str(sock.getsockname()[1])
+        done = await fenster("serve", "--port", port)
+    assert done.code == 1
+    assert f"cannot listen on 127.0.0.1 port {port}" in done.err
+    assert "--port" in done.err
+
+
+async def test_doctor_names_what_is_missing_and_what_mends_it(fenster: Fenster) -> None:
+    done = await fenster("doctor", "--json")
+    findings = {finding["name"]: finding for finding in done.json["findings"]}
+    assert set(findings) == {
+        "QEMU", "accelerator", "taps", "namespaces", "build tools", "golden image", "memory", "disk", "media address",
+    }  # fmt: skip
+    assert findings["golden image"]["grade"] == "fail"
+    assert findings["golden image"]["mend"] == "fenster build"
+    assert done.code == 1
+    assert not done.json["ok"]
+    text = await fenster("doctor")
+    assert "fenster build" in text.out
+
+
+async def test_version_and_help(fenster: Fenster) -> None:
+    assert (await fenster("--version")).out.startswith("fenster 0.")
+    assert "Start a fresh machine" in (await fenster("--help")).out

@@ -1,0 +1,124 @@
+"""Full copies of a sparse disk."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import filecmp
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import DiskError
+from gateway.vm import disk
+from gateway.vm.disk import copy_disk
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def golden(tmp_path: Path) -> Path:
+    """64 MiB with data at its begin, in its middle and not at its end."""
+    path = tmp_path / "golden.raw"
+    with path.open("wb") as out:
+        out.write(os.urandom(3 * MIB + 17))
+        out.seek(40 * MIB + 5)
+        out.write(os.urandom(MIB))
+        out.truncate(64 * MIB)
+    return path
+
+
+async def test_a_copy_is_equal_private_and_as_sparse(golden: Path, tmp_path: Path) -> None:
+    target = tmp_path / "copy.raw"
+    await copy_disk(golden, target)
+    assert filecmp.cmp(target, golden, shallow=False)
+    assert stat.S_IMODE(os.stat(target).st_mode) == 0o600
+    assert os.stat(target).st_blocks <= os.stat(golden).st_blocks + 16
+
+
+async def test_where_the_kernel_cannot_copy_we_do(
+    golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object) -> int:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    await copy_disk(golden, tmp_path / "copy.raw")
+    assert filecmp.cmp(tmp_path / "copy.raw", golden, shallow=False)
+
+
+async def test_reflink_falls_back_to_a_copy(golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> int:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr("fcntl.ioctl", refuse)
+    await copy_disk(golden, tmp_path / "copy.raw", reflink=True)
+    assert filecmp.cmp(tmp_path / "copy.raw", golden, shallow=False)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+async def test_no_space_is_said_with_a_hint_and_leaves_nothing(
+    golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fill(*args: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "copy_file_range", fill)
+    with pytest.raises(DiskError, match="no space") as caught:
+        await copy_disk(golden, tmp_path / "copy.raw")
+    assert caught.value.hint
+    assert sorted(os.listdir(tmp_path)) == ["golden.raw"]
+
+
+async def test_a_full_disk_is_seen_before_it_is_filled(
+    golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fstatvfs
+
+    def full(fd: int) -> os.statvfs_result:
+        values = list(real(fd))
+        values[4] = 10  # f_bavail
+        return os.statvfs_result(values)
+
+    monkeypatch.setattr(os, "fstatvfs", full)
+    with pytest.raises(DiskError, match="no space"):
+        await copy_disk(golden, tmp_path / "copy.raw")
+    assert sorted(os.listdir(tmp_path)) == ["golden.raw"]
+
+
+async def test_a_missing_source_and_an_existing_target_are_errors(golden: Path, tmp_path: Path) -> None:
+    with pytest.raises(DiskError):
+        await copy_disk(tmp_path / "absent.raw", tmp_path / "copy.raw")
+    (tmp_path / "copy.raw").write_bytes(b"somebody's")
+    with pytest.raises(DiskError):
+        await copy_disk(golden, tmp_path / "copy.raw")
+    assert (tmp_path / "copy.raw").read_bytes() == b"somebody's"
+
+
+async def test_cancelling_leaves_nothing(golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copying, loop, go_on = asyncio.Event(), asyncio.get_running_loop(), threading.Event()
+    real = os.copy_file_range
+
+    def slow(src: int, dst: int, count: int, at: int, to: int) -> int:
+        loop.call_soon_threadsafe(copying.set)
+        go_on.wait()
+        return real(src, dst, min(count, 4096), at, to)
+
+    monkeypatch.setattr(os, "copy_file_range", slow)
+    task = asyncio.create_task(copy_disk(golden, tmp_path / "copy.raw"))
+    await copying.wait()
+    task.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert sorted(os.listdir(tmp_path)) == ["golden.raw"]
+
+
+def test_only_data_is_walked(golden: Path) -> None:
+    with golden.open("rb") as src:
+        ranges = list(disk._data(src.fileno(), 64 * MIB))
+    assert sum(end - start for start, end in ranges) < 8 * MIB
+    assert ranges[0][0] == 0
