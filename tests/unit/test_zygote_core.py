@@ -1,0 +1,338 @@
+"""The zygote's state machine: every request in every state, the agent's life, lost hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from guest_agent.protocol.link import MAX_LINE_BYTES
+from guest_agent.protocol.rpc import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    NOT_READY,
+    BadLine,
+    Failure,
+    Notification,
+    Request,
+    Result,
+    encode,
+)
+from guest_agent.zygote_core import (
+    BACKOFF_S,
+    MAX_EXECS,
+    MAX_PENDING,
+    STEADY_S,
+    Action,
+    DoAssign,
+    DoExec,
+    DoIdentify,
+    ForkAgent,
+    Send,
+    State,
+    ToAgent,
+    ZygoteCore,
+)
+
+IDENTIFY = {"entropy": "ab" * 32, "machine_id": "0123456789abcdef" * 2}
+ASSIGN = {
+    "session_id": "k3v9x2ab",
+    "epoch_ns": 1_700_000_000_000_000_000,
+    "vnc_password": "s3cr3t!x",
+    "proxy": "http://169.254.0.22:3128",
+    "display": [1281, 721],
+}
+EXEC = {"argv": ["id"], "timeout_s": 5, "as_user": True, "stdin": ""}
+OFFER = {"peer": "p1", "sdp": "v=0", "role": "control"}
+ANSWER = {"sdp": "v=0", "ufrag": "abcdefgh", "pwd": "secret", "port": 40001}
+
+
+def fresh() -> ZygoteCore:
+    return ZygoteCore("9.9", "boot-id")
+
+
+def ask(core: ZygoteCore, method: str, params: Mapping[str, Any], ident: int = 1, now: float = 1.0) -> list[Action]:
+    return core.receive(Request(ident, method, params), now)
+
+
+def failure(actions: list[Action]) -> int:
+    match actions:
+        case [Send(Failure(_, code, _))]:
+            return code
+    raise AssertionError(f"{actions} is no refusal")
+
+
+def identified() -> ZygoteCore:
+    core = fresh()
+    match ask(core, "identify", IDENTIFY):
+        case [DoIdentify(ident, identity)]:
+            answer = core.identified(ident, identity, {}, 1.0)
+            assert answer == [Send(Result(1, {})), ForkAgent()]
+        case other:
+            raise AssertionError(other)
+    return core
+
+
+def ready() -> ZygoteCore:
+    core = identified()
+    core.forked(77, 1.0)
+    up = Notification("agent", {"state": "up", "pid": 77, "code": None})
+    assert core.agent_line(Notification("ready", {})) == [Send(up)]
+    return core
+
+
+def key_of(actions: list[Action]) -> int:
+    match actions:
+        case [ToAgent(Request(key, _, _))] | [DoExec(key, _)]:
+            return key
+    raise AssertionError(actions)
+
+
+def hello(core: ZygoteCore, now: float = 1.0) -> Mapping[str, Any]:
+    match ask(core, "hello", {}, now=now):
+        case [Send(Result(_, result))]:
+            return result
+    raise AssertionError("hello was not answered")
+
+
+def test_the_open_port_is_greeted() -> None:
+    greeting = fresh().opened(2.5)
+    expected = {
+        "protocol": 1,
+        "version": "9.9",
+        "boot_id": "boot-id",
+        "uptime_s": 2.5,
+        "agent": {"state": "down", "pid": None},
+        "peers": [],
+    }
+    assert greeting == [Send(Notification("hello", expected))]
+
+
+def test_hello_is_answered_again_and_again_in_every_state() -> None:
+    for core in (fresh(), identified(), ready()):
+        first = hello(core, now=3.0)
+        assert first == hello(core, now=3.0)
+        assert first["uptime_s"] == 3.0
+    assert hello(ready())["agent"] == {"state": "up", "pid": 77}
+
+
+def test_assign_waits_for_identify() -> None:
+    core = fresh()
+    assert failure(ask(core, "assign", ASSIGN)) == NOT_READY
+    assert core.state is State.FRESH
+
+
+def test_a_second_identity_is_refused_and_the_same_one_is_not() -> None:
+    core = identified()
+    assert ask(core, "identify", IDENTIFY, ident=5) == [Send(Result(5, {}))]
+    assert failure(ask(core, "identify", {**IDENTIFY, "entropy": "cd" * 32})) == NOT_READY
+    assert failure(ask(core, "identify", {**IDENTIFY, "machine_id": "f" * 32})) == NOT_READY
+
+
+def test_what_could_not_be_done_is_in_the_answer() -> None:
+    core = fresh()
+    match ask(core, "identify", IDENTIFY):
+        case [DoIdentify(ident, identity)]:
+            first = core.identified(ident, identity, {"entropy": "not permitted"}, 0.0)[0]
+            assert first == Send(Result(1, {"skipped": {"entropy": "not permitted"}}))
+        case other:
+            raise AssertionError(other)
+
+
+def test_assign_runs_the_session_and_sets_the_display_once_the_agent_is_there() -> None:
+    core = identified()
+    match ask(core, "assign", ASSIGN, ident=9):
+        case [DoAssign(9, assignment)]:
+            pass
+        case other:
+            raise AssertionError(other)
+    assert assignment.display_px == (1280, 720)
+    assert core.assigned(9, assignment, {}) == [Send(Result(9, {}))]
+    assert core.state is State.RUNNING
+    core.forked(7, 1.0)
+    display = ToAgent(Notification("display", {"size": [1280, 720]}))
+    assert core.agent_line(Notification("ready", {}))[0] == display
+    assert core.assigned(9, assignment, {})[1] == display
+    failed = core.assigned(9, assignment, "no space")
+    assert failed == [Send(Failure(9, INTERNAL_ERROR, "no space"))]
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("identify", {}),
+        ("identify", {**IDENTIFY, "entropy": "xy" * 32}),
+        ("identify", {**IDENTIFY, "machine_id": 3}),
+        ("assign", {**ASSIGN, "session_id": "a/b"}),
+        ("assign", {**ASSIGN, "session_id": "a\nb"}),
+        ("assign", {**ASSIGN, "epoch_ns": -1}),
+        ("assign", {**ASSIGN, "epoch_ns": True}),
+        ("assign", {**ASSIGN, "vnc_password": ""}),
+        ("assign", {**ASSIGN, "vnc_password": "over eight"}),
+        ("assign", {**ASSIGN, "vnc_password": "ninechars"}),
+        ("assign", {**ASSIGN, "proxy": "http://x\nLD_PRELOAD=y"}),
+        ("assign", {**ASSIGN, "proxy": "http://$(id)"}),
+        ("assign", {**ASSIGN, "display": [319, 720]}),
+        ("assign", {**ASSIGN, "display": [1280]}),
+        ("assign", {**ASSIGN, "display": [1280, 3842]}),
+        ("exec", {**EXEC, "argv": []}),
+        ("exec", {**EXEC, "argv": ["a\0b"]}),
+        ("exec", {**EXEC, "argv": "id"}),
+        ("exec", {**EXEC, "timeout_s": 0}),
+        ("exec", {**EXEC, "timeout_s": float("nan")}),
+        ("exec", {**EXEC, "timeout_s": True}),
+        ("exec", {**EXEC, "as_user": 1}),
+        ("exec", {**EXEC, "stdin": 7}),
+    ],
+)
+def test_bad_parameters_are_the_callers_fault(method: str, params: Mapping[str, Any]) -> None:
+    core = identified() if method == "assign" else fresh()
+    before = core.state
+    assert failure(ask(core, method, params)) == INVALID_PARAMS
+    assert core.state is before
+
+
+def test_secrets_are_not_in_what_is_logged() -> None:
+    match ask(fresh(), "identify", IDENTIFY):
+        case [DoIdentify(_, identity)]:
+            assert IDENTIFY["entropy"] not in repr(identity)
+            assert repr(bytes.fromhex(IDENTIFY["entropy"])) not in repr(identity)
+    match ask(identified(), "assign", ASSIGN):
+        case [DoAssign(_, assignment)]:
+            assert "s3cr3t!x" not in repr(assignment)
+
+
+def test_unknown_methods_and_lines_disturb_nothing() -> None:
+    core = fresh()
+    assert failure(ask(core, "reboot", {})) == METHOD_NOT_FOUND
+    for line in (BadLine("not JSON"), Result(3, {}), Failure(3, 1, ""), Notification("x", {})):
+        assert core.receive(line, 1.0) == []
+    assert core.counters.bad_lines == 4
+    assert core.state is State.FRESH
+
+
+def test_offers_go_to_the_agent_and_come_back_under_the_gateways_ids() -> None:
+    core = ready()
+    key = key_of(ask(core, "offer", OFFER, ident=41))
+    assert core.agent_line(Result(key, ANSWER)) == [Send(Result(41, ANSWER))]
+    peer = {"peer": "p1", "ufrag": "abcdefgh", "pwd": "secret", "port": 40001}
+    assert hello(core)["peers"] == [peer]
+    refused = key_of(ask(core, "offer", {**OFFER, "peer": "p2"}, ident=42))
+    assert core.agent_line(Failure(refused, INVALID_PARAMS, "bad")) == [Send(Failure(42, INVALID_PARAMS, "bad"))]
+    assert hello(core)["peers"] == [peer]
+    key = key_of(ask(core, "bye", {"peer": "p1"}, ident=43))
+    assert core.agent_line(Result(key, {})) == [Send(Result(43, {}))]
+    assert hello(core)["peers"] == []
+    assert core.agent_line(Result(999, {})) == []
+
+
+def test_a_closed_peer_is_forgotten_and_told() -> None:
+    core = ready()
+    core.agent_line(Result(key_of(ask(core, "offer", OFFER)), ANSWER))
+    closed = Notification("peer", {"peer": "p1", "state": "closed", "reason": "bye"})
+    assert core.agent_line(closed) == [Send(closed)]
+    assert hello(core)["peers"] == []
+
+
+@pytest.mark.parametrize("method", ["offer", "bye"])
+def test_without_an_agent_there_is_nobody_to_ask(method: str) -> None:
+    for core in (fresh(), identified()):
+        assert failure(ask(core, method, OFFER)) == NOT_READY
+
+
+def test_a_request_that_is_being_worked_on_is_not_done_twice() -> None:
+    core = ready()
+    ask(core, "offer", OFFER, ident=5)
+    assert ask(core, "offer", OFFER, ident=5) == []
+    ask(core, "exec", EXEC, ident=6)
+    assert ask(core, "exec", EXEC, ident=6) == []
+    assert core.counters.repeated_requests == 2
+
+
+def test_both_kinds_of_work_are_bounded() -> None:
+    core = ready()
+    for ident in range(MAX_PENDING):
+        key_of(ask(core, "offer", OFFER, ident=ident))
+    assert failure(ask(core, "offer", OFFER, ident=1000)) == NOT_READY
+    for ident in range(MAX_EXECS):
+        key_of(ask(core, "exec", EXEC, ident=ident))
+    assert failure(ask(core, "exec", EXEC, ident=1000)) == NOT_READY
+
+
+def test_exec_answers_with_its_result_or_with_what_went_wrong() -> None:
+    core = fresh()
+    key = key_of(ask(core, "exec", EXEC, ident=4))
+    result = {"code": 0, "stdout": "x", "stderr": ""}
+    assert core.executed(key, result) == [Send(Result(4, result))]
+    key = key_of(ask(core, "exec", EXEC, ident=5))
+    assert core.executed(key, "no such file") == [Send(Failure(5, INTERNAL_ERROR, "no such file"))]
+
+
+def test_a_result_fits_the_line_whatever_json_makes_of_it() -> None:
+    core = fresh()
+    key = key_of(ask(core, "exec", EXEC))
+    match core.executed(key, {"code": 0, "stdout": "\x01" * 65536, "stderr": "é" * 65536}):
+        case [Send(Result() as result)]:
+            assert len(encode(result)) <= MAX_LINE_BYTES
+            assert min(len(result.result["stdout"]), len(result.result["stderr"])) > 10_000
+        case other:
+            raise AssertionError(other)
+
+
+def test_a_host_that_left_gets_no_answer_that_its_successor_could_take_for_its_own() -> None:
+    core = ready()
+    call = key_of(ask(core, "offer", OFFER, ident=1))
+    job = key_of(ask(core, "exec", EXEC, ident=2))
+    core.host_away()
+    again = key_of(ask(core, "offer", {**OFFER, "peer": "p2"}, ident=1))
+    assert again != call
+    assert core.agent_line(Result(call, ANSWER)) == []
+    assert core.executed(job, {"code": 0, "stdout": "", "stderr": ""}) == []
+    assert core.agent_line(Result(again, ANSWER)) == [Send(Result(1, ANSWER))]
+    assert {peer["peer"] for peer in hello(core)["peers"]} == {"p1", "p2"}
+
+
+def test_a_dead_agent_is_told_and_its_debts_are_paid() -> None:
+    core = ready()
+    core.agent_line(Result(key_of(ask(core, "offer", OFFER)), ANSWER))
+    ask(core, "offer", {**OFFER, "peer": "p2"}, ident=8)
+    sent = [action.message for action in core.agent_exited(-9, 2.0) if isinstance(action, Send)]
+    assert [type(message).__name__ for message in sent] == ["Failure", *["Notification"] * 3]
+    assert sent[0] == Failure(8, NOT_READY, "the agent ended (-9) before it answered")
+    assert sent[1] == Notification("peer", {"peer": "p1", "state": "closed", "reason": "the agent ended"})
+    assert sent[2] == Notification("desktop", {"windows": []})
+    assert sent[3] == Notification("agent", {"state": "down", "pid": 77, "code": -9})
+    assert hello(core)["agent"] == {"state": "down", "pid": None}
+    assert hello(core)["peers"] == []
+
+
+def test_an_agent_that_dies_of_starting_is_forked_ever_later_and_a_steady_one_at_once_again() -> None:
+    core = identified()
+    now, pauses = 1.0, []
+    for pid in range(10):
+        core.forked(pid, now)
+        core.agent_exited(1, now)
+        due = core.deadline()
+        assert due is not None
+        assert core.tick(due - 0.001) == []
+        assert core.tick(due) == [ForkAgent()]
+        assert core.deadline() is None
+        pauses.append(due - now)
+        now = due
+    assert pauses[0] == pytest.approx(BACKOFF_S[0])
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == pytest.approx(BACKOFF_S[1])
+    core.forked(99, now)
+    core.agent_exited(0, now + STEADY_S)
+    assert core.deadline() == pytest.approx(now + STEADY_S + BACKOFF_S[0])
+    assert core.counters.forks == 11
+
+
+def test_the_agents_own_news_pass_through() -> None:
+    core = ready()
+    news = Notification("desktop", {"windows": ["Xfce4-terminal"]})
+    assert core.agent_line(news) == [Send(news)]
+    assert core.agent_line(BadLine("?")) == []
+    assert core.counters.bad_lines == 1
