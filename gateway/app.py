@@ -102,7 +102,9 @@ async def running(settings: Settings, *, media_port: int) -> AsyncIterator[Servi
             facts=driver.check,
             run_root=settings.run_dir,
             logs_dir=settings.state_dir / "logs",
-            timeouts=Timeouts(hello_s=settings.hello_timeout_s, ready_s=settings.ready_timeout_s),
+            timeouts=Timeouts(
+                hello_s=settings.hello_timeout_s, call_s=settings.ready_timeout_s, ready_s=settings.ready_timeout_s
+            ),
         )
         manager = _make_manager(settings, world)
         stack.push_async_callback(manager.close)

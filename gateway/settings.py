@@ -64,33 +64,33 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
-    host: str = Field("127.0.0.1", description="address to listen on for HTTP and media")
-    port: int = Field(8080, ge=0, le=65535, description="TCP port for HTTP; 0 takes a free one")
+    host: str = Field(default="127.0.0.1", description="address to listen on for HTTP and media")
+    port: int = Field(default=8080, ge=0, le=65535, description="TCP port for HTTP; 0 takes a free one")
     media_port: int | None = Field(
-        None, ge=0, le=65535, description="UDP port for media; the HTTP port's number unless set"
+        default=None, ge=0, le=65535, description="UDP port for media; the HTTP port's number unless set"
     )
     advertise: tuple[str, ...] = Field(
-        (), description="addresses that browsers are told to send media to; found by itself unless set"
+        default=(), description="addresses that browsers are told to send media to; found by itself unless set"
     )
     driver: Literal["qemu", "process"] = Field(
-        "qemu", description="process runs the desktop WITHOUT a VM: development only"
+        default="qemu", description="process runs the desktop WITHOUT a VM: development only"
     )
     accel: Literal["auto", "kvm", "tcg"] = Field(
-        "auto", description="auto boots a kernel to find out whether KVM works"
+        default="auto", description="auto boots a kernel to find out whether KVM works"
     )
-    profile: str = Field("xfce", pattern=r"^[a-z0-9-]{1,32}$", description="golden image profile")
-    vcpus: int = Field(2, ge=1, le=64)
-    memory_mib: int = Field(2048, ge=512, le=262144)
-    display: tuple[int, int] = Field((1280, 720), description="WIDTHxHEIGHT in px")
-    max_sessions: int = Field(8, ge=1, le=10000)
-    reserve_memory_mib: int = Field(512, ge=0, description="free memory a new session must leave")
-    reserve_disk_mib: int = Field(4096, ge=0, description="free disk a new session must find")
+    profile: str = Field(default="xfce", pattern=r"^[a-z0-9-]{1,32}$", description="golden image profile")
+    vcpus: int = Field(default=2, ge=1, le=64)
+    memory_mib: int = Field(default=2048, ge=512, le=262144)
+    display: tuple[int, int] = Field(default=(1280, 720), description="WIDTHxHEIGHT in px")
+    max_sessions: int = Field(default=8, ge=1, le=10000)
+    reserve_memory_mib: int = Field(default=512, ge=0, description="free memory a new session must leave")
+    reserve_disk_mib: int = Field(default=4096, ge=0, description="free disk a new session must find")
     state_dir: Path = Field(default_factory=lambda: _xdg("XDG_STATE_HOME", Path.home() / ".local/state") / "fenster")
     cache_dir: Path = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", Path.home() / ".cache") / "fenster")
     run_dir: Path = Field(default_factory=_default_run_dir)
-    token_lifetime_s: int = Field(12 * 3600, ge=60, le=30 * 86400, description="life of a viewer token")
-    hello_timeout_s: float = Field(60.0, gt=0, description="how long a guest may take to say hello")
-    ready_timeout_s: float = Field(90.0, gt=0, description="how long agent and x11vnc may take after that")
+    token_lifetime_s: int = Field(default=12 * 3600, ge=60, le=30 * 86400, description="life of a viewer token")
+    hello_timeout_s: float = Field(default=60.0, gt=0, description="how long a guest may take to say hello")
+    ready_timeout_s: float = Field(default=90.0, gt=0, description="how long each step after that may take")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = False
 

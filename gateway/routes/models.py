@@ -44,13 +44,15 @@ class DisplaySize(_Body):
 
 
 class CreateSession(_Body):
-    template: str | None = Field(None, max_length=64, description="the gateway's default unless named")
+    template: str | None = Field(default=None, max_length=64, description="the gateway's default unless named")
     display: DisplaySize | None = None
 
 
 class CreateToken(_Body):
     role: Role = "control"
-    lifetime_s: int | None = Field(None, ge=1, le=30 * 86400, description="the gateway's default unless given")
+    lifetime_s: int | None = Field(
+        default=None, ge=1, le=30 * 86400, description="the gateway's default unless given"
+    )
     origins: list[str] = Field(
         [], max_length=16, description="origins that may embed the viewer, such as https://a.example"
     )

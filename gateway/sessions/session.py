@@ -173,7 +173,9 @@ class Session:
     def _apply(self, event: Event) -> None:
         before, self.state = self.state, step(self.state, event)
         if self.state is not before:
-            logger.info("= %s -> %s", before.value, self.state.value)
+            # Also where a request's task asks for the end, which is not the session's own.
+            with structlog.contextvars.bound_contextvars(session_id=self.id):
+                logger.info("= %s -> %s", before.value, self.state.value)
             self.publish()
 
     async def _run(self) -> None:

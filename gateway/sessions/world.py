@@ -29,7 +29,7 @@ class Timeouts:
     """How long a guest may take. The defaults suit emulation (TCG); with KVM all of it takes a few seconds."""
 
     hello_s: float = 60.0
-    call_s: float = 30.0
+    call_s: float = 90.0
     """For each of identify and assign."""
     ready_s: float = 90.0
     """For the agent and for x11vnc, after assign."""

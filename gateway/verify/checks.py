@@ -16,8 +16,22 @@ from gateway.sessions.session import Session
 from gateway.sessions.waiting import rfb_banner
 from guest_agent.protocol.link import VNC_PORT
 
-__all__ = ["CLIS", "UNITS", "Failed", "HasProcess", "Seen", "cli", "cpu_ticks", "idle", "node", "restarts", "session_id",
-           "vnc_active", "vnc_returns", "windows"]  # fmt: skip
+__all__ = [
+    "CLIS",
+    "UNITS",
+    "Failed",
+    "HasProcess",
+    "Seen",
+    "cli",
+    "cpu_ticks",
+    "idle",
+    "node",
+    "restarts",
+    "session_id",
+    "vnc_active",
+    "vnc_returns",
+    "windows",
+]
 
 CLIS = ("codex", "claude", "gemini")
 UNITS = ("fenster-x", "fenster-agent", "fenster-vnc", "fenster-desktop", "fenster-chromium")

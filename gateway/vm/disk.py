@@ -11,6 +11,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 
 from gateway.errors import DiskError
@@ -30,17 +31,18 @@ class _Cancelled(Exception):
     pass
 
 
-async def copy_disk(source: Path, target: Path, *, reflink: bool = False) -> None:
+async def copy_disk(source: Path, target: Path, *, reflink: bool = False, executor: Executor | None = None) -> None:
     """Copy ``source`` to a new file ``target``, mode 0600. Failing or cancelled, it leaves no target.
 
     Args:
         reflink: let the file system share blocks until either side writes them; where it cannot, copy.
+        executor: runs the copy; the loop's own when None.
 
     Raises:
         DiskError: no space, or a file that cannot be read or written.
     """
     cancel = threading.Event()
-    copying = asyncio.ensure_future(asyncio.to_thread(_copy, source, target, reflink, cancel))
+    copying = asyncio.get_running_loop().run_in_executor(executor, _copy, source, target, reflink, cancel)
     try:
         await asyncio.shield(copying)
     except asyncio.CancelledError:

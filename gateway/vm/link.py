@@ -58,6 +58,8 @@ class StreamLink:
     ) -> None:
         self.events: asyncio.Queue[GuestEvent] = asyncio.Queue(max_events)
         self.counters = LinkCounters()
+        self.greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done at the first answer to hello, cancelled when the link ends without one."""
         self._reader = reader
         self._writer = writer
         self._name = name
@@ -85,7 +87,10 @@ class StreamLink:
                     # A guest that has just opened its port says so, and then need not wait for the next turn.
                     await self._answered_or_hello(waiter)
                     if waiter.done():
-                        return waiter.result()
+                        answer = waiter.result()
+                        if not self.greeted.done():
+                            self.greeted.set_result(None)
+                        return answer
         except TimeoutError as exc:
             raise LinkTimeout(
                 f"the guest did not answer within {timeout_s:g} s",
@@ -197,6 +202,7 @@ class StreamLink:
 
     def _end(self) -> None:
         self._closed = True
+        self.greeted.cancel()
         for waiter in self._pending.values():
             if not waiter.done():
                 waiter.set_exception(LinkClosed("the guest's port went away"))

@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gateway.errors import NetnsError, VmBootFailed, VmError
+from gateway.errors import GatewayError, NetnsError, VmBootFailed, VmError
 from gateway.netns.lan import GUEST_MAC
 from gateway.vm.accel import KVM_DEVICE, Accelerator, choose_accelerator
 from gateway.vm.argv import Fds, Machine, build_argv, build_cmdline
 from gateway.vm.binary import Qemu, find_qemu
-from gateway.vm.disk import copy_disk
 from gateway.vm.driver import AgentLink, Command, Facts, Lan, StageFn, Vm, VmDriver, VmExit, VmSpec
 from gateway.vm.images import GoldenImage, find_image
 from gateway.vm.link import StreamLink
 from gateway.vm.process import Process, describe_exit, drop_privileges, spare_uid
 from gateway.vm.qmp import Qmp
 from gateway.vm.serial import SerialLog
+from gateway.vm.spares import SpareDisks
 from gateway.vm.streams import listen_unix, open_guest_stream
 from gateway.vm.tsc import host_tsc_khz, tsc_cmdline
 
@@ -47,6 +47,7 @@ class QemuVm:
     ) -> None:
         self.id = spec.id
         self.link: AgentLink = link
+        self.greeted = link.greeted
         self.process = process
         self._run_dir = spec.run_dir
         self._lan = lan
@@ -130,6 +131,7 @@ class QemuDriver:
             must be on the golden images' file system.
         accel: "auto" finds out by booting.
         profile: the image that check() looks at; a VmSpec names its own.
+        spare_disk: keep a copy of the disk ready, made after check() and after each VM's hello; close() deletes it.
         uid: the user every QEMU becomes when the gateway is root; None gives each VM its own.
         die_with_gateway: a VM ends when the gateway does, even one that was killed; without it nothing here would
             find that VM again.
@@ -145,6 +147,7 @@ class QemuDriver:
         accel: Literal["auto", "kvm", "tcg"] = "auto",
         profile: str = "xfce",
         reflink: bool = False,
+        spare_disk: bool = False,
         uid: int | None = None,
         qemu: str = "qemu-system-x86_64",
         die_with_gateway: bool = True,
@@ -155,7 +158,7 @@ class QemuDriver:
         self._disk_dir = disk_dir
         self._wanted = accel
         self._profile = profile
-        self._reflink = reflink
+        self._spares = SpareDisks(disk_dir, ahead=spare_disk, reflink=reflink)
         self._uid = uid
         self._qemu_name = qemu
         self._die_with_gateway = die_with_gateway
@@ -167,6 +170,7 @@ class QemuDriver:
     async def check(self) -> Facts:
         image = await self._image(self._profile)
         host = await self._host(image)
+        self._spares.refill(image)
         return Facts(
             name="qemu",
             accelerator=host.accel.name,
@@ -181,8 +185,7 @@ class QemuDriver:
         disk = self._disk_dir / f"{spec.id}.raw"
         async with AsyncExitStack() as undo:
             undo.push_async_callback(asyncio.to_thread, _remove_files, spec.run_dir, disk)
-            self._disk_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            await copy_disk(image.disk, disk, reflink=self._reflink)
+            await self._spares.take(image, disk)
             stage("disk")
             process = await self._spawn(spec, lan, image, host, disk)
             undo.push_async_callback(process.stop, 0)
@@ -191,7 +194,13 @@ class QemuDriver:
             stage("spawn")
             await asyncio.sleep(0)  # Where a cancellation that came meanwhile can still be undone.
             undo.pop_all()
-            return vm
+        # Not before: the copy would compete with the boot.
+        vm.greeted.add_done_callback(lambda _: self._spares.refill(image))
+        return vm
+
+    async def close(self) -> None:
+        """Delete the spare disk. VMs that run are not touched. Idempotent."""
+        await self._spares.close()
 
     async def _image(self, profile: str) -> GoldenImage:
         return await asyncio.to_thread(self._find, self._golden_dir, profile)
@@ -228,9 +237,11 @@ class QemuDriver:
                 ours.callback(os.close, log)
                 argv = drop_privileges(build_argv(machine), uid, die_with_parent=self._die_with_gateway)
                 popen = await lan.spawn(Command(argv, pass_fds=fds.all(), env=_ENV, stdout=log, stderr=log))
-            except NetnsError as exc:
+            except (NetnsError, VmError, OSError) as exc:
                 self._free_uid(uid)
-                raise VmBootFailed(f"QEMU could not be started: {exc.message}", hint=exc.hint) from exc
+                hint = exc.hint if isinstance(exc, GatewayError) else ""
+                words = exc.message if isinstance(exc, GatewayError) else str(exc)
+                raise VmBootFailed(f"QEMU could not be started: {words}", hint=hint) from exc
             except BaseException:
                 self._free_uid(uid)
                 raise

@@ -103,12 +103,21 @@ class Zygote:
         signal.signal(signal.SIGTERM, self._on_term)
         self.watch(self._wake_r.fileno(), selectors.EVENT_READ, lambda: self._wake_r.recv(64))
         while not self._stopping:
-            self._round()
+            self.serve_once()
         if self._agent is not None:
             signal.pidfd_send_signal(self._agent.pidfd, signal.SIGKILL)
         for job in self._jobs.values():
             job.kill()
+        signal.set_wakeup_fd(-1)
+        self.close()
         return 0
+
+    def close(self) -> None:
+        """Let go of the port and the loop's own files."""
+        self._port.close()
+        self._selector.close()
+        self._wake_r.close()
+        self._wake_w.close()
 
     def watch(self, fd: int, events: int, callback: Callable[[], Any]) -> None:
         self._selector.register(fd, events, callback)
@@ -119,7 +128,8 @@ class Zygote:
     def _on_term(self, signum: int, frame: object) -> None:
         self._stopping = True
 
-    def _round(self) -> None:
+    def serve_once(self) -> None:
+        """One round: what is due, then what comes, waiting for it as long as nothing is due."""
         now = time.monotonic()
         if self._host_here and not self._port.connected:
             self._host_left(now)
@@ -325,10 +335,7 @@ class Zygote:
         for fd in [key.fd for key in self._selector.get_map().values()]:
             if fd not in (self._port.fileno(), self._wake_r.fileno()):
                 os.close(fd)
-        self._selector.close()
-        self._port.close()
-        self._wake_r.close()
-        self._wake_w.close()
+        self.close()
         options = self._options
         os.setsid()
         if options.account is not None:

@@ -18,7 +18,7 @@ from gateway.sessions.lifecycle import State
 from gateway.sessions.session import Session
 from tests.e2e.browser_host import GATEWAY_IP, BrowserHost, chromium
 from tests.e2e.gateway import Gateway, running_gateway
-from tests.e2e.guest import Guest
+from tests.e2e.guest import Guest, eventually
 from tests.e2e.viewer import Viewer
 
 Transport = Literal["webrtc", "novnc"]
@@ -62,8 +62,12 @@ async def gateway(browser_host: BrowserHost, tmp_path_factory: pytest.TempPathFa
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def session(gateway: Gateway) -> AsyncIterator[Session]:
+    """Ready, its desktop complete and its Chromium on the start page: what follows is not about booting."""
     session = await gateway.manager.create()
     await until(session, State.READY)
+    guest = Guest(session.link)
+    await eventually(lambda: guest.window("Fenster - Chromium"), "the start page", 180)
+    print(f"\nstages in seconds: {session.timings}")
     yield session
     await gateway.manager.destroy(session.id)
 

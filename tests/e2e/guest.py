@@ -67,11 +67,12 @@ class Guest:
     async def write(self, path: str, text: str) -> None:
         await self.run("tee", path, stdin=text)
 
-    async def window(self, wm_class: str) -> Rect | None:
-        """Where the first mapped window of this class is."""
+    async def window(self, words: str) -> Rect | None:
+        """Where the first mapped window is that has these words in its class or name."""
         ids = re.findall(r"0x[0-9a-f]+", await self.run("xprop", "-root", "_NET_CLIENT_LIST"))
         for window in ids:
-            if wm_class.lower() in (await self.run("xprop", "-id", window, "WM_CLASS")).lower():
+            named = await self.run("xprop", "-id", window, "WM_CLASS", "_NET_WM_NAME")
+            if words.lower() in named.lower():
                 info = await self.run("xwininfo", "-id", window)
                 values = [
                     int(re.search(rf"{key}: +(-?\d+)", info).group(1))  # type: ignore[union-attr]

@@ -62,8 +62,8 @@ def share_near(pixels: list[tuple[int, int, int]], colour: tuple[int, int, int],
     return near / max(1, len(pixels))
 
 
-async def focused(desk: Desk, viewer: Viewer, wm_class: str) -> Rect:
-    rect = await eventually(lambda: desk.guest.window(wm_class), f"a {wm_class} window", 60)
+async def focused(desk: Desk, viewer: Viewer, words: str) -> Rect:
+    rect = await eventually(lambda: desk.guest.window(words), f"a {words} window", 60)
     await viewer.click(*rect.centre)
     return rect
 
@@ -98,7 +98,8 @@ async def test_the_desktop_is_on_screen(desk: Desk, viewer: Viewer) -> None:
         light = await viewer.pixels(f"desktop-{desk.transport}", inside(chromium))
         background = Counter(dark).most_common(1)[0][0]
         # A terminal is one background with a prompt on it; Chromium's page is light and is not that colour.
-        good = share_near(dark, background) > 0.8 and len(set(dark)) > 4 and share_near(light, background) < 0.2
+        good = share_near(dark, background) > 0.8 and len(set(dark)) > 4 and len(set(light)) > 4
+        good = good and share_near(light, background) < 0.2
         return good or None
 
     await eventually(painted, "both windows on the page's picture", 60)

@@ -68,7 +68,7 @@ class Viewer:
         else:
             key = {"key": character, "code": "KeyQ", "text": character}
         await self._cdp.send("Input.dispatchKeyEvent", {"type": "keyDown", **key})
-        await self._cdp.send("Input.dispatchKeyEvent", {"type": "keyUp", **{k: v for k, v in key.items() if k != "text"}})
+        await self._cdp.send("Input.dispatchKeyEvent", {"type": "keyUp", "key": key["key"], "code": key["code"]})
 
     async def chord(self, keys: str) -> None:
         await self.page.keyboard.press(keys)
@@ -82,7 +82,7 @@ class Viewer:
         """Every fourth pixel of a rectangle (x, y, width, height in guest px) of the screenshot, as RGB."""
         import av
 
-        with av.open(BytesIO(await self.screenshot(name)), format="png_pipe") as container:
+        with av.open(BytesIO(await self.screenshot(name)), "r", format="png_pipe") as container:
             image = next(container.decode(video=0)).to_ndarray(format="rgb24")
         x, y, width, height = rect
         left, top = await self._on_page(x, y)

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Problem, SessionInfo, SessionState } from "../src/api/types";
-import { deadline, INITIAL, LOST_LIMIT_MS, PAINT_LIMIT_MS, step, VNC_PAINT_LIMIT_MS } from "../src/session/machine";
+import { ANSWER_LIMIT_MS, deadline, INITIAL, LOST_LIMIT_MS, PAINT_LIMIT_MS, REACHED_LIMIT_MS, step, VNC_PAINT_LIMIT_MS } from "../src/session/machine";
 import type { Effect, Event, State } from "../src/session/machine";
 import type { Why } from "../src/session/why";
 
@@ -109,7 +109,7 @@ describe("WebRTC", () => {
   });
 
   it("makes way for noVNC when no picture came in time", () => {
-    const bench = onWebrtc();
+    const bench = onWebrtc().send({ type: "progress", attempt: 1, sign: "answered" });
     expect(deadline(bench.state)).toBe(1000 + PAINT_LIMIT_MS);
     bench.now = 1000 + PAINT_LIMIT_MS - 1;
     expect(bench.send({ type: "timer" }).effects).toEqual([]);
@@ -119,6 +119,17 @@ describe("WebRTC", () => {
       { do: "open", transport: "novnc", attempt: 2 },
     ]);
     expect(bench.state.why).toEqual({ kind: "no-picture" });
+  });
+
+  it("waits longer for an answer, and for the picture of a guest that was reached", () => {
+    const bench = onWebrtc();
+    expect(deadline(bench.state)).toBe(1000 + ANSWER_LIMIT_MS);
+    bench.now = 9000;
+    bench.send({ type: "progress", attempt: 1, sign: "answered" });
+    bench.now = 9500;
+    bench.send({ type: "progress", attempt: 1, sign: "reached" });
+    expect(deadline(bench.state)).toBe(9500 + REACHED_LIMIT_MS);
+    expect(bench.expire().state.phase).toMatchObject({ name: "novnc" });
   });
 
   it("makes way at once when ICE fails before there was a picture", () => {
@@ -168,7 +179,7 @@ describe("WebRTC", () => {
     expect(deadline(bench.state)).toBeNull();
     bench.now = 60_000;
     bench.send({ type: "visible", visible: true });
-    expect(deadline(bench.state)).toBe(60_000 + PAINT_LIMIT_MS);
+    expect(deadline(bench.state)).toBe(60_000 + ANSWER_LIMIT_MS);
   });
 
   it("opens without a limit while hidden", () => {

@@ -222,8 +222,9 @@ class Injector:
         if self._waiting_since is None:
             self._waiting_since = now
             self.counters.waits += 1
-        if now - self._waiting_since < limit_s:
-            return self._waiting_since + limit_s
+        deadline = self._waiting_since + limit_s
+        if now < deadline:
+            return deadline
         self.counters.silences += 1
         self._waiting_since = None
         self._pings.give_up(self._serial)

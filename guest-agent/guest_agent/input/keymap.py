@@ -99,7 +99,7 @@ class Keymap:
         for keycode in reversed(spares):
             row = rows[keycode - first]
             keysym = row[0] if row else 0
-            if keysym == 0 or is_vendor(keysym) or keysym in self._by_keysym:
+            if keysym == 0 or is_vendor(keysym):
                 self._free.append(keycode)
             else:
                 self._bound[keycode] = _Spare(keysym, serial)
@@ -181,7 +181,8 @@ class Keymap:
             return self._free.pop()
         for keycode, spare in self._bound.items():
             if keycode not in kept and spare.struck <= consumed:
-                del self._by_keysym[spare.keysym]
+                if self._by_keysym[spare.keysym] == keycode:
+                    del self._by_keysym[spare.keysym]
                 del self._bound[keycode]
                 return keycode
         return None

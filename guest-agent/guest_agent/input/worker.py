@@ -38,7 +38,7 @@ class InputWorker:
 
     Args:
         on_lost: called on the thread when the X server is gone; the worker is of no use afterwards.
-        prepare: bind the characters of common European layouts at once (COMMON).
+        prepare: let go of what is down, and bind the characters of common European layouts at once (COMMON).
         limit: ops that may wait (ops.OpQueue says what is dropped beyond).
 
     Raises DisplayError.
@@ -61,8 +61,8 @@ class InputWorker:
         self._wake_r, self._wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._stopping = False
         self._injector = Injector(self._wire, self._queue)
-        self._wire.unlock()
         if prepare:
+            self._wire.clear()
             self._injector.prepare(COMMON, time.monotonic())
         self._wire.flush()
         self._thread = threading.Thread(target=self._run, name="input", daemon=True)

@@ -88,6 +88,8 @@ class XtestWire:
         self._conn.flush()
 
     def close(self) -> None:
+        # A server that finds the connection closed may not read what still stands in it.
+        self._core.GetInputFocus().reply()
         self._conn.disconnect()
 
     def key(self, keycode: int, down: bool) -> None:
@@ -165,9 +167,17 @@ class XtestWire:
                 self._events.append(event)
         return True
 
-    def unlock(self) -> None:
-        """Let go of Caps Lock, whoever set it: it would turn every letter over."""
-        if self._core.QueryPointer(self._root).reply().mask & xp.KeyButMask.Lock:
+    def clear(self) -> None:
+        """Let go of what a predecessor that was killed held down, and of Caps Lock, which turns letters over."""
+        held = bytes(bytearray(self._core.QueryKeymap().reply().keys))
+        for keycode in range(8 * len(held)):
+            if held[keycode >> 3] >> (keycode & 7) & 1:
+                self.key(keycode, False)
+        mask = self._core.QueryPointer(self._root).reply().mask
+        for button in range(1, 6):
+            if mask & xp.KeyButMask.Button1 << (button - 1):
+                self.button(button, False)
+        if mask & xp.KeyButMask.Lock:
             reply = self._core.GetModifierMapping().reply()
             width = reply.keycodes_per_modifier
             lock = next((code for code in list(reply.keycodes)[width : 2 * width] if code), None)
@@ -186,8 +196,8 @@ class XtestWire:
                 self._on_pong(window, (stamp - self._token_base) & CARDINAL)
         elif isinstance(event, xp.SelectionClearEvent):
             self._owns = False
-        elif self._repeat.is_due(event):
-            self._repeat.check()
+        else:
+            return self._repeat.take(event)
         return False
 
     def _is_foreign(self, event: xp.MappingNotifyEvent) -> bool:

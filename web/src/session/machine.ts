@@ -3,7 +3,7 @@
  *
  * ::
  *
- *   waiting ──ready──> webrtc ──no picture in 5 s, or lost──> novnc ──closed──> retry ──time──> novnc
+ *   waiting ──ready──> webrtc ──no picture in time, or lost─> novnc ──closed──> retry ──time──> novnc
  *      ^                 └────────────── session no longer ready ─────────────────┘
  *      └──────────────────────────────────────┘        401, 403, 404 without a picture: blocked
  *
@@ -23,8 +23,12 @@ export interface Clock {
   readonly random: number;
 }
 
-/** No picture this long after the offer: noVNC instead, in ms. */
+/** No answer to the offer this long: noVNC instead, in ms. A guest that is still booting under emulation is slow. */
+export const ANSWER_LIMIT_MS = 15_000;
+/** No picture this long after the answer: noVNC instead, in ms. */
 export const PAINT_LIMIT_MS = 5_000;
+/** The guest was reached, so datagrams pass: its handshake and first picture may take this long, in ms. */
+export const REACHED_LIMIT_MS = 15_000;
 /** ICE disconnected or failed this long: lost, in ms. Shorter gaps mend themselves. */
 export const LOST_LIMIT_MS = 3_000;
 /** noVNC is given longer: nothing comes after it, in ms. */
@@ -75,6 +79,8 @@ export type Event =
   /** The stream of states ended; `problem` is null when it just closed. */
   | { readonly type: "watch-ended"; readonly problem: Problem | null }
   | { readonly type: "painted"; readonly attempt: number }
+  /** The offer was answered; the guest was reached (ICE has a pair that works). */
+  | { readonly type: "progress"; readonly attempt: number; readonly sign: "answered" | "reached" }
   | { readonly type: "connection"; readonly attempt: number; readonly state: RTCPeerConnectionState }
   | { readonly type: "closed"; readonly attempt: number; readonly why: Why }
   | { readonly type: "visible"; readonly visible: boolean }
@@ -145,6 +151,7 @@ export function step(state: State, event: Event, clock: Clock): Step {
     case "timer":
       return onTimer(state, clock);
     case "painted":
+    case "progress":
     case "connection":
     case "closed":
       // A replaced transport's last words.
@@ -174,7 +181,7 @@ function closing(phase: Phase): Effect[] {
 
 function open(state: State, transport: Transport, clock: Clock): Step {
   const attempt = state.attempts + 1;
-  const limit = transport === "webrtc" ? PAINT_LIMIT_MS : VNC_PAINT_LIMIT_MS;
+  const limit = transport === "webrtc" ? ANSWER_LIMIT_MS : VNC_PAINT_LIMIT_MS;
   const phase: Phase = {
     name: transport,
     attempt,
@@ -221,7 +228,7 @@ function onVisible(state: State, visible: boolean, clock: Clock): Step {
   const phase = state.phase;
   const next = { ...state, visible };
   if (!isOpen(phase) || phase.painted) return then(next);
-  const limit = phase.name === "webrtc" ? PAINT_LIMIT_MS : VNC_PAINT_LIMIT_MS;
+  const limit = phase.name === "webrtc" ? ANSWER_LIMIT_MS : VNC_PAINT_LIMIT_MS;
   return then({ ...next, phase: { ...phase, paintBy: visible ? clock.now + limit : null } });
 }
 
@@ -251,6 +258,12 @@ function onTransport(state: State, phase: OpenPhase, event: TransportEvent, cloc
         { do: "mark-painted", transport: phase.name, elapsedMs },
         watching(painted),
       ]);
+    }
+    case "progress": {
+      // Hidden pages wait without a limit; a painted one has arrived.
+      if (phase.paintBy === null) return then(state);
+      const limit = event.sign === "answered" ? PAINT_LIMIT_MS : REACHED_LIMIT_MS;
+      return then({ ...state, phase: { ...phase, paintBy: clock.now + limit } });
     }
     case "connection":
       return onConnection(state, phase, event.state, clock);

@@ -22,7 +22,7 @@ export type Why =
 export function whyNotWebrtc(why: Why): string {
   switch (why.kind) {
     case "no-picture":
-      return "WebRTC brought no picture within 5 seconds; UDP to the gateway may be blocked.";
+      return "WebRTC brought no picture in time; UDP to the gateway may be blocked.";
     case "unconnected":
       return "WebRTC found no path to the gateway; UDP may be blocked on this network.";
     case "lost":

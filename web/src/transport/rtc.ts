@@ -11,6 +11,7 @@ import { deletePeer, postOffer, preferred } from "./whep";
 
 export interface RtcEvents {
   painted(): void;
+  progress(sign: "answered" | "reached"): void;
   connection(state: RTCPeerConnectionState): void;
   closed(why: Why): void;
   /** The agent's answer to Hello: this viewer's role and the display in px. */
@@ -64,6 +65,9 @@ export class RtcTransport implements Link {
     });
     this.#pc.addEventListener("connectionstatechange", () => {
       if (this.#open) this.events.connection(this.#pc.connectionState);
+    });
+    this.#pc.addEventListener("iceconnectionstatechange", () => {
+      if (this.#open && this.#pc.iceConnectionState === "connected") this.events.progress("reached");
     });
     this.#negotiate().catch((error: unknown) => {
       if (this.#open) this.events.closed({ kind: "refused", problem: problemOf(error) });
@@ -123,6 +127,7 @@ export class RtcTransport implements Link {
       return;
     }
     this.#location = answer.location;
+    this.events.progress("answered");
     await this.#pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
   }
 

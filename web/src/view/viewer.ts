@@ -87,6 +87,9 @@ class Viewer {
       painted: () => {
         dispatch({ type: "painted", attempt });
       },
+      progress: (sign) => {
+        dispatch({ type: "progress", attempt, sign });
+      },
       connection: (state) => {
         dispatch({ type: "connection", attempt, state });
       },

@@ -1,0 +1,129 @@
+"""Children are reaped, told of, and given no rights."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.vm.process import NOBODY, UID_BASE, Process, describe_exit, drop_privileges, spare_uid
+from tests.leaks import footprint, grown
+
+WHOLE = "         0          0 4294967295\n"
+SMALL = "         0     100000      65536\n"
+ALONE = "         0       1000          1\n"
+
+
+@pytest.fixture
+async def clean() -> AsyncIterator[None]:
+    before = footprint()
+    yield
+    left = grown(before, footprint())
+    assert not left, left
+
+
+def _start(*argv: str) -> Process:
+    return Process(subprocess.Popen(argv, start_new_session=True), argv[0])
+
+
+def _deaf() -> subprocess.Popen[bytes]:
+    script = "trap '' TERM; echo deaf; while :; do sleep 1000; done"
+    return subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True)
+
+
+async def test_an_end_is_told_to_all_who_wait(clean: None) -> None:
+    process = _start("sh", "-c", "exit 7")
+    assert list(await asyncio.gather(process.wait(), process.wait())) == [7, 7]
+    assert process.returncode == 7
+    assert await process.stop(1.0) == 7
+    process.signal(signal.SIGKILL)
+
+
+async def test_a_cancelled_wait_ends_only_itself(clean: None) -> None:
+    process = _start("sleep", "1000")
+    waiting = asyncio.create_task(process.wait())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    assert process.returncode is None
+    assert await process.stop(0) == -signal.SIGKILL
+
+
+async def test_it_asks_before_it_kills(clean: None) -> None:
+    assert await _start("sleep", "1000").stop(10.0) == -signal.SIGTERM
+
+
+async def test_it_kills_what_does_not_listen(clean: None) -> None:
+    popen = _deaf()
+    assert popen.stdout is not None
+    with popen.stdout:
+        await asyncio.to_thread(popen.stdout.readline)
+    assert await Process(popen, "sh").stop(0.01) == -signal.SIGKILL
+    os.killpg(popen.pid, signal.SIGKILL)
+
+
+async def test_a_cancelled_stop_still_kills(clean: None) -> None:
+    process = _start("sh", "-c", "trap '' TERM; exec sleep 1000")
+    stopping = asyncio.create_task(process.stop(1000.0))
+    await asyncio.sleep(0)
+    stopping.cancel()
+    await asyncio.wait({stopping})
+    assert stopping.cancelled()
+    assert await process.wait() in (-signal.SIGKILL, -signal.SIGTERM)
+
+
+async def test_end_callbacks_run_once(clean: None) -> None:
+    calls: list[int] = []
+    process = _start("true")
+    process.on_end(lambda: calls.append(1))
+    await process.wait()
+    await asyncio.sleep(0)
+    assert calls == [1]
+
+
+def test_an_end_in_words() -> None:
+    assert describe_exit("QEMU", 1) == ("QEMU ended with status 1", "")
+    sentence, hint = describe_exit("QEMU", -9)
+    assert sentence == "QEMU was killed by signal 9 (SIGKILL)"
+    assert "out of memory" in hint
+    assert "sandbox" in describe_exit("QEMU", -signal.SIGSYS)[1]
+    assert describe_exit("QEMU", -99)[0] == "QEMU was killed by signal 99"
+
+
+def test_privileges_are_dropped_by_setpriv() -> None:
+    nothing = ["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--", "qemu", "-x"]
+    assert drop_privileges(["qemu", "-x"], None) == ["setpriv", *nothing]
+    assert drop_privileges(["qemu", "-x"], 7, die_with_parent=True) == [
+        "setpriv", "--pdeathsig=KILL", "--reuid=7", "--regid=7", "--clear-groups", *nothing,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("uid_map", "taken", "uid"),
+    [
+        (WHOLE, frozenset[int](), UID_BASE),
+        (WHOLE, frozenset({UID_BASE, UID_BASE + 2}), UID_BASE + 1),
+        (SMALL, frozenset[int](), NOBODY),
+        (ALONE, frozenset[int](), None),
+    ],
+)
+def test_a_vm_gets_a_uid_that_is_there_and_free(
+    monkeypatch: pytest.MonkeyPatch, uid_map: str, taken: frozenset[int], uid: int | None
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert spare_uid(taken, uid_map) == uid
+
+
+def test_an_ordinary_user_cannot_give_uids(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert spare_uid(frozenset(), WHOLE) is None
+
+
+def test_the_kernel_agrees_that_nothing_is_left() -> None:
+    script = ["sh", "-c", "grep -E 'Cap(Prm|Bnd)|NoNewPrivs' /proc/self/status"]
+    told = subprocess.run(drop_privileges(script, None), capture_output=True, text=True, check=True).stdout.split()
+    assert told == ["CapPrm:", "0" * 16, "CapBnd:", "0" * 16, "NoNewPrivs:", "1"]
