@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
 import socket
@@ -152,6 +153,10 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
             await runner.setup()
             try:
                 await web.SockSite(runner, sock).start()
+                if not ipaddress.ip_address(settings.host).is_loopback:
+                    logger.warning(
+                        "x plain HTTP off the loopback address: browsers need a TLS proxy in front for noVNC"
+                    )
                 await _log_host(services)
                 yield Serving(services, local_url(settings.host, port))
             finally:

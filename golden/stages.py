@@ -132,7 +132,7 @@ def _tree_argv(unpack: list[Path], hook: Path, suite: str, uid: int) -> tuple[st
     return (
         *userns_prefix(uid), "mmdebstrap", "--mode=root", "--variant=custom", "--format=null",
         "--skip=update,cleanup",
-        *(f'--setup-hook=tar -C "$1" --zstd -xf {shlex.quote(str(path))}' for path in unpack),
+        *(f'--setup-hook=tar -C "$1" --zstd --exclude=./dev/\* -xf {shlex.quote(str(path))}' for path in unpack),
         f"--customize-hook={hook}",
         suite, "-",
     )  # fmt: skip

@@ -36,8 +36,8 @@ __all__ = [
 CLIS = ("codex", "claude", "gemini")
 UNITS = ("fenster-x", "fenster-agent", "fenster-vnc", "fenster-desktop", "fenster-chromium")
 
-CLI_TIMEOUT_S = 120.0
-"""Emulated, a Node program may take half a minute to say its version."""
+CLI_TIMEOUT_S = 240.0
+"""Emulated on a busy host, a Node program may take minutes to say its version."""
 BANNER_LIMIT_S = 10.0
 WINDOWS_LIMIT_S = 120.0
 IDLE_S = 60.0

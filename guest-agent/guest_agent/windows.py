@@ -113,10 +113,11 @@ class WindowWatcher:
     def _class_if_mapped(self, window: int) -> list[str]:
         attributes = self._core.GetWindowAttributes(window)
         prop = self._core.GetProperty(False, window, xp.Atom.WM_CLASS, xp.Atom.STRING, 0, MAX_CLASS_LONGS)
-        viewable = attributes.reply().map_state == xp.MapState.Viewable
+        # Not viewable either while its frame is not mapped yet, of which no event would tell.
+        mapped = attributes.reply().map_state != xp.MapState.Unmapped
         # WM_CLASS is instance NUL class NUL (ICCCM 4.1.2.5).
         names = bytes(prop.reply().value.buf()).split(b"\0")
-        return [names[1].decode("latin-1")] if viewable and len(names) > 1 else []
+        return [names[1].decode("latin-1")] if mapped and len(names) > 1 else []
 
     def _atom(self, name: str) -> int:
         return int(self._core.InternAtom(False, len(name), name).reply().atom)

@@ -41,6 +41,7 @@ PRELOAD = ("numpy", "cryptography.x509", "xcffib.xproto", "av", "aioice", "aiort
 READ_BYTES = 64 * 1024
 MAX_AGENT_BYTES = 1024 * 1024
 """What may wait for the agent to read it. One that lets more gather hangs, and is replaced."""
+AGENT_END_S = 2.0
 PR_SET_PDEATHSIG = 1
 
 AgentMain = Callable[[socket.socket, str], int]
@@ -63,6 +64,7 @@ class _Agent:
     sock: socket.socket
     decoder: LineDecoder = field(default_factory=LineDecoder)
     unsent: bytearray = field(default_factory=bytearray)
+    kill_at: float = float("inf")
 
 
 def run_agent(sock: socket.socket, display: str) -> int:
@@ -146,6 +148,9 @@ class Zygote:
                 key.data()
         now = time.monotonic()
         self._carry_out(self._core.tick(now))
+        if self._agent is not None and self._agent.kill_at <= now:
+            self._agent.kill_at = float("inf")
+            signal.pidfd_send_signal(self._agent.pidfd, signal.SIGKILL)
         for job in self._jobs.values():
             if job.deadline <= now:
                 job.expire()
@@ -158,6 +163,7 @@ class Zygote:
         if self._preload:
             return 0.0
         deadlines = [job.deadline for job in self._jobs.values()]
+        deadlines += [] if self._agent is None else [self._agent.kill_at]
         deadlines += [] if self._host_here else [self._look_at]
         fork_at = self._core.deadline()
         deadlines += [] if fork_at is None else [fork_at]
@@ -264,6 +270,9 @@ class Zygote:
             logger.error("x the agent reads nothing any more")
             signal.pidfd_send_signal(agent.pidfd, signal.SIGKILL)
             agent.unsent.clear()
+        if agent.sock.fileno() not in self._selector.get_map():
+            agent.unsent.clear()
+            return
         write = selectors.EVENT_WRITE if agent.unsent else 0
         self._selector.modify(agent.sock.fileno(), selectors.EVENT_READ | write, self._serve_agent)
 
@@ -279,9 +288,9 @@ class Zygote:
         except OSError:
             data = b""
         if not data:
-            # Its end is told by the pidfd. Whoever closes the line without ending is of no use.
-            self._selector.modify(agent.sock.fileno(), 0, self._serve_agent)
-            signal.pidfd_send_signal(agent.pidfd, signal.SIGKILL)
+            # It is ending, which the pidfd tells. Whoever closes the line and does not end is of no use.
+            self.unwatch(agent.sock.fileno())
+            agent.kill_at = time.monotonic() + AGENT_END_S
             return
         for message in agent.decoder.feed(data):
             self._carry_out(self._core.agent_line(message))
@@ -307,8 +316,9 @@ class Zygote:
             return
         _, status = os.waitpid(agent.pid, 0)
         self._drain_agent(agent)
-        for fd in (agent.pidfd, agent.sock.fileno()):
-            self.unwatch(fd)
+        self.unwatch(agent.pidfd)
+        if agent.sock.fileno() in self._selector.get_map():
+            self.unwatch(agent.sock.fileno())
         os.close(agent.pidfd)
         agent.sock.close()
         self._agent = None

@@ -50,7 +50,7 @@ async def page(worker: InputWorker, xserver: XServer, tmp_path: Path) -> AsyncIt
         browser = await playwright.chromium.launch(
             executable_path=shutil.which("chromium"),
             headless=False,
-            env=programs.env,
+            env={**programs.env},
             args=["--no-sandbox", "--disable-gpu", "--no-first-run"],
         )
         page = await browser.new_page()

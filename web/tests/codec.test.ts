@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { decode, encode, Malformed } from "../src/protocol/codec";
 import { MAX_HELD, MAX_TEXT_BYTES } from "../src/protocol/messages.gen";
 import type { Channel, Direction, Message } from "../src/protocol/messages.gen";
-import own from "./vectors.json";
+import shared from "../../guest-agent/guest_agent/protocol/vectors.json";
 
 function bytes(hex: string): Uint8Array {
   return Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
@@ -17,15 +17,10 @@ interface Vectors {
   readonly invalid: readonly { channel: Channel; direction: Direction; hex: string; why: string }[];
 }
 
-/** Ours, made by the agent's codec, and the file that the agent's own tests run. */
-const SOURCES: readonly (readonly [name: string, vectors: Vectors])[] = [
-  ["tests/vectors.json", own as unknown as Vectors],
-  ...Object.entries(
-    import.meta.glob<Vectors>("../../guest-agent/guest_agent/protocol/vectors.json", { eager: true, import: "default" }),
-  ),
-];
+/** The file that the agent's own tests run too. */
+const { valid, invalid } = shared as unknown as Vectors;
 
-describe.each(SOURCES)("%s", (_, { valid, invalid }) => {
+describe("the shared vectors", () => {
   it("has some of each", () => {
     expect(valid.length).toBeGreaterThan(10);
     expect(invalid.length).toBeGreaterThan(5);

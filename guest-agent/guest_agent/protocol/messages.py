@@ -98,7 +98,10 @@ class Move(Message):
 
 @dataclass(frozen=True, slots=True)
 class Key(_Input):
-    """A key went down or up, named by its X keysym (X11 protocol, appendix A)."""
+    """A key went down or up, named by its X keysym (X11 protocol, appendix A).
+
+    Down while it is down is a repeat: the viewer's keyboard repeats, the guest's X server does not.
+    """
 
     code = 0x02
     seq: int = _wire("u32")
