@@ -30,6 +30,10 @@ PASSED_ON = (
 """How this host reaches the registries; nothing else of the caller's environment enters the build."""
 
 
+UNPACK = """tar -C "$1" --zstd --exclude='./dev/*' -xf"""
+"""Device nodes stay out: a user namespace cannot make them, and a guest's kernel makes its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Paths:
     """``cache`` is the root that the caller named; ``work`` is emptied at each start."""
@@ -82,7 +86,7 @@ def environment(base: Mapping[str, str], work: Path) -> dict[str, str]:
     """The environment of every stage: the caller's way to the registries and nothing else of it."""
     fixed = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOME": "/root",
+        "HOME": "/nonexistent",
         "LANG": "C.UTF-8",
         "DEBIAN_FRONTEND": "noninteractive",
         # The kernel package would make a general initrd (initramfs-tools' kernel hook); initrd.py makes the one used.
@@ -132,7 +136,7 @@ def _tree_argv(unpack: list[Path], hook: Path, suite: str, uid: int) -> tuple[st
     return (
         *userns_prefix(uid), "mmdebstrap", "--mode=root", "--variant=custom", "--format=null",
         "--skip=update,cleanup",
-        *(f'--setup-hook=tar -C "$1" --zstd --exclude=./dev/\* -xf {shlex.quote(str(path))}' for path in unpack),
+        *(f"--setup-hook={UNPACK} {shlex.quote(str(path))}" for path in unpack),
         f"--customize-hook={hook}",
         suite, "-",
     )  # fmt: skip
