@@ -54,6 +54,11 @@ class ZygoteHost:
         self.process.terminate()
         return self.process.wait(ANSWER_S)
 
+    def nest(self) -> int:
+        """The process that agents are forked from: its first child."""
+        task = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return int(task.read_text().split()[0])
+
     def hang_up(self) -> None:
         """The host goes away."""
         self._sock.close()

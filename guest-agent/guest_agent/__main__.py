@@ -9,17 +9,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from guest_agent.account import find_account
+from guest_agent.nest import Options
+from guest_agent.port import DEFAULT_LINK, open_port
+from guest_agent.zygote import Zygote
+
 __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     # Numpy's BLAS would start a thread for each core, and only the forking thread lives on in a child.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    # After that, since it imports numpy sooner or later.
-    from guest_agent.account import find_account
-    from guest_agent.port import DEFAULT_LINK, open_port
-    from guest_agent.zygote import Options, Zygote
-
     parser = argparse.ArgumentParser(prog="fenster-zygote", description="Fenster's guest agent.")
     parser.add_argument("--link", default=DEFAULT_LINK, help="character device, or unix:/path (development)")
     parser.add_argument("--display", default=os.environ.get("DISPLAY", ":1"), help="X display to stream")

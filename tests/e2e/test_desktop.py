@@ -121,6 +121,7 @@ async def test_typing_reaches_the_terminal(desk: Desk, viewer: Viewer) -> None:
     assert await eventually(written, "the file") == "fenster-42\n"
 
 
+@pytest.mark.slow
 async def test_typing_reaches_a_page_in_chromium(desk: Desk, viewer: Viewer) -> None:
     await open_page(desk, viewer)
 
@@ -133,6 +134,7 @@ async def value_is(guest: Guest, text: str) -> bool | None:
     return (await guest.read("/tmp/page-value")) == text or None
 
 
+@pytest.mark.slow
 async def test_500_mixed_characters_reach_the_terminal_exactly(desk: Desk, viewer: Viewer) -> None:
     text = mixed(500)
     await prompt(desk, viewer)
@@ -150,6 +152,7 @@ async def test_500_mixed_characters_reach_the_terminal_exactly(desk: Desk, viewe
         await viewer.chord("Control+d")
 
 
+@pytest.mark.slow
 async def test_500_mixed_characters_reach_chromium_exactly(desk: Desk, viewer: Viewer) -> None:
     text = mixed(500)
     await open_page(desk, viewer)
@@ -163,6 +166,7 @@ async def test_500_mixed_characters_reach_chromium_exactly(desk: Desk, viewer: V
     assert await eventually(as_long, "500 characters in the page", 60) == text
 
 
+@pytest.mark.slow
 async def test_a_view_token_types_nothing(desk: Desk, viewer: Viewer) -> None:
     """What the watcher types is not there when the controller's own typing is."""
     await prompt(desk, viewer)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from guest_agent.nest import Options
 from guest_agent.port import MAX_QUEUED_BYTES, Port, open_port
-from guest_agent.zygote import Options, Zygote
+from guest_agent.zygote import Zygote
 
 LINE = b'{"jsonrpc":"2.0"}\n'
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def test_a_session_from_hello_to_bye(up: ZygoteHost, tmp_path: Path) -> None:
     display = up.news("peer", peer="display")["state"]
     assert "[1024, 600]" in display
     answer = up.result("offer", {"peer": "p1", "sdp": "v=0", "role": "control"})
-    assert answer["port"] == up.process.pid
+    assert answer["port"] == up.nest()
     assert answer["pwd"] == ":7"
     assert up.result("hello")["peers"] == [{"peer": "p1", **{k: answer[k] for k in ("ufrag", "pwd", "port")}}]
     up.result("bye", {"peer": "p1"})
@@ -94,8 +95,20 @@ def test_a_dead_agent_is_told_and_forked_again(up: ZygoteHost, how: str, code: i
     assert not Path(f"/proc/{before}").exists()
 
 
-def test_it_has_one_thread_and_forks_from_it(up: ZygoteHost) -> None:
-    assert len(os.listdir(f"/proc/{up.process.pid}/task")) == 1
+def test_zygote_and_nest_have_one_thread_each(up: ZygoteHost) -> None:
+    for pid in (up.process.pid, up.nest()):
+        assert len(os.listdir(f"/proc/{pid}/task")) == 1
+
+
+def test_a_dead_nest_is_built_again_and_its_agent_with_it(up: ZygoteHost) -> None:
+    before = up.nest()
+    agent = os.pidfd_open(up.result("hello")["agent"]["pid"])
+    os.kill(before, signal.SIGKILL)
+    up.news("agent", state="down")
+    ended(agent)
+    up.news("agent", state="up")
+    assert up.nest() != before
+    assert isinstance(offer(up), Result)
 
 
 def test_a_command_and_its_outputs(host: ZygoteHost) -> None:

@@ -13,9 +13,10 @@ import sys
 import time
 from pathlib import Path
 
+from guest_agent.nest import Options
 from guest_agent.port import open_port
 from guest_agent.protocol.rpc import LineDecoder, Notification, Request, Result, encode
-from guest_agent.zygote import Options, Zygote
+from guest_agent.zygote import Zygote
 
 
 def facts() -> dict[str, object]:

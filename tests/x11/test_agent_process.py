@@ -57,9 +57,10 @@ def size_px(display: str) -> tuple[int, int]:
     return geometry.width, geometry.height
 
 
-def test_with_everything_imported_the_zygote_still_has_one_thread(up: ZygoteHost) -> None:
-    assert len(os.listdir(f"/proc/{up.process.pid}/task")) == 1
-    maps = Path(f"/proc/{up.process.pid}/maps").read_text()
+def test_with_everything_imported_zygote_and_nest_have_one_thread(up: ZygoteHost) -> None:
+    for pid in (up.process.pid, up.nest()):
+        assert len(os.listdir(f"/proc/{pid}/task")) == 1
+    maps = Path(f"/proc/{up.nest()}/maps").read_text()
     assert "libavcodec" in maps, "the agent's libraries are not there to be shared"
     assert len(os.listdir(f"/proc/{up.result('hello')['agent']['pid']}/task")) > 1
 

@@ -123,7 +123,8 @@ async def test_keys_are_held_repeated_and_ignored_as_over_webrtc(programs: Progr
         ]
         writer.write(key(a, True))
         assert await asyncio.to_thread(window.keys, 1) == [("press", a, False)]
-    assert window.keys_down() != set(), "who lets go when a viewer leaves is the gateway's filter"
+    # A viewer that leaves is the gateway's business; with x11vnc itself everything is let go of.
+    assert await asyncio.to_thread(window.keys, 1) == [("release", a, False)]
     window.close()
 
 
