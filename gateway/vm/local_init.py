@@ -40,7 +40,8 @@ def x_server() -> str | None:
 
 def x_config(width_px: int, height_px: int) -> str:
     """xorg.conf(5) of one screen on the dummy driver."""
-    # Any timing does, since no monitor sees it: 60 frames a second with blanking of a fixed width.
+    # Any timing does, since no monitor sees it: 60 frames a second with blanking of a fixed width, which the server
+    # takes only for a monitor that says it supports it.
     clock_mhz = (width_px + 160) * (height_px + 30) * 60 / 1e6
     h = (width_px, width_px + 48, width_px + 80, width_px + 160)
     v = (height_px, height_px + 3, height_px + 8, height_px + 30)
@@ -64,6 +65,7 @@ Section "Monitor"
   Identifier "monitor"
   HorizSync 5.0-1000.0
   VertRefresh 5.0-200.0
+  Option "ReducedBlanking"
   Modeline {mode}
 EndSection
 Section "Screen"

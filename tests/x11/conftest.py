@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import subprocess
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -16,53 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.vm.local_init import x_config, x_server
+
 __all__ = ["XServer", "start_xorg"]
 
 START_S = 20.0
 """A loaded machine takes seconds; a server that will never come says so by closing the pipe."""
-
-MODELINES = {
-    (1280, 720): "74.48 1280 1336 1472 1664 720 721 724 746",
-    (1024, 768): "63.50 1024 1072 1176 1328 768 771 775 798",
-}
-
-CONFIG = """\
-Section "ServerFlags"
-  Option "AutoAddDevices" "false"
-  Option "AutoEnableDevices" "false"
-  Option "DontVTSwitch" "true"
-  Option "BlankTime" "0"
-  Option "StandbyTime" "0"
-  Option "SuspendTime" "0"
-  Option "OffTime" "0"
-EndSection
-Section "Device"
-  Identifier "dummy"
-  Driver "dummy"
-  VideoRam 256000
-EndSection
-Section "Monitor"
-  Identifier "monitor"
-  HorizSync 5.0-1000.0
-  VertRefresh 5.0-200.0
-{modelines}
-EndSection
-Section "Screen"
-  Identifier "screen"
-  Device "dummy"
-  Monitor "monitor"
-  DefaultDepth 24
-  SubSection "Display"
-    Depth 24
-    Modes "{first}"
-    Virtual 4096 2304
-  EndSubSection
-EndSection
-Section "ServerLayout"
-  Identifier "layout"
-  Screen "screen"
-EndSection
-"""
 
 SPARE_KEYMAP = """\
 xkb_keymap {
@@ -93,18 +51,18 @@ class XServer:
 def start_xorg(
     folder: Path, size_px: tuple[int, int] = (1280, 720), *, display: str | None = None
 ) -> Generator[XServer, None, None]:
-    """Start Xorg, yield it, and end it. ``folder`` takes its configuration and log; ``display`` only for a restart.
+    """Start Xorg configured as the development driver does, yield it, and end it.
+
+    ``folder`` takes its configuration and log; ``display`` is only for a restart.
 
     The keymap leaves plenty of keycodes without a keysym, as the guest's does.
     """
-    name = f"{size_px[0]}x{size_px[1]}"
-    modelines = "\n".join(f'  Modeline "{w}x{h}" {line}' for (w, h), line in MODELINES.items())
     config, log = folder / "xorg.conf", folder / "xorg.log"
-    config.write_text(CONFIG.format(modelines=modelines, first=name))
+    config.write_text(x_config(*size_px))
     read_fd, write_fd = os.pipe()
     stderr = (folder / "xorg.stderr").open("wb")
     argv = [
-        shutil.which("Xorg") or "/usr/lib/xorg/Xorg", *([display] if display else []),
+        x_server() or "Xorg", *([display] if display else []),
         "-displayfd", str(write_fd),
         "-config", str(config),
         "-logfile", str(log),
