@@ -72,9 +72,7 @@ async def session(gateway: Gateway) -> AsyncIterator[Session]:
     await gateway.manager.destroy(session.id)
 
 
-@pytest_asyncio.fixture(
-    scope="module", loop_scope="module", params=["webrtc", pytest.param("novnc", marks=pytest.mark.slow)]
-)
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["webrtc", "novnc"])
 async def desk(
     request: pytest.FixtureRequest, browser_host: BrowserHost, gateway: Gateway, session: Session
 ) -> AsyncIterator[Desk]:

@@ -70,8 +70,7 @@ class Guest:
         """Where the first mapped window is that has these words in its class or name."""
         ids = re.findall(r"0x[0-9a-f]+", await self.run("xprop", "-root", "_NET_CLIENT_LIST"))
         for window in ids:
-            named = await self.run("xprop", "-id", window, "WM_CLASS", "_NET_WM_NAME")
-            if words.lower() in named.lower():
+            if await self._is_called(window, words):
                 info = await self.run("xwininfo", "-id", window)
                 values = [
                     int(re.search(rf"{key}: +(-?\d+)", info).group(1))  # type: ignore[union-attr]
@@ -79,3 +78,13 @@ class Guest:
                 ]
                 return Rect(*values)
         return None
+
+    async def has_focus(self, words: str) -> bool | None:
+        """True when the active window is called so, else None."""
+        found = re.search(r"0x[0-9a-f]+", await self.run("xprop", "-root", "_NET_ACTIVE_WINDOW"))
+        active = found is not None and found[0] != "0x0" and await self._is_called(found[0], words)
+        return active or None
+
+    async def _is_called(self, window: str, words: str) -> bool:
+        named = await self.run("xprop", "-id", window, "WM_CLASS", "_NET_WM_NAME")
+        return words.lower() in named.lower()
