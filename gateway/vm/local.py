@@ -87,9 +87,7 @@ class ProcessDriver:
         self._python = python
 
     async def check(self) -> Facts:
-        missing = [
-            name for name in ("x11vnc", "xfce4-terminal", "setxkbmap", "unshare") if shutil.which(name) is None
-        ]
+        missing = [name for name in _TOOLS if shutil.which(name) is None]
         missing += [] if x_server() else ["Xorg"]
         missing += [] if desktop_argv() else ["openbox"]
         if missing:
@@ -121,7 +119,8 @@ class ProcessDriver:
         width, height = spec.display_px
         argv = [
             "setpriv", "--pdeathsig=KILL", "--",
-            "unshare", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "--",
+            # With an IPC namespace the shared memory of what is killed goes too.
+            "unshare", "--ipc", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "--",
             self._python, "-m", "gateway.vm.local_init", str(spec.run_dir), f"{width}x{height}",
         ]  # fmt: skip
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -20,6 +20,7 @@ import xcffib.xfixes
 import xcffib.xproto
 from numpy.typing import NDArray
 
+from guest_agent.convert import OVERREAD_BYTES
 from guest_agent.errors import DisplayError
 from guest_agent.rects import Rect
 from guest_agent.shm import Segment
@@ -124,6 +125,8 @@ class Screen:
     def grab(self, rect: Rect) -> NDArray[np.uint8]:
         """Pixels of ``rect``: (height, width, 4) in B, G, R, unused order, valid until the next grab.
 
+        OVERREAD_BYTES of the same memory follow them.
+
         Raises Resized when the rectangle is no longer inside the display.
         """
         size = rect.width * rect.height * _BYTES_PER_PX
@@ -152,14 +155,15 @@ class Screen:
         return reply.width, reply.height
 
     def _memory(self, size_bytes: int) -> Segment:
-        """A segment for at least a whole picture, attached by the server."""
-        if self._segment is not None and self._segment.size_bytes >= size_bytes:
+        """A segment for at least a whole picture and what the converter reads behind it, attached by the server."""
+        needed = size_bytes + OVERREAD_BYTES
+        if self._segment is not None and self._segment.size_bytes >= needed:
             return self._segment
         if self._segment is not None:
             self._shm.DetachChecked(self._shmseg).check()
             self._segment.close()
             self._segment = None
-        segment = Segment(max(size_bytes, self.width_px * self.height_px * _BYTES_PER_PX))
+        segment = Segment(max(needed, self.width_px * self.height_px * _BYTES_PER_PX + OVERREAD_BYTES))
         try:
             self._shmseg = self._conn.generate_id()
             self._shm.AttachChecked(self._shmseg, segment.id, False).check()

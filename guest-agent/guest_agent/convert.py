@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 
 from guest_agent.rects import Rect
 
-__all__ = ["Picture"]
+__all__ = ["OVERREAD_BYTES", "Picture"]
+
+OVERREAD_BYTES = 256
+"""swscale reads whole vectors: up to this many bytes behind the last pixel must be readable, whatever they hold."""
 
 _CONTEXTS = 24
 """Kept converters; the least recently used goes."""
@@ -43,7 +46,10 @@ class Picture:
         self._converters: OrderedDict[tuple[int, int], VideoReformatter] = OrderedDict()
 
     def update(self, rect: Rect, pixels: NDArray[np.uint8]) -> None:
-        """Convert ``pixels`` (rect.height, rect.width, 4) into place. Edges of ``rect`` are even."""
+        """Convert ``pixels`` (rect.height, rect.width, 4) into place. Edges of ``rect`` are even.
+
+        OVERREAD_BYTES behind them are read too: at the end of a mapping they must be there.
+        """
         frame = self._converter(rect).reformat(
             av.VideoFrame.from_numpy_buffer(pixels, format="bgra"),
             format="yuv420p",

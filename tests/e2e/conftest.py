@@ -41,7 +41,16 @@ class Desk:
         context = await self.browser.new_context(viewport={"width": 1280, "height": 780})
         page = await context.new_page()
         url = self.gateway.viewer_url(self.session.id, role)
-        return await Viewer.open(page, url, self.transport, self.session.display_px)
+        try:
+            return await Viewer.open(page, url, self.transport, self.session.display_px)
+        except AssertionError as error:
+            error.add_note(f"relay: {dict(self.gateway.serving.services.dataplane.counters())}")
+            error.add_note(
+                await self.guest.run(
+                    "journalctl", "-q", "--no-pager", "-o", "short-monotonic", "-n", "60", user=False
+                )
+            )
+            raise
 
     async def watch(self) -> Viewer:
         return await self.open("view")

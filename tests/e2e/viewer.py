@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
-from playwright.async_api import CDPSession, Page
+from playwright.async_api import CDPSession, Page, TimeoutError
 
 __all__ = ["Viewer"]
 
@@ -26,9 +26,15 @@ class Viewer:
     async def open(cls, page: Page, url: str, transport: Transport, display_px: tuple[int, int]) -> Viewer:
         """Load the page and wait until it has painted its first frame over ``transport``."""
         await page.goto(url)
-        await page.wait_for_selector(
-            f'html[data-transport="{transport}"][data-painted="true"]', state="attached", timeout=60_000
-        )
+        try:
+            await page.wait_for_selector(
+                f'html[data-transport="{transport}"][data-painted="true"]', state="attached", timeout=60_000
+            )
+        except TimeoutError as error:
+            RESULTS.mkdir(exist_ok=True)
+            await page.screenshot(path=RESULTS / f"no-{transport}.png")
+            said = await page.evaluate("() => [{ ...document.documentElement.dataset }, document.body.innerText]")
+            raise AssertionError(f"no picture by {transport}; the page says {said}") from error
         return cls(page, await page.context.new_cdp_session(page), display_px)
 
     async def click(self, x_px: int, y_px: int) -> None:

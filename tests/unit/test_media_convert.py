@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from guest_agent.convert import Picture
+from guest_agent.convert import OVERREAD_BYTES, Picture
 from guest_agent.rects import Rect, plan
 
 WIDTH, HEIGHT = 128, 72
@@ -76,3 +79,30 @@ def test_a_new_picture_is_black() -> None:
     y, u, v = planes(Picture(WIDTH, HEIGHT))
     assert set(np.unique(y)) == {16}
     assert set(np.unique(u)) == set(np.unique(v)) == {128}
+
+
+BEHIND_A_GUARD_PAGE = """
+import ctypes, mmap, sys
+import numpy as np
+from guest_agent.convert import Picture
+from guest_agent.rects import Rect
+
+slack = int(sys.argv[1])
+libc = ctypes.CDLL(None, use_errno=True)
+page = mmap.PAGESIZE
+for width, height in [(1280, 720), (1024, 32), (66, 34), (34, 6), (18, 2), (2, 2), (4096, 16)]:
+    size = width * height * 4
+    pages = -(-(size + slack) // page)
+    memory = mmap.mmap(-1, (pages + 1) * page)
+    start = ctypes.addressof(ctypes.c_ubyte.from_buffer(memory))
+    assert libc.mprotect(ctypes.c_void_p(start + pages * page), page, 0) == 0
+    first = pages * page - slack - size
+    pixels = np.frombuffer(memory, np.uint8, size, first).reshape(height, width, 4)
+    Picture(width, height).update(Rect(0, 0, width, height), pixels)
+"""
+
+
+def test_the_converter_reads_no_further_than_it_says() -> None:
+    """A page that may not be read lies behind the slack; the agent's capture once ended at such a page."""
+    run = subprocess.run([sys.executable, "-c", BEHIND_A_GUARD_PAGE, str(OVERREAD_BYTES)], check=False, timeout=60)
+    assert run.returncode == 0

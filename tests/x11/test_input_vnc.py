@@ -16,6 +16,7 @@ from guest_agent.assign import VNC_PASSWORD_FILE, assign
 from guest_agent.requests import Assignment
 from tests.x11.conftest import XServer
 from tests.x11.desk import KeyWindow, Programs, Terminal, mixed
+from tests.x11.sysv import remove_segments_of
 from tests.x11.vnc_server import key, pointer
 from tests.zygote_host import ROOT
 
@@ -61,6 +62,7 @@ async def x11vnc(programs: Programs) -> AsyncIterator[int]:
     finally:
         process.kill()
         await process.communicate()
+        remove_segments_of(process.pid)
 
 
 @asynccontextmanager

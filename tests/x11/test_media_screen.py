@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from guest_agent.capture import Resized, Screen
+from guest_agent.convert import OVERREAD_BYTES
 from guest_agent.errors import DisplayError
 from guest_agent.rects import Rect
 from tests.x11.conftest import XServer
@@ -138,3 +139,11 @@ def test_a_server_that_dies_is_an_error(xserver: XServer, screen: Screen) -> Non
         screen.poll()
     with pytest.raises(DisplayError):
         screen.grab(Rect(0, 0, 16, 16))
+
+
+def test_what_the_converter_reads_behind_a_whole_picture_is_there(screen: Screen) -> None:
+    """1280x720 fills whole pages, so without slack the next page is someone else's, or nobody's."""
+    pixels = screen.grab(Rect(0, 0, screen.width_px, screen.height_px))
+    memory = screen._segment
+    assert memory is not None
+    assert memory.size_bytes >= pixels.nbytes + OVERREAD_BYTES

@@ -10,6 +10,7 @@ from pathlib import Path
 from struct import pack, unpack
 
 from tests.x11.conftest import XServer
+from tests.x11.sysv import remove_segments_of
 
 __all__ = ["PASSWORD", "HandViewer", "VncServer", "key", "pointer", "start_x11vnc"]
 
@@ -58,6 +59,7 @@ async def start_x11vnc(xserver: XServer, folder: Path, password: str = PASSWORD)
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.communicate()
+        remove_segments_of(process.pid)
 
 
 def key(keysym: int, down: bool) -> bytes:

@@ -1,76 +1,9 @@
 import { describe, expect, it } from "vitest";
-import type { Problem, SessionInfo, SessionState } from "../src/api/types";
-import { ANSWER_LIMIT_MS, deadline, INITIAL, LOST_LIMIT_MS, PAINT_LIMIT_MS, REACHED_LIMIT_MS, step, VNC_PAINT_LIMIT_MS } from "../src/session/machine";
-import type { Effect, Event, State } from "../src/session/machine";
+import type { SessionState } from "../src/api/types";
+import { ANSWER_LIMIT_MS, deadline, LOST_LIMIT_MS, PAINT_LIMIT_MS, REACHED_LIMIT_MS, VNC_PAINT_LIMIT_MS } from "../src/session/machine";
+import type { Event } from "../src/session/machine";
 import type { Why } from "../src/session/why";
-
-function info(state: SessionState): SessionInfo {
-  return {
-    id: "s1", state, createdAt: 0, timings: [], error: null, viewers: 0,
-    display: { width: 1280, height: 720 }, template: "", accelerator: null,
-  };
-}
-
-function problem(status: number): Problem {
-  return { status, kind: "k", detail: "d", hint: "" };
-}
-
-/** A machine, its clock, and the effects of the last event. */
-class Bench {
-  state: State = INITIAL;
-  effects: readonly Effect[] = [];
-  now = 1000;
-  random = 0;
-
-  send(...events: Event[]): this {
-    for (const event of events) {
-      const next = step(this.state, event, { now: this.now, random: this.random });
-      this.state = next.state;
-      this.effects = next.effects;
-    }
-    return this;
-  }
-
-  /** Let the time come that the machine asked for. */
-  expire(): this {
-    const at = deadline(this.state);
-    if (at === null) throw new Error("the machine waits for no time");
-    this.now = at;
-    return this.send({ type: "timer" });
-  }
-
-  session(state: SessionState): this {
-    return this.send({ type: "session", info: info(state) });
-  }
-
-  get attempt(): number {
-    return "attempt" in this.state.phase ? this.state.phase.attempt : -1;
-  }
-
-  painted(): this {
-    return this.send({ type: "painted", attempt: this.attempt });
-  }
-
-  connection(state: RTCPeerConnectionState): this {
-    return this.send({ type: "connection", attempt: this.attempt, state });
-  }
-
-  closed(why: Why = { kind: "closed", detail: "" }): this {
-    return this.send({ type: "closed", attempt: this.attempt, why });
-  }
-}
-
-function started(): Bench {
-  return new Bench().send({ type: "start", openedAt: 900 });
-}
-
-function onWebrtc(): Bench {
-  return started().session("ready");
-}
-
-function onNovnc(): Bench {
-  return onWebrtc().closed({ kind: "unsupported" });
-}
+import { onNovnc, onWebrtc, problem, started } from "./bench";
 
 describe("waiting for the session", () => {
   it("watches from the start and waits for nothing else", () => {
@@ -323,13 +256,12 @@ describe("the stream of states", () => {
 });
 
 describe("a person's wish", () => {
-  it("tries WebRTC again, in place of noVNC", () => {
+  it("tries WebRTC at once, behind noVNC's picture", () => {
     const bench = onNovnc().painted().send({ type: "again" });
-    expect(bench.effects).toEqual([
-      { do: "close", attempt: 2 },
-      { do: "open", transport: "webrtc", attempt: 3 },
-    ]);
+    expect(bench.effects).toEqual([{ do: "open", transport: "webrtc", attempt: 3 }]);
+    expect(bench.state.phase).toMatchObject({ name: "novnc", painted: true });
     expect(bench.state.why).toBeNull();
+    expect(bench.send({ type: "again" }).effects).toEqual([]);
   });
 
   it("asks for the session again when there is none, and when blocked", () => {

@@ -7,11 +7,14 @@
  *      ^                 └────────────── session no longer ready ─────────────────┘
  *      └──────────────────────────────────────┘        401, 403, 404 without a picture: blocked
  *
+ * While noVNC shows the picture, WebRTC is tried again behind it (climb.ts) and takes over once it has painted.
  * `step(state, event, clock)` gives the next state and effects for the runner. Time and chance come in with
  * `clock`; {@link deadline} says when a `timer` event is wanted. Each transport is opened under an attempt
  * number, and an event of another attempt than the present one is dropped.
  */
 import type { Problem, SessionInfo } from "../api/types";
+import { isWorthRetrying, NO_CLIMB, pauseOf } from "./climb";
+import type { Climb, Trial } from "./climb";
 import type { Why } from "./why";
 
 export type Transport = "webrtc" | "novnc";
@@ -29,6 +32,7 @@ export const ANSWER_LIMIT_MS = 15_000;
 export const PAINT_LIMIT_MS = 5_000;
 /** The guest was reached, so datagrams pass: its handshake and first picture may take this long, in ms. */
 export const REACHED_LIMIT_MS = 15_000;
+const LIMIT_AFTER_MS = { answered: PAINT_LIMIT_MS, reached: REACHED_LIMIT_MS };
 /** ICE disconnected or failed this long: lost, in ms. Shorter gaps mend themselves. */
 export const LOST_LIMIT_MS = 3_000;
 /** noVNC is given longer: nothing comes after it, in ms. */
@@ -70,6 +74,7 @@ export interface State {
   readonly failures: number;
   /** Why WebRTC is not in use, or null. */
   readonly why: Why | null;
+  readonly climb: Climb;
 }
 
 export type Event =
@@ -111,11 +116,12 @@ export const INITIAL: State = {
   attempts: 0,
   failures: 0,
   why: null,
+  climb: NO_CLIMB,
 };
 
 /** When the runner must send `timer`, in the clock's ms; null for never. */
 export function deadline(state: State): number | null {
-  const times = [state.watch.retryAt];
+  const times = [state.watch.retryAt, state.climb.retryAt, state.climb.trial?.paintBy ?? null];
   if (state.phase.name === "retry") times.push(state.phase.retryAt);
   if (isOpen(state.phase)) times.push(state.phase.paintBy, state.phase.lostAt);
   const known = times.filter((time) => time !== null);
@@ -135,7 +141,7 @@ export function step(state: State, event: Event, clock: Clock): Step {
   switch (event.type) {
     case "start":
       return then({ ...INITIAL, openedAt: event.openedAt, visible: state.visible, attempts: state.attempts }, [
-        ...closing(state.phase),
+        ...closing(state),
         { do: "watch", stream: true },
       ]);
     case "session":
@@ -147,13 +153,14 @@ export function step(state: State, event: Event, clock: Clock): Step {
     case "again":
       return onAgain(state, clock);
     case "leave":
-      return then({ ...state, phase: { name: "waiting" } }, [...closing(state.phase), { do: "unwatch" }]);
+      return then({ ...state, phase: { name: "waiting" }, climb: NO_CLIMB }, [...closing(state), { do: "unwatch" }]);
     case "timer":
       return onTimer(state, clock);
     case "painted":
     case "progress":
     case "connection":
     case "closed":
+      if (state.climb.trial?.attempt === event.attempt) return onTrial(state, state.climb.trial, event, clock);
       // A replaced transport's last words.
       if (!isOpen(state.phase) || state.phase.attempt !== event.attempt) return then(state);
       return onTransport(state, state.phase, event, clock);
@@ -175,8 +182,11 @@ function watching(phase: Phase): Effect {
   return { do: "watch", stream: !isPainted(phase) };
 }
 
-function closing(phase: Phase): Effect[] {
-  return isOpen(phase) ? [{ do: "close", attempt: phase.attempt }] : [];
+/** Closes all that is open. */
+function closing({ phase, climb }: State): Effect[] {
+  return [isOpen(phase) ? phase : null, climb.trial]
+    .filter((open) => open !== null)
+    .map(({ attempt }) => ({ do: "close", attempt }));
 }
 
 function open(state: State, transport: Transport, clock: Clock): Step {
@@ -189,7 +199,10 @@ function open(state: State, transport: Transport, clock: Clock): Step {
     paintBy: state.visible ? clock.now + limit : null,
     lostAt: null,
   };
-  return then({ ...state, phase, attempts: attempt }, [...closing(state.phase), { do: "open", transport, attempt }]);
+  return then({ ...state, phase, attempts: attempt, climb: { ...state.climb, retryAt: null, trial: null } }, [
+    ...closing(state),
+    { do: "open", transport, attempt },
+  ]);
 }
 
 function onSession(state: State, info: SessionInfo, clock: Clock): Step {
@@ -197,7 +210,10 @@ function onSession(state: State, info: SessionInfo, clock: Clock): Step {
   if (info.state !== "ready") {
     // A session that has ended says nothing more.
     const silence: Effect[] = isOver(info) ? [{ do: "unwatch" }] : [];
-    return then({ ...next, phase: { name: "waiting" }, why: null, failures: 0 }, [...closing(state.phase), ...silence]);
+    return then({ ...next, phase: { name: "waiting" }, why: null, failures: 0, climb: NO_CLIMB }, [
+      ...closing(state),
+      ...silence,
+    ]);
   }
   return state.phase.name === "waiting" || state.phase.name === "blocked" ? open(next, "webrtc", clock) : then(next);
 }
@@ -216,7 +232,7 @@ function onWatchEnded(state: State, problem: Problem | null, clock: Clock): Step
     const watch = { failures: state.watch.failures + 1, retryAt: null, problem };
     // A picture that is there stays: it has its own, older permission.
     if (isPainted(state.phase)) return then({ ...state, watch });
-    return then({ ...state, watch, phase: { name: "blocked", problem } }, closing(state.phase));
+    return then({ ...state, watch, phase: { name: "blocked", problem }, climb: NO_CLIMB }, closing(state));
   }
   const failures = problem === null ? 0 : state.watch.failures + 1;
   const first = isPainted(state.phase) ? POLL_MS : WATCH_FIRST_MS;
@@ -233,17 +249,23 @@ function onVisible(state: State, visible: boolean, clock: Clock): Step {
 }
 
 function onAgain(state: State, clock: Clock): Step {
-  const next = { ...state, why: null, failures: 0 };
-  if (state.session?.state === "ready" && state.phase.name !== "blocked") return open(next, "webrtc", clock);
-  return then({ ...next, phase: { name: "waiting" } }, [...closing(state.phase), { do: "watch", stream: true }]);
+  const next: State = { ...state, why: null, failures: 0, climb: { ...state.climb, failures: 0 } };
+  if (state.session?.state === "ready" && state.phase.name !== "blocked") {
+    if (state.climb.trial !== null) return then(next);
+    // A picture that is there stays until the better one is.
+    return state.phase.name === "novnc" && state.phase.painted ? tryWebrtc(next, clock) : open(next, "webrtc", clock);
+  }
+  return then({ ...next, phase: { name: "waiting" }, climb: NO_CLIMB }, [...closing(state), { do: "watch", stream: true }]);
 }
 
 function onTimer(state: State, clock: Clock): Step {
-  const { phase, watch } = state;
+  const { phase, watch, climb } = state;
   const due = (time: number | null): boolean => time !== null && clock.now >= time;
   if (isOpen(phase) && due(phase.lostAt)) return fail(state, phase, { kind: "lost" }, clock);
   if (isOpen(phase) && due(phase.paintBy)) return fail(state, phase, { kind: "no-picture" }, clock);
   if (phase.name === "retry" && due(phase.retryAt)) return open(state, "novnc", clock);
+  if (climb.trial !== null && due(climb.trial.paintBy)) return giveUp(state, climb.trial, { kind: "no-picture" }, clock);
+  if (due(climb.retryAt)) return tryWebrtc(state, clock);
   if (due(watch.retryAt)) return then({ ...state, watch: { ...watch, retryAt: null } }, [watching(state.phase)]);
   return then(state);
 }
@@ -253,23 +275,60 @@ function onTransport(state: State, phase: OpenPhase, event: TransportEvent, cloc
     case "painted": {
       if (phase.painted) return then(state);
       const painted: OpenPhase = { ...phase, painted: true, paintBy: null };
-      const elapsedMs = Math.round(clock.now - state.openedAt);
-      return then({ ...state, phase: painted, failures: 0 }, [
-        { do: "mark-painted", transport: phase.name, elapsedMs },
-        watching(painted),
-      ]);
+      const climb = phase.name === "webrtc" ? NO_CLIMB : nextClimb(state, clock);
+      return then({ ...state, phase: painted, failures: 0, climb }, [marked(state, phase.name, clock), watching(painted)]);
     }
     case "progress": {
       // Hidden pages wait without a limit; a painted one has arrived.
       if (phase.paintBy === null) return then(state);
-      const limit = event.sign === "answered" ? PAINT_LIMIT_MS : REACHED_LIMIT_MS;
-      return then({ ...state, phase: { ...phase, paintBy: clock.now + limit } });
+      return then({ ...state, phase: { ...phase, paintBy: clock.now + LIMIT_AFTER_MS[event.sign] } });
     }
     case "connection":
       return onConnection(state, phase, event.state, clock);
     case "closed":
       return fail(state, phase, event.why, clock);
   }
+}
+
+function marked(state: State, transport: Transport, clock: Clock): Effect {
+  return { do: "mark-painted", transport, elapsedMs: Math.round(clock.now - state.openedAt) };
+}
+
+function nextClimb({ climb, why }: State, clock: Clock): Climb {
+  const retryAt = isWorthRetrying(why) ? clock.now + jittered(pauseOf(climb), clock) : null;
+  return { ...climb, retryAt, trial: null };
+}
+
+/** WebRTC behind the picture that noVNC shows; a hidden page paints nothing, so it waits. */
+function tryWebrtc(state: State, clock: Clock): Step {
+  if (!state.visible || state.phase.name !== "novnc") return then({ ...state, climb: nextClimb(state, clock) });
+  const attempt = state.attempts + 1;
+  const climb = { ...state.climb, retryAt: null, trial: { attempt, paintBy: clock.now + ANSWER_LIMIT_MS } };
+  return then({ ...state, attempts: attempt, climb }, [{ do: "open", transport: "webrtc", attempt }]);
+}
+
+function onTrial(state: State, trial: Trial, event: TransportEvent, clock: Clock): Step {
+  switch (event.type) {
+    case "progress": {
+      const paintBy = clock.now + LIMIT_AFTER_MS[event.sign];
+      return then({ ...state, climb: { ...state.climb, trial: { ...trial, paintBy } } });
+    }
+    case "painted": {
+      const phase: OpenPhase = { name: "webrtc", attempt: trial.attempt, painted: true, paintBy: null, lostAt: null };
+      const replaced = closing({ ...state, climb: NO_CLIMB });
+      return then({ ...state, phase, why: null, failures: 0, climb: NO_CLIMB }, [...replaced, marked(state, "webrtc", clock)]);
+    }
+    case "connection":
+      if (event.state !== "failed" && event.state !== "closed") return then(state);
+      return giveUp(state, trial, { kind: "unconnected" }, clock);
+    case "closed":
+      return giveUp(state, trial, event.why, clock);
+  }
+}
+
+function giveUp(state: State, trial: Trial, why: Why, clock: Clock): Step {
+  const failed: State = { ...state, why, climb: { ...state.climb, failures: state.climb.failures + 1 } };
+  return then({ ...failed, climb: nextClimb(failed, clock) }, [{ do: "close", attempt: trial.attempt }]);
 }
 
 function onConnection(state: State, phase: OpenPhase, connection: RTCPeerConnectionState, clock: Clock): Step {
@@ -294,14 +353,18 @@ function onConnection(state: State, phase: OpenPhase, connection: RTCPeerConnect
 function fail(state: State, phase: OpenPhase, why: Why, clock: Clock): Step {
   if (phase.name === "webrtc") {
     if (why.kind === "refused" && isFinal(why.problem) && why.problem.status !== 404) {
-      return then({ ...state, phase: { name: "blocked", problem: why.problem } }, closing(phase));
+      return then({ ...state, phase: { name: "blocked", problem: why.problem } }, closing(state));
     }
     return open({ ...state, why }, "novnc", clock);
   }
   const pause = Math.min(RETRY_FIRST_MS * 2 ** Math.min(state.failures, 10), RETRY_MAX_MS);
   const retry: Phase = { name: "retry", retryAt: clock.now + jittered(pause, clock) };
   const watch = { ...state.watch, retryAt: null };
-  return then({ ...state, phase: retry, failures: state.failures + 1, watch }, [...closing(phase), { do: "watch", stream: true }]);
+  const climb = { ...state.climb, retryAt: null, trial: null };
+  return then({ ...state, phase: retry, failures: state.failures + 1, watch, climb }, [
+    ...closing(state),
+    { do: "watch", stream: true },
+  ]);
 }
 
 /** Half to whole of the pause, so that many viewers of a restarted gateway do not come back at once. */

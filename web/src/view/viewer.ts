@@ -2,6 +2,7 @@
 import { claim, roleOf } from "../api/credentials";
 import type { Role } from "../api/types";
 import { InputHub } from "../input/hub";
+import type { Sinks } from "../input/hub";
 import { MessageSink, RfbKeySink } from "../input/sink";
 import { panelOf } from "../session/describe";
 import { isPainted, transportOf } from "../session/machine";
@@ -35,6 +36,9 @@ class Viewer {
   #role: Role | null;
   #rttMs: number | null = null;
   #frames = 0;
+  /** Where input would go, for each open attempt that takes it. */
+  readonly #sinks = new Map<number, Sinks>();
+  #routed: Sinks | null = null;
 
   constructor(private readonly access: Access) {
     this.#role = roleOf(access.token);
@@ -100,7 +104,7 @@ class Viewer {
         this.#role = controls ? "control" : "view";
         this.#input.size = { width, height };
         const sink = new MessageSink(rtc.send);
-        this.#input.connect({ keys: sink, pointer: sink });
+        this.#sinks.set(attempt, { keys: sink, pointer: sink });
         this.#show(this.#runner.state);
       },
       size: (width, height) => {
@@ -112,7 +116,7 @@ class Viewer {
     });
     return {
       close: () => {
-        this.#input.connect(null);
+        this.#unroute(attempt);
         rtc.close();
       },
     };
@@ -122,7 +126,7 @@ class Viewer {
     const vnc = new VncTransport(this.access, this.#vnc, {
       painted: () => {
         vnc.viewOnly = this.#role === "view";
-        this.#input.connect({ keys: new RfbKeySink(vnc.sendKey), pointer: null });
+        this.#sinks.set(attempt, { keys: new RfbKeySink(vnc.sendKey), pointer: null });
         dispatch({ type: "painted", attempt });
       },
       closed: (detail) => {
@@ -131,13 +135,31 @@ class Viewer {
     });
     return {
       close: () => {
-        this.#input.connect(null);
+        this.#unroute(attempt);
         vnc.close();
       },
     };
   };
 
+  /** Input follows the picture: a transport that is only being tried gets none. */
+  #route(state: State): void {
+    const sinks = "attempt" in state.phase ? (this.#sinks.get(state.phase.attempt) ?? null) : null;
+    if (sinks === this.#routed) return;
+    this.#routed = sinks;
+    this.#input.connect(sinks);
+  }
+
+  /** Before a transport closes: what is held must be released through it. */
+  #unroute(attempt: number): void {
+    const sinks = this.#sinks.get(attempt);
+    this.#sinks.delete(attempt);
+    if (sinks === undefined || sinks !== this.#routed) return;
+    this.#routed = null;
+    this.#input.connect(null);
+  }
+
   #show(state: State): void {
+    this.#route(state);
     const transport = transportOf(state.phase);
     const page = document.documentElement.dataset;
     page["transport"] = transport ?? "none";

@@ -1,0 +1,36 @@
+/**
+ * The way back up: while noVNC shows the picture, WebRTC is tried again behind it from time to time, and takes
+ * over once it has painted. Nothing is interrupted by a trial that fails. Pure; part of the machine's state.
+ */
+import type { Why } from "./why";
+
+/** First trial this long after noVNC's first picture, in ms; the pause doubles with every failure. */
+export const CLIMB_FIRST_MS = 5_000;
+export const CLIMB_MAX_MS = 120_000;
+
+export interface Trial {
+  readonly attempt: number;
+  /** Given up unless it has painted by then, in the clock's ms. */
+  readonly paintBy: number;
+}
+
+export interface Climb {
+  /** Trials that failed since there was WebRTC last. */
+  readonly failures: number;
+  /** When the next trial starts, in the clock's ms; null while there is nothing to climb to. */
+  readonly retryAt: number | null;
+  readonly trial: Trial | null;
+}
+
+export const NO_CLIMB: Climb = { failures: 0, retryAt: null, trial: null };
+
+/** May another try end otherwise? A browser without WebRTC, or a page of another version, stays what it is. */
+export function isWorthRetrying(why: Why | null): boolean {
+  if (why?.kind === "refused") return ![401, 403].includes(why.problem.status);
+  return why?.kind !== "unsupported" && why?.kind !== "version";
+}
+
+/** Pause before the next trial, in ms, before jitter. */
+export function pauseOf(climb: Climb): number {
+  return Math.min(CLIMB_FIRST_MS * 2 ** Math.min(climb.failures, 10), CLIMB_MAX_MS);
+}

@@ -1,0 +1,73 @@
+/** The viewer's machine on a bench: events in, effects out, its clock and dice in the test's hand. */
+import type { Problem, SessionInfo, SessionState } from "../src/api/types";
+import { deadline, INITIAL, step } from "../src/session/machine";
+import type { Effect, Event, State } from "../src/session/machine";
+import type { Why } from "../src/session/why";
+
+export function info(state: SessionState): SessionInfo {
+  return {
+    id: "s1", state, createdAt: 0, timings: [], error: null, viewers: 0,
+    display: { width: 1280, height: 720 }, template: "", accelerator: null,
+  };
+}
+
+export function problem(status: number): Problem {
+  return { status, kind: "k", detail: "d", hint: "" };
+}
+
+/** A machine, its clock, and the effects of the last event. */
+export class Bench {
+  state: State = INITIAL;
+  effects: readonly Effect[] = [];
+  now = 1000;
+  random = 0;
+
+  send(...events: Event[]): this {
+    for (const event of events) {
+      const next = step(this.state, event, { now: this.now, random: this.random });
+      this.state = next.state;
+      this.effects = next.effects;
+    }
+    return this;
+  }
+
+  /** Let the time come that the machine asked for. */
+  expire(): this {
+    const at = deadline(this.state);
+    if (at === null) throw new Error("the machine waits for no time");
+    this.now = at;
+    return this.send({ type: "timer" });
+  }
+
+  session(state: SessionState): this {
+    return this.send({ type: "session", info: info(state) });
+  }
+
+  get attempt(): number {
+    return "attempt" in this.state.phase ? this.state.phase.attempt : -1;
+  }
+
+  painted(): this {
+    return this.send({ type: "painted", attempt: this.attempt });
+  }
+
+  connection(state: RTCPeerConnectionState): this {
+    return this.send({ type: "connection", attempt: this.attempt, state });
+  }
+
+  closed(why: Why = { kind: "closed", detail: "" }): this {
+    return this.send({ type: "closed", attempt: this.attempt, why });
+  }
+}
+
+export function started(): Bench {
+  return new Bench().send({ type: "start", openedAt: 900 });
+}
+
+export function onWebrtc(): Bench {
+  return started().session("ready");
+}
+
+export function onNovnc(): Bench {
+  return onWebrtc().closed({ kind: "unsupported" });
+}
