@@ -15,6 +15,8 @@ Dial = Callable[[int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWrite
 
 BANNER_BYTES = 12
 """RFB 7.1.1: "RFB xxx.yyy\\n"."""
+ATTEMPT_S = 3.0
+"""For one attempt: a SYN that a machine was not up to hear is repeated after 1, 3 and 7 s, by which time it is."""
 
 
 async def together(*works: Coroutine[Any, Any, None]) -> None:
@@ -60,8 +62,9 @@ async def rfb_banner(
                 attempts += 1
                 seen = f"attempt {attempts} was not answered"
                 try:
-                    banner = await _read_banner(dial, port)
-                except (GatewayError, OSError, asyncio.IncompleteReadError) as exc:
+                    async with asyncio.timeout(ATTEMPT_S):
+                        banner = await _read_banner(dial, port)
+                except (TimeoutError, GatewayError, OSError, asyncio.IncompleteReadError) as exc:
                     seen = str(exc) or type(exc).__name__
                 else:
                     if banner.startswith(b"RFB "):

@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Numpy's BLAS would start a thread for each core, and only the forking thread lives on in a child.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     parser = argparse.ArgumentParser(prog="fenster-zygote", description="Fenster's guest agent.")
-    parser.add_argument("--link", default=DEFAULT_LINK, help="character device, or unix:/path (development)")
+    parser.add_argument("--link", default=DEFAULT_LINK, help="virtio:name, a device's path, or unix:/path")
     parser.add_argument("--display", default=os.environ.get("DISPLAY", ":1"), help="X display to stream")
     parser.add_argument("--user", default="user", help="whom the agent runs as; '' for whoever runs this")
     parser.add_argument("--etc", type=Path, default=Path("/etc"), help="where a session's files are written")

@@ -12,13 +12,16 @@ import os
 import select
 import socket
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from guest_agent.protocol.link import PORT_NAME
 
 __all__ = ["DEFAULT_LINK", "LOOK_S", "Port", "open_port"]
 
-DEFAULT_LINK = f"/dev/virtio-ports/{PORT_NAME}"
+DEFAULT_LINK = f"virtio:{PORT_NAME}"
+PORTS_DIR = Path("sys/class/virtio-ports")
+"""Where the kernel names its ports; udev's links in /dev/virtio-ports come seconds later in a boot."""
 LOOK_S = 0.2
 """How often to look for a host that is away."""
 READ_BYTES = 64 * 1024
@@ -107,16 +110,23 @@ class Port:
 
 
 class _DevicePort(Port):
-    def __init__(self, path: Path) -> None:
+    """Args:
+    find: the device's path, or None while there is none.
+    """
+
+    def __init__(self, find: Callable[[], Path | None]) -> None:
         super().__init__()
-        self._path = path
+        self._find = find
 
     def look(self) -> bool:
         if self.connected:
             return False
         if self._fd < 0:
+            path = self._find()
+            if path is None:
+                return False
             try:
-                self._fd = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+                self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
             except OSError:
                 return False
         poll = select.poll()
@@ -150,7 +160,26 @@ class _UnixPort(Port):
         self.close()
 
 
-def open_port(link: str) -> Port:
-    """``unix:/path`` or the path of a character device. Nothing is opened before :meth:`Port.look`."""
-    scheme, _, path = link.partition(":")
-    return _UnixPort(Path(path)) if scheme == "unix" else _DevicePort(Path(link))
+def _device_named(name: str, root: Path) -> Path | None:
+    for port in (root / PORTS_DIR).glob("vport*"):
+        with contextlib.suppress(OSError):
+            if (port / "name").read_text().strip() == name:
+                return root / "dev" / port.name
+    return None
+
+
+def open_port(link: str, root: Path = Path("/")) -> Port:
+    """A port of the given kind; nothing is opened before :meth:`Port.look`.
+
+    Args:
+        link: ``virtio:name``, ``unix:/path`` or the path of a character device.
+        root: holds ``sys`` and ``dev``, where virtio ports are looked up.
+    """
+    scheme, _, rest = link.partition(":")
+    match scheme:
+        case "unix":
+            return _UnixPort(Path(rest))
+        case "virtio":
+            return _DevicePort(lambda: _device_named(rest, root))
+        case _:
+            return _DevicePort(lambda: Path(link))

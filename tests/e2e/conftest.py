@@ -45,11 +45,8 @@ class Desk:
             return await Viewer.open(page, url, self.transport, self.session.display_px)
         except AssertionError as error:
             error.add_note(f"relay: {dict(self.gateway.serving.services.dataplane.counters())}")
-            error.add_note(
-                await self.guest.run(
-                    "journalctl", "-q", "--no-pager", "-o", "short-monotonic", "-n", "60", user=False
-                )
-            )
+            logs = "journalctl -q -o short-monotonic -n 25; tail -n 25 /var/log/x11vnc.log; top -b -n 1 | head -n 20"
+            error.add_note(await self.guest.run("sh", "-c", logs, user=False))
             raise
 
     async def watch(self) -> Viewer:

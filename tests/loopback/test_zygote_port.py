@@ -63,6 +63,27 @@ def test_a_device_that_does_not_exist_yet() -> None:
     assert port.fileno() == -1
 
 
+def test_a_virtio_port_is_found_by_the_kernels_own_name(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    names, devices = tmp_path / "sys/class/virtio-ports", tmp_path / "dev"
+    devices.mkdir()
+    port = open_port("virtio:org.fenster.agent", tmp_path)
+    try:
+        assert not port.look(), "the kernel has no port yet"
+        for number, name in enumerate(["org.other", "org.fenster.agent"]):
+            (names / f"vport0p{number}").mkdir(parents=True)
+            (names / f"vport0p{number}" / "name").write_text(f"{name}\n")
+        assert not port.look(), "its device is not there yet"
+        (devices / "vport0p1").symlink_to(os.ttyname(slave))
+        assert port.look()
+        assert os.read(master, 100) == b"\n"
+    finally:
+        port.close()
+        os.close(master)
+        os.close(slave)
+
+
 def test_a_socket_is_connected_again(port: Port, listener: socket.socket) -> None:
     assert port.look()
     first, _ = listener.accept()

@@ -17,12 +17,16 @@ from itertools import groupby
 
 from guest_agent.input.keysyms import SHIFT_L, is_function, is_keypad, is_vendor
 
-__all__ = ["Binding", "Keymap", "Stroke", "runs", "spare_keycodes"]
+__all__ = ["OBEYED", "Binding", "Keymap", "Stroke", "runs", "spare_keycodes"]
 
 LEVELS = 2
 BROWSER_KEYS = frozenset({136, 164, 166, 167, 180, 181, 225})
-"""Stop, favourites, back, forward, home, reload, search (evdev codes + 8). Chromium looks at the keycode first and
-leaves the page, whatever character the key gives."""
+"""Stop, favourites, back, forward, home, reload, search (evdev codes + 8)."""
+EDITING_KEYS = frozenset({9, 22, 23, 36, 104, 107, *range(110, 120), 127, 135})
+"""Escape, Backspace, Tab, Enter and that of the keypad, Print, Home to Delete, Pause, Menu (evdev codes + 8)."""
+OBEYED = BROWSER_KEYS | EDITING_KEYS
+"""Chromium looks at the keycode first, whatever character the key gives: it deletes, moves or leaves the page. A
+layout for another kind of keyboard may have these empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +48,11 @@ def spare_keycodes(
     """Keycodes that may be bound, lowest first.
 
     Empty ones, ones that carry only multimedia keys, and ``reclaimed`` ones (bound by one of us, the same keysym on
-    both levels); never the lowest keycode, which toolkits take for "no key", never a modifier, never BROWSER_KEYS.
+    both levels); never the lowest keycode, which toolkits take for "no key", never a modifier, never one that is OBEYED.
     """
     found = []
     for keycode, row in enumerate(rows, first):
-        if keycode == first or keycode in modifiers or keycode in BROWSER_KEYS:
+        if keycode == first or keycode in modifiers or keycode in OBEYED:
             continue
         ours = keycode in reclaimed and len(row) >= LEVELS and row[0] == row[1]
         if ours or all(keysym == 0 or is_vendor(keysym) for keysym in row):
