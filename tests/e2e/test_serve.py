@@ -17,7 +17,7 @@ import pytest
 from tests.e2e.browser_host import GATEWAY_IP, BrowserHost, chromium
 from tests.e2e.viewer import Viewer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 async def events(process: asyncio.subprocess.Process) -> AsyncIterator[dict[str, Any]]:

@@ -19,7 +19,7 @@ from gateway.vm.images import GoldenImage
 from gateway.vm.qemu import QemuVm
 from tests.leaks import footprint, grown, namespace_of, namespace_users
 
-pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

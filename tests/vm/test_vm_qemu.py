@@ -16,7 +16,7 @@ from gateway.vm.qemu import QemuVm
 from tests.contract.vm_conformance import VmConformance
 from tests.vm.bench import QemuBench, qemu_bench
 
-pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

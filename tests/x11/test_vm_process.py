@@ -17,7 +17,7 @@ from gateway.vm.local import ProcessDriver, ProcessVm
 from tests.contract.vm_conformance import Bench, VmConformance
 from tests.leaks import namespace_of
 
-pytestmark = [pytest.mark.x11, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.x11, pytest.mark.timeout(180)]
 
 
 class ProcessBench(Bench):

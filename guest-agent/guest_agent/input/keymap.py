@@ -48,7 +48,7 @@ def spare_keycodes(
     """Keycodes that may be bound, lowest first.
 
     Empty ones, ones that carry only multimedia keys, and ``reclaimed`` ones (bound by one of us, the same keysym on
-    both levels); never the lowest keycode, which toolkits take for "no key", never a modifier, never one that is OBEYED.
+    both levels); never the lowest keycode, which toolkits take for "no key", never a modifier or one that is OBEYED.
     """
     found = []
     for keycode, row in enumerate(rows, first):
