@@ -6,11 +6,12 @@ import ipaddress
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from aiohttp import web
 
@@ -27,11 +28,12 @@ from gateway.sessions.manager import Limits, Room, SessionManager
 from gateway.sessions.world import Template, Timeouts, World
 from gateway.settings import Settings
 from gateway.signaling.whep import Whep
-from gateway.vm.driver import Lan, VmDriver
+from gateway.vm.driver import Lan, VmDriver, VmSpec
 from gateway.vm.local import ProcessDriver
 from gateway.vm.qemu import QemuDriver
+from gateway.vm.snapshot import Snapshot
 
-__all__ = ["Serving", "local_url", "make_driver", "running", "serving"]
+__all__ = ["Serving", "build_snapshot", "local_url", "make_driver", "running", "serving"]
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +66,38 @@ def make_driver(settings: Settings) -> VmDriver:
         settings.cache_dir / "golden",
         settings.state_dir,
         disk_dir(settings),
+        snapshots_dir=settings.cache_dir / "snapshots" if settings.clones else None,
         accel=settings.accel,
         profile=settings.profile,
     )
+
+
+async def build_snapshot(
+    settings: Settings, progress: Callable[[str], None], *, force: bool = False
+) -> Snapshot | None:
+    """The snapshot that sessions of these settings are cloned from; None where the driver knows none.
+
+    Raises VmError, NetnsError or ConfigError.
+    """
+    driver = make_driver(settings.model_copy(update={"clones": True}))
+    if not isinstance(driver, QemuDriver):
+        return None
+    _own_directory(settings.run_dir)
+    namespaces = NamespaceThread()
+    await namespaces.start()
+    try:
+        lan = await NamespaceLan.create(namespaces)
+        with TemporaryDirectory(prefix="template-", dir=settings.run_dir) as run_dir:
+            spec = VmSpec(
+                "template", Path(run_dir), settings.vcpus, settings.memory_mib, settings.profile, settings.display
+            )
+            try:
+                return await driver.make_snapshot(spec, lan, progress, force=force)
+            finally:
+                await lan.close()
+    finally:
+        await driver.close()
+        await namespaces.close()
 
 
 @asynccontextmanager
@@ -109,6 +140,7 @@ async def running(settings: Settings, *, media_port: int) -> AsyncIterator[Servi
         )
         manager = _make_manager(settings, world)
         stack.push_async_callback(manager.close)
+        manager.pool.start()
         yield Services(
             manager=manager,
             whep=whep,
@@ -135,6 +167,7 @@ def _make_manager(settings: Settings, world: World) -> SessionManager:
             reserve_disk_mib=settings.reserve_disk_mib,
         ),
         room=partial(_room, disk_dir(settings)),
+        pool_size=settings.pool_size,
     )
 
 

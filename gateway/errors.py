@@ -16,6 +16,7 @@
     ├── VmError                  the machine's fault, or the host's
     │   ├── VmUnavailable        this host cannot run this driver
     │   ├── ImageError           golden image missing, corrupt or foreign
+    │   ├── SnapshotError        the same of a snapshot, or it could not be made or restored
     │   ├── DiskError            no space, or a file that cannot be written
     │   ├── VmBootFailed         started, never said hello (kernel panic, silent agent)
     │   └── VmLost               it ran and its process ended
@@ -49,6 +50,7 @@ __all__ = [
     "NetnsError",
     "NotFound",
     "RequestError",
+    "SnapshotError",
     "TooLarge",
     "Unauthorized",
     "UnsupportedMedia",
@@ -131,6 +133,10 @@ class ImageError(VmError):
     kind = "image"
 
 
+class SnapshotError(VmError):
+    kind = "snapshot"
+
+
 class DiskError(VmError):
     kind = "disk"
 
@@ -187,6 +193,7 @@ STATUS: dict[str, int] = {
     "vm": 500,
     "vm-unavailable": 503,
     "image": 503,
+    "snapshot": 503,
     "disk": 507,
     "boot-failed": 502,
     "vm-lost": 502,

@@ -83,6 +83,10 @@ class Settings(BaseModel):
     memory_mib: int = Field(default=2048, ge=512, le=262144)
     display: tuple[int, int] = Field(default=(1280, 720), description="WIDTHxHEIGHT in px")
     max_sessions: int = Field(default=8, ge=1, le=10000)
+    clones: bool = Field(default=True, description="clone sessions from a snapshot where fenster build made one")
+    pool_size: int = Field(
+        default=0, ge=0, le=1000, description="machines kept parked for sessions to come; each holds its memory"
+    )
     reserve_memory_mib: int = Field(default=512, ge=0, description="free memory a new session must leave")
     reserve_disk_mib: int = Field(default=4096, ge=0, description="free disk a new session must find")
     state_dir: Path = Field(default_factory=lambda: _xdg("XDG_STATE_HOME", Path.home() / ".local/state") / "fenster")

@@ -149,6 +149,7 @@ class FakeVm:
         self.guest = guest
         self.link: AgentLink = link
         self.stops = 0
+        self.paused = False
         self._lan = lan
         self._stream_link = link
         self._streams = streams
@@ -159,6 +160,12 @@ class FakeVm:
 
     async def wait(self) -> VmExit:
         return await asyncio.shield(self._exit)
+
+    async def pause(self) -> None:
+        self.paused = True
+
+    async def resume(self) -> None:
+        self.paused = False
 
     async def stop(self, grace_s: float = 2.0) -> None:
         self.stops += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,10 +15,17 @@ from gateway.sessions.world import Template, Timeouts, World
 from gateway.signaling.whep import Whep
 from tests.fakes import FakeDataPlane, FakeDriver, FakeVm
 
-__all__ = ["Stage", "until", "watch"]
+__all__ = ["Stage", "turns_until", "until", "watch"]
 
 LONG_S = 20.0
 """Longer than any test waits for something that does happen."""
+
+
+async def turns_until(so: Callable[[], bool]) -> None:
+    """Let the loop turn until something is so that nothing tells."""
+    async with asyncio.timeout(LONG_S):
+        while not so():  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
 
 @dataclass
@@ -30,6 +38,7 @@ class Stage:
     dataplane: FakeDataPlane = field(default_factory=FakeDataPlane)
     timeouts: Timeouts = field(default_factory=lambda: Timeouts(LONG_S, LONG_S, LONG_S, LONG_S))
     limits: Limits = field(default_factory=Limits)
+    pool_size: int = 0
     room: Room = field(default_factory=lambda: Room(memory_mib=1 << 20, disk_mib=1 << 20))
 
     def __post_init__(self) -> None:
@@ -49,7 +58,12 @@ class Stage:
             display_px=(1280, 720),
             limits=self.limits,
             room=lambda: self.room,
+            pool_size=self.pool_size,
         )
+
+    async def parked(self, count: int) -> None:
+        """Wait until so many machines are parked."""
+        await turns_until(lambda: self.manager.pool.parked == count)
 
     async def ready(self) -> Session:
         """A session that is up."""

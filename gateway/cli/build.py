@@ -1,7 +1,8 @@
-"""build: the golden image."""
+"""build: the golden image, and the snapshot of a live desktop that sessions are cloned from."""
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from dataclasses import asdict
 from typing import Annotated
@@ -9,9 +10,13 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from gateway import log
+from gateway.app import build_snapshot
 from gateway.cli import options
 from gateway.cli.output import console, emit, notes
-from gateway.settings import load
+from gateway.netns.userns import ensure_privileges
+from gateway.settings import Settings, load
+from gateway.vm.snapshot import Snapshot
 from golden.build import build as build_image
 from golden.build import find
 from golden.cli import Reporter
@@ -24,11 +29,19 @@ def build(
     force: Annotated[bool, typer.Option("--force", help="Throw the built image away first.")] = False,
     profile: options.Profile = None,
     cache_dir: options.CacheDir = None,
+    snapshot: Annotated[bool, typer.Option(help="Also boot it once and keep the live desktop.")] = True,
+    accel: options.Accel = None,
+    vcpus: options.Vcpus = None,
+    memory_mib: options.Memory = None,
+    state_dir: options.StateDir = None,
+    run_dir: options.RunDir = None,
     config: options.Config = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Build the golden image, unless the one that is there is current; goes on after an interruption."""
-    settings = load({"profile": profile, "cache_dir": cache_dir}, config=config)
+    """Build the golden image and its snapshot, unless those that are there are current; goes on after an
+    interruption."""
+    own = ("force", "snapshot", "config", "as_json")
+    settings = load({key: value for key, value in locals().items() if key not in own}, config=config)
     if force and (old := find(settings.profile, settings.cache_dir)) is not None:
         shutil.rmtree(old.path)
     reporter = Reporter(notes())
@@ -41,8 +54,21 @@ def build(
         raise
     finally:
         reporter.close()
+    made = _snapshot(settings, force=force) if snapshot else None
     if as_json:
         manifest = asdict(image.manifest)
-        emit({"path": image.path, **{key: manifest[key] for key in ("profile", "key", "versions", "files")}})
+        shown = {key: manifest[key] for key in ("profile", "key", "versions", "files")}
+        emit({"path": image.path, **shown, "snapshot": None if made is None else made.path})
     else:
-        console().print(escape(str(image.path)), soft_wrap=True)
+        for path in [image.path] + ([] if made is None else [made.path]):
+            console().print(escape(str(path)), soft_wrap=True)
+
+
+def _snapshot(settings: Settings, *, force: bool) -> Snapshot | None:
+    log.configure("warning", json=settings.log_json)
+    ensure_privileges()
+
+    def progress(step: str) -> None:
+        notes().print(f"Snapshot: {escape(step)}")
+
+    return asyncio.run(build_snapshot(settings, progress, force=force))

@@ -22,6 +22,7 @@ __all__ = [
     "MaxSessions",
     "MediaPort",
     "Memory",
+    "PoolSize",
     "Port",
     "Profile",
     "Ready",
@@ -46,6 +47,7 @@ Profile = Annotated[str | None, typer.Option(help="Golden image profile.")]
 Vcpus = Annotated[int | None, typer.Option(help="Virtual CPUs of a session.")]
 Memory = Annotated[int | None, typer.Option("--memory-mib", help="Memory of a session.")]
 Display = Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in px.")]
+PoolSize = Annotated[int | None, typer.Option(help="Machines kept parked for sessions to come.")]
 MaxSessions = Annotated[int | None, typer.Option(help="Sessions at once.")]
 Hello = Annotated[float | None, typer.Option("--hello-timeout-s", help="How long a guest may take to say hello.")]
 Ready = Annotated[float | None, typer.Option("--ready-timeout-s", help="How long agent and x11vnc may take then.")]

@@ -13,7 +13,8 @@ __all__ = ["STAGES", "StageLines"]
 STAGES = {
     "disk": "disk copied",
     "spawn": "machine started",
-    "kernel": "kernel boots",
+    "restore": "snapshot restored",
+    "resume": "clone answers",
     "hello": "guest says hello",
     "identify": "guest has its identity",
     "assign": "guest knows its session",

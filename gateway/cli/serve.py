@@ -39,6 +39,7 @@ def serve(
     memory_mib: options.Memory = None,
     display: options.Display = None,
     max_sessions: options.MaxSessions = None,
+    pool_size: options.PoolSize = None,
     hello_timeout_s: options.Hello = None,
     ready_timeout_s: options.Ready = None,
     state_dir: options.StateDir = None,

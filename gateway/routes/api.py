@@ -128,7 +128,12 @@ async def host(request: web.Request, caller: Caller) -> web.Response:
             free_memory_mib=room.memory_mib,
             free_disk_mib=room.disk_mib,
             media_port=services.dataplane.media_port,
-            counters=dict(services.dataplane.counters()),
+            parked=services.manager.pool.parked,
+            counters={
+                **services.dataplane.counters(),
+                **services.manager.pool.counters,
+                **(facts.counters if facts is not None else {}),
+            },
         )
     )
 

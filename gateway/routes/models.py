@@ -122,7 +122,8 @@ class HostView(_Body):
     free_memory_mib: int
     free_disk_mib: int
     media_port: int
-    counters: dict[str, int] = Field(description="of the data plane, since start")
+    parked: int = Field(description="machines of the warm pool, ready to be taken")
+    counters: dict[str, int] = Field(description="of data plane, warm pool and driver, since start")
 
 
 class Problem(_Body):

@@ -20,11 +20,13 @@ from gateway.sessions.world import Timeouts
 from gateway.vm.driver import GuestEvent, Vm
 from guest_agent.protocol.link import LINK_VERSION, VNC_PORT
 
-__all__ = ["COMPLETE_WINDOWS", "Guest", "Identity"]
+__all__ = ["COMPLETE_WINDOWS", "Assignment", "Guest", "Identity"]
 
 COMPLETE_WINDOWS = ("xfce4-terminal", "chromium")
 """WM_CLASS of what makes a desktop complete, lower-case."""
 
+RESUME_S = 5.0
+"""For the first answer of a machine that was parked."""
 _PASSWORD_LETTERS = string.ascii_letters + string.digits
 
 
@@ -34,11 +36,17 @@ def _password() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """What makes this guest different from every other of its image."""
+class Assignment:
+    """Whose the guest is."""
 
     session_id: str
     display_px: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes this guest different from every other of its image."""
+
     machine_id: str = field(default_factory=lambda: secrets.token_hex(16))
     vnc_password: str = field(default_factory=_password, repr=False)
 
@@ -50,7 +58,7 @@ class Guest:
         vm: the machine, its link open.
         identity: given to it, again whenever it has forgotten.
         timeouts: for each step.
-        mark: told the name of each stage when it is reached.
+        mark: told the name of each stage when it is reached, until :meth:`bring_up` names another.
     """
 
     def __init__(self, vm: Vm, identity: Identity, timeouts: Timeouts, mark: Callable[[str], None]) -> None:
@@ -60,26 +68,49 @@ class Guest:
         self._identity = identity
         self._timeouts = timeouts
         self._mark = mark
+        self._assignment: Assignment | None = None
         self._agent_up = asyncio.Event()
+        self._parked = False
         self._up = False
 
-    async def bring_up(self, identified: Callable[[], None]) -> None:
-        """From a running process to a desktop that answers.
+    async def park(self) -> None:
+        """From a running process to a guest that is somebody, though nobody's yet, and stands still.
+
+        Raises as :meth:`bring_up`, and VmUnavailable where the driver cannot stop a machine.
+        """
+        await self._prepare()
+        async with asyncio.timeout(self._timeouts.ready_s):
+            # Nobody follows its notifications yet.
+            while not self._agent_up.is_set():
+                await self.take(await self.vm.link.events.get())
+        await self.vm.pause()
+        self._parked = True
+
+    async def bring_up(
+        self, assignment: Assignment, mark: Callable[[str], None], identified: Callable[[], None]
+    ) -> None:
+        """From a running process, or a parked machine, to a desktop that answers.
 
         Args:
+            assignment: whose it is from now on.
+            mark: told the name of each stage when it is reached.
             identified: called once the guest has its identity.
 
         Raises:
             VmBootFailed: it said nothing, or something of it did not come up in time.
             LinkError: it went away, or refused its identity.
         """
+        self._mark = mark
+        self._assignment = assignment
         try:
-            hello = await self._hello()
-            await self._introduce()
+            if self._parked:
+                await self.vm.resume()
+                await self.vm.link.hello(RESUME_S)
+                self._mark("resume")
+            else:
+                await self._prepare()
             identified()
-            agent = hello.get("agent")
-            if isinstance(agent, dict) and agent.get("state") == "up":
-                self._agent_up.set()
+            await self._assign()
             await together(self._wait_agent(), self._wait_vnc())
         except LinkClosed:
             # The machine is going. Its own reason, which the session waits for too, says more than a closed port.
@@ -105,7 +136,8 @@ class Guest:
                 self._take_windows(event.params.get("windows"))
             case "hello", _ if self._up:
                 # The guest rebooted, or its zygote was started again: it knows nothing of who it is.
-                await self._introduce()
+                await self._identify()
+                await self._assign()
 
     def _take_windows(self, windows: object) -> None:
         if not isinstance(windows, list):
@@ -132,22 +164,28 @@ class Guest:
         self._mark("hello")
         return hello
 
-    async def _introduce(self) -> None:
-        call_s = self._timeouts.call_s
-        await self.vm.link.call(
-            "identify",
-            {"entropy": secrets.token_hex(32), "machine_id": self._identity.machine_id},
-            timeout_s=call_s,
-        )
+    async def _prepare(self) -> None:
+        hello = await self._hello()
+        await self._identify()
+        agent = hello.get("agent")
+        if isinstance(agent, dict) and agent.get("state") == "up":
+            self._agent_up.set()
+
+    async def _identify(self) -> None:
+        params = {"entropy": secrets.token_hex(32), "machine_id": self._identity.machine_id}
+        await self.vm.link.call("identify", params, timeout_s=self._timeouts.call_s)
         self._mark("identify")
-        assignment = {
-            "session_id": self._identity.session_id,
+
+    async def _assign(self) -> None:
+        assert self._assignment is not None
+        params = {
+            "session_id": self._assignment.session_id,
             "epoch_ns": time.time_ns(),
             "vnc_password": self._identity.vnc_password,
             "proxy": None,
-            "display": list(self._identity.display_px),
+            "display": list(self._assignment.display_px),
         }
-        await self.vm.link.call("assign", assignment, timeout_s=call_s)
+        await self.vm.link.call("assign", params, timeout_s=self._timeouts.call_s)
         self._mark("assign")
 
     async def _wait_agent(self) -> None:

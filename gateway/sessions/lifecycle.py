@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["ENDED", "TRANSITIONS", "BadTransition", "Event", "State", "step"]
+__all__ = ["ENDED", "STARTING", "TRANSITIONS", "BadTransition", "Event", "State", "step"]
 
 
 class State(Enum):
@@ -67,6 +67,8 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     State.STOPPED: {Event.STOP: State.STOPPED},
 }
 
+STARTING = frozenset({State.CREATING, State.BOOTING, State.ASSIGNING})
+"""States on the way to READY."""
 ENDED = frozenset({State.STOPPED, State.FAILED})
 """States in which a session holds nothing."""
 

@@ -8,9 +8,12 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.errors import BadRequest, CapacityError, NotFound
-from gateway.sessions.lifecycle import ENDED, State
+from gateway.sessions.lifecycle import ENDED, STARTING, State
+from gateway.sessions.machine import Machine
+from gateway.sessions.pool import WarmPool
 from gateway.sessions.session import Session
 from gateway.sessions.world import Template, World
 
@@ -51,6 +54,7 @@ class SessionManager:
         templates: by name; the first is the default.
         display_px: unless the caller names another.
         limits: beyond them a create is refused.
+        pool_size: how many machines of the default template to keep parked.
         room: measures the host. Blocking; called in a thread.
     """
 
@@ -62,6 +66,7 @@ class SessionManager:
         display_px: tuple[int, int],
         limits: Limits,
         room: Callable[[], Room],
+        pool_size: int = 0,
     ) -> None:
         self.templates = templates
         self.limits = limits
@@ -71,6 +76,8 @@ class SessionManager:
         self._sessions: dict[str, Session] = {}
         self._ended: deque[str] = deque(maxlen=limits.max_remembered)
         self._closing = False
+        default = next(iter(templates.values()))
+        self.pool = WarmPool(pool_size, default, partial(self._fresh_machine, default), self._calm, display_px)
 
     async def create(self, *, template: str | None = None, display_px: tuple[int, int] | None = None) -> Session:
         """Start a session; it boots by itself.
@@ -86,9 +93,9 @@ class SessionManager:
         room = await asyncio.to_thread(self._room)
         # No await from here on: two creates at once must not both take the last place.
         self._check_room(chosen, room)
-        sid = self._fresh_id()
-        session = Session(sid, chosen, display_px or self._display_px, self._world)
-        self._sessions[sid] = session
+        machine = self.pool.take(chosen) or self._fresh_machine(chosen)
+        session = Session(machine, display_px or self._display_px, self._world)
+        self._sessions[session.id] = session
         session.start()
         self._forget_old_failures()
         return session
@@ -124,6 +131,7 @@ class SessionManager:
     async def close(self) -> None:
         """End every session, all at once, and accept no more. Idempotent."""
         self._closing = True
+        await self.pool.close()
         await asyncio.gather(*(self.destroy(sid) for sid in list(self._sessions)))
 
     def _forget(self, session: Session) -> None:
@@ -135,6 +143,14 @@ class SessionManager:
         for session in failed[: -self.limits.max_failed]:
             session.updates.end()
             self._forget(session)
+
+    def _fresh_machine(self, template: Template) -> Machine:
+        return Machine(self._fresh_id(), template, self._world)
+
+    async def _calm(self) -> None:
+        """Until no session is on its way up."""
+        while starting := [session for session in self._sessions.values() if session.state in STARTING]:
+            await starting[0].settled.wait()
 
     def _fresh_id(self) -> str:
         while True:
@@ -152,9 +168,7 @@ class SessionManager:
             )
         # A guest that is still booting has not yet taken the memory that it will take.
         promised = sum(
-            session.template.memory_mib
-            for session in self._sessions.values()
-            if session.state in (State.CREATING, State.BOOTING, State.ASSIGNING)
+            session.template.memory_mib for session in self._sessions.values() if session.state in STARTING
         )
         needed = template.memory_mib + self.limits.reserve_memory_mib
         if room.memory_mib - promised < needed:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,13 +20,14 @@ import structlog
 
 from gateway.errors import Conflict, GatewayError, LinkClosed, VmBootFailed, VmLost
 from gateway.sessions import rundir
-from gateway.sessions.guest import Guest, Identity
-from gateway.sessions.lifecycle import ENDED, Event, State, step
+from gateway.sessions.guest import Assignment, Guest
+from gateway.sessions.lifecycle import ENDED, STARTING, Event, State, step
+from gateway.sessions.machine import Machine
 from gateway.sessions.updates import Updates
 from gateway.sessions.view import DisplayView, ErrorView, SessionView
 from gateway.sessions.waiting import together
-from gateway.sessions.world import Template, World
-from gateway.vm.driver import AgentLink, Vm, VmSpec
+from gateway.sessions.world import World
+from gateway.vm.driver import AgentLink, Vm
 
 __all__ = ["Session"]
 
@@ -37,28 +38,27 @@ class Session:
     """A desktop that somebody asked for.
 
     Args:
-        sid: 8 lower-case characters; names the machine too.
-        template: what to boot.
+        machine: not yet started, or parked; the session has its id, and releases it.
         display_px: width and height.
         world: what it may use.
     """
 
-    def __init__(self, sid: str, template: Template, display_px: tuple[int, int], world: World) -> None:
-        self.id = sid
-        self.template = template
+    def __init__(self, machine: Machine, display_px: tuple[int, int], world: World) -> None:
+        self.id = machine.id
+        self.template = machine.template
         self.display_px = display_px
         self.created_at = datetime.now(UTC)
         self.state = State.CREATING
         self.timings: dict[str, float] = {}
         self.error: ErrorView | None = None
         self.accelerator: str | None = None
+        self.settled = asyncio.Event()
+        """Set once it is no longer on its way up."""
         self._world = world
         self._began = time.monotonic()
-        self._identity = Identity(sid, display_px)
-        self._guest: Guest | None = None
+        self._machine = machine
         self._pumps: set[asyncio.Task[Any]] = set()
         self._releasing = False
-        self._leaks: list[str] = []
         self._task: asyncio.Task[None] | None = None
         self.updates: Updates[SessionView] = Updates(self.view())
 
@@ -67,9 +67,9 @@ class Session:
     @property
     def vm(self) -> Vm:
         """The machine; an ended session's has ended. Raises LinkClosed while there is none."""
-        if self._guest is None:
+        if self._machine.guest is None:
             raise LinkClosed("the session has no machine")
-        return self._guest.vm
+        return self._machine.guest.vm
 
     @property
     def link(self) -> AgentLink:
@@ -78,16 +78,16 @@ class Session:
 
     @property
     def vnc_password(self) -> str:
-        return self._identity.vnc_password
+        return self._machine.identity.vnc_password
 
     @property
     def windows(self) -> tuple[str, ...]:
         """WM_CLASS of the guest's mapped windows."""
-        return self._guest.windows if self._guest is not None else ()
+        return self._machine.guest.windows if self._machine.guest is not None else ()
 
     @property
     def run_dir(self) -> Path:
-        return self._world.run_root / self.id
+        return self._machine.run_dir
 
     def require_ready(self) -> None:
         """Raises Conflict unless the session is ready."""
@@ -150,6 +150,24 @@ class Session:
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name=f"session-{self.id}")
 
+    async def wait_ready(self, progress: Callable[[SessionView], None] = lambda view: None) -> None:
+        """Return when it is ready.
+
+        Args:
+            progress: told each state on the way.
+
+        Raises:
+            GatewayError: it failed, and why, or was stopped.
+        """
+        with self.updates.watch() as updates:
+            while (view := await updates.get()) is not None:
+                progress(view)
+                if view.state == State.READY.value:
+                    return
+                if view.error is not None:
+                    raise GatewayError(view.error.message, hint=view.error.hint)
+        raise GatewayError("the session was stopped")
+
     async def wait_ended(self) -> None:
         """Return when it holds nothing any more."""
         if self._task is not None:
@@ -172,6 +190,8 @@ class Session:
 
     def _apply(self, event: Event) -> None:
         before, self.state = self.state, step(self.state, event)
+        if self.state not in STARTING:
+            self.settled.set()
         if self.state is not before:
             # Also where a request's task asks for the end, which is not the session's own.
             with structlog.contextvars.bound_contextvars(session_id=self.id):
@@ -180,10 +200,9 @@ class Session:
 
     async def _run(self) -> None:
         structlog.contextvars.bind_contextvars(session_id=self.id)
-        stack = AsyncExitStack()
         failure: GatewayError | None = None
         try:
-            await self._live(stack)
+            await self._live()
         except GatewayError as exc:
             failure = exc
         except Exception:
@@ -191,19 +210,19 @@ class Session:
             failure = GatewayError("the gateway made a mistake", hint="its log has the details; please report it")
         finally:
             self._releasing = True
-            await self._release(stack, failure)
+            await self._release(failure)
 
-    async def _release(self, stack: AsyncExitStack, failure: GatewayError | None) -> None:
+    async def _release(self, failure: GatewayError | None) -> None:
         kept: Path | None = None
         if failure is not None and self.state is not State.STOPPING:
             try:
                 kept = await asyncio.to_thread(rundir.keep_logs, self.run_dir, self._world.logs_dir)
             except OSError as exc:
                 logger.warning("x the guest's logs could not be kept: %s", exc)
-        await stack.aclose()
-        if self._leaks:
+        await self._machine.release()
+        if self._machine.leaks:
             failure = GatewayError(
-                "not everything was released: " + "; ".join(self._leaks), hint="see the gateway's log"
+                "not everything was released: " + "; ".join(self._machine.leaks), hint="see the gateway's log"
             )
         elif self.state is State.STOPPING or failure is None:
             self._apply(Event.STOP)
@@ -218,56 +237,15 @@ class Session:
         logger.error("! failed (%s): %s", failure.kind, failure.message)
         self._apply(Event.FAIL)
 
-    def _own(self, stack: AsyncExitStack, what: str, release: Callable[[], Awaitable[object]]) -> None:
-        """Have ``release`` called at the end; its failure is noted and keeps no other from being called."""
-
-        async def quietly() -> None:
-            try:
-                await release()
-            except Exception as exc:
-                logger.exception("! could not release the %s", what)
-                self._leaks.append(f"{what}: {exc}")
-
-        stack.push_async_callback(quietly)
-
-    async def _live(self, stack: AsyncExitStack) -> None:
-        """From nothing to a machine that ended; never returns otherwise than by raising."""
-        world = self._world
-        self.accelerator = (await world.facts()).accelerator
-        await self._make_run_dir(stack)
-        self._own(stack, "network", partial(world.dataplane.detach, self.id))
-        lan = await world.dataplane.attach(self.id)
-        spec = VmSpec(
-            id=self.id,
-            run_dir=self.run_dir,
-            vcpus=self.template.vcpus,
-            memory_mib=self.template.memory_mib,
-            profile=self.template.profile,
-            display_px=self.display_px,
-        )
-        vm = await world.driver.start(spec, lan, self.mark)
-        guest = self._guest = Guest(vm, self._identity, world.timeouts, self.mark)
-        self._own(stack, "machine", vm.stop)
-        self._own(stack, "WebRTC peers", partial(world.signalling.forget, self.id))
-        self._own(stack, "noVNC viewers", self._end_pumps)
+    async def _live(self) -> None:
+        """From nothing, or a parked machine, to one that ended; never returns otherwise than by raising."""
+        machine = self._machine
+        self.accelerator = (await self._world.facts()).accelerator
+        guest = machine.guest or await machine.start(self.display_px, self.mark)
+        machine.own("WebRTC peers", partial(self._world.signalling.forget, self.id))
+        machine.own("noVNC viewers", self._end_pumps)
         self._apply(Event.SPAWNED)
-        await together(self._watch(vm), self._follow(guest), self._bring_up(guest))
-
-    async def _make_run_dir(self, stack: AsyncExitStack) -> None:
-        making = asyncio.create_task(asyncio.to_thread(rundir.make, self.run_dir))
-
-        async def remove() -> None:
-            # A thread cannot be cancelled: wait until it has made what is to be removed.
-            await asyncio.wait({making})
-            await asyncio.to_thread(rundir.remove, self.run_dir)
-
-        self._own(stack, "run directory", remove)
-        try:
-            await asyncio.shield(making)
-        except OSError as exc:
-            raise GatewayError(
-                f"cannot make {self.run_dir}: {exc}", hint="set run_dir to a directory of your own"
-            ) from exc
+        await together(self._watch(guest.vm), self._follow(guest), self._bring_up(guest))
 
     async def _end_pumps(self) -> None:
         # Its machine is about to go without a word on its TCP connections: only we can tell the viewers.
@@ -295,5 +273,6 @@ class Session:
             self.publish()
 
     async def _bring_up(self, guest: Guest) -> None:
-        await guest.bring_up(lambda: self._apply(Event.IDENTIFIED))
+        assignment = Assignment(self.id, self.display_px)
+        await guest.bring_up(assignment, self.mark, lambda: self._apply(Event.IDENTIFIED))
         self._apply(Event.UP)

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from gateway.errors import GatewayError
-from gateway.sessions.lifecycle import State
 from gateway.sessions.manager import SessionManager
 from gateway.sessions.session import Session
 from gateway.sessions.view import SessionView
@@ -53,7 +52,7 @@ async def verify(
     """
     session = await manager.create()
     try:
-        await _until_ready(session, progress)
+        await session.wait_ready(progress)
         report = Report(session.id, accelerator=session.accelerator or "")
         for name, look in plan():
             check = await _check(session, name, look)
@@ -63,17 +62,6 @@ async def verify(
         return report
     finally:
         await asyncio.shield(manager.destroy(session.id))
-
-
-async def _until_ready(session: Session, progress: Callable[[SessionView], None]) -> None:
-    with session.updates.watch() as updates:
-        while (view := await updates.get()) is not None:
-            progress(view)
-            if view.state == State.READY.value:
-                return
-            if view.error is not None:
-                raise GatewayError(view.error.message, hint=view.error.hint)
-    raise GatewayError("the session was stopped")
 
 
 async def _check(session: Session, name: str, look: _Look) -> Check:

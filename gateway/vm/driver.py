@@ -117,6 +117,12 @@ class Vm(Protocol):
     async def wait(self) -> VmExit:
         """Return when the machine has ended, whoever ended it. May be awaited by many."""
 
+    async def pause(self) -> None:
+        """Let it stand still, at no cost of processor time. Raises VmError where that cannot be done."""
+
+    async def resume(self) -> None:
+        """Let it go on after pause(). Raises VmError."""
+
     async def stop(self, grace_s: float = 2.0) -> None:
         """End it: ask, then kill after grace_s. Idempotent; afterwards no process or file of it is left."""
 
@@ -133,6 +139,8 @@ class Facts:
     isolated: bool
     """True only where the driver is a security boundary (KVM)."""
     versions: Mapping[str, str] = field(default_factory=dict)
+    counters: Mapping[str, int] = field(default_factory=dict)
+    """Machines started, by how, since start."""
 
 
 class VmDriver(Protocol):

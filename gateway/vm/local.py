@@ -58,6 +58,12 @@ class ProcessVm:
     async def wait(self) -> VmExit:
         return await asyncio.shield(self._exit)
 
+    async def pause(self) -> None:
+        raise VmUnavailable("the process driver cannot stop a desktop", hint="pool_size = 0 with it")
+
+    async def resume(self) -> None:
+        raise VmUnavailable("the process driver cannot stop a desktop")
+
     async def stop(self, grace_s: float = 2.0) -> None:
         self._stopping = True
         async with self._stopped:

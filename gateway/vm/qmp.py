@@ -19,6 +19,8 @@ _wire_log = logging.getLogger(f"{__name__}.wire")
 CONNECT_TIMEOUT_S = 20.0
 """Until QEMU's greeting: it has to map the guest's memory first, on a host that may be starting many."""
 COMMAND_TIMEOUT_S = 10.0
+MIGRATION_TIMEOUT_S = 30.0
+MIGRATION_POLL_S = 0.002
 
 
 class Qmp:
@@ -54,6 +56,47 @@ class Qmp:
             raise VmError(f"QEMU did not answer {command} within {COMMAND_TIMEOUT_S:g} s") from exc
         except QMPError as exc:
             raise VmError(f"QEMU refused {command}: {exc}") from exc
+
+    async def freeze(self, uri: str) -> None:
+        """Stop the guest and write its device state; its RAM stays where it is. Raises VmError."""
+        await self.pause()
+        await self._leave_ram_alone()
+        await self.execute("migrate", {"uri": uri})
+        await self._migrated("saved")
+
+    async def restore(self, uri: str) -> None:
+        """Read the device state that :meth:`freeze` wrote; the guest stands still afterwards. Raises VmError."""
+        await self._leave_ram_alone()
+        await self.execute("migrate-incoming", {"uri": uri})
+        await self._migrated("restored")
+
+    async def pause(self) -> None:
+        """Stop the guest's processors. Raises VmError."""
+        await self.execute("stop")
+
+    async def resume(self) -> None:
+        """Let the guest run. Raises VmError."""
+        await self.execute("cont")
+
+    async def _leave_ram_alone(self) -> None:
+        capability = {"capability": "x-ignore-shared", "state": True}
+        await self.execute("migrate-set-capabilities", {"capabilities": [capability]})
+
+    async def _migrated(self, done: str) -> None:
+        """Ask until it is; QEMU's events about it are an option of their own."""
+        try:
+            async with asyncio.timeout(MIGRATION_TIMEOUT_S):
+                while True:
+                    told = await self.execute("query-migrate")
+                    status = told.get("status") if isinstance(told, dict) else None
+                    if status == "completed":
+                        return
+                    if status in ("failed", "cancelled"):
+                        why = told.get("error-desc", status) if isinstance(told, dict) else status
+                        raise VmError(f"the machine's state could not be {done}: {why}")
+                    await asyncio.sleep(MIGRATION_POLL_S)
+        except TimeoutError as exc:
+            raise VmError(f"the machine's state was not {done} within {MIGRATION_TIMEOUT_S:g} s") from exc
 
     async def quit(self) -> None:
         """Ask QEMU to end; whether it does is seen on its process."""

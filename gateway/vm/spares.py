@@ -9,12 +9,12 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 from gateway.errors import DiskError
 from gateway.vm.disk import copy_disk
-from gateway.vm.images import GoldenImage
 
-__all__ = ["SpareDisks"]
+__all__ = ["DiskSource", "SpareDisks"]
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +23,24 @@ NICE = 19
 _NAME = re.compile(r"spare-(\d+)-.*\.raw")
 
 
+class DiskSource(Protocol):
+    """A golden image or a snapshot."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def profile(self) -> str: ...
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def disk(self) -> Path: ...
+
+
 class SpareDisks:
-    """At most one spare copy per golden image, in ``folder``.
+    """At most one spare copy per source, in ``folder``.
 
     Args:
         ahead: False makes no spares; take() then copies.
@@ -41,7 +57,7 @@ class SpareDisks:
         self._executor: ThreadPoolExecutor | None = None
         self._closed = False
 
-    async def take(self, image: GoldenImage, target: Path) -> None:
+    async def take(self, image: DiskSource, target: Path) -> None:
         """Make ``target`` a copy of the image's disk. Failing or cancelled, it leaves no target. Raises DiskError."""
         await asyncio.to_thread(self._folder.mkdir, mode=0o700, parents=True, exist_ok=True)
         spare = self._ready.pop(image.path, None)
@@ -54,7 +70,7 @@ class SpareDisks:
                 return
         await copy_disk(image.disk, target, reflink=self._reflink)
 
-    def refill(self, image: GoldenImage) -> None:
+    def refill(self, image: DiskSource) -> None:
         """Begin to make the image's spare in the background, unless it is there or being made."""
         if self._ahead and not self._closed and image.path not in self._ready and image.path not in self._making:
             task = asyncio.create_task(self._make(image), name=f"spare-{image.key}")
@@ -75,7 +91,7 @@ class SpareDisks:
             self._executor.shutdown(wait=True)  # Its one thread is idle by now.
             self._executor = None
 
-    async def _make(self, image: GoldenImage) -> None:
+    async def _make(self, image: DiskSource) -> None:
         spare = self._folder / f"spare-{os.getpid()}-{image.profile}-{image.key}.raw"
         if self._executor is None:
             self._executor = ThreadPoolExecutor(1, "spare-disk", _be_nice)

@@ -12,10 +12,12 @@ from guest_agent.files import write_atomic
 from guest_agent.identity import set_clock
 from guest_agent.requests import Assignment
 
-__all__ = ["VNC_PASSWORD_FILE", "assign", "environment", "obfuscate", "variables"]
+__all__ = ["SESSION_FILE", "VNC_PASSWORD_FILE", "assign", "environment", "obfuscate", "variables"]
 
 VNC_PASSWORD_FILE = "fenster/vnc.passwd"
 """Below etc; what x11vnc's -rfbauth names. x11vnc reads it at every connection."""
+SESSION_FILE = "fenster/session"
+"""Below etc; written last. What may start only in a guest that is somebody's waits for it (fenster-chromium.path)."""
 NO_PROXY = "localhost,127.0.0.1,::1"
 VNC_KEY = bytes.fromhex("e84ad660c4721ae0")
 """The fixed key of VNC password files, each byte with its bits mirrored, which is how VncAuth uses DES."""
@@ -27,7 +29,9 @@ def assign(assignment: Assignment, etc: Path) -> dict[str, str]:
     write_atomic(etc / "environment", environment(values).encode(), 0o644)
     write_atomic(etc / "profile.d" / "decodo-proxy.sh", profile(values).encode(), 0o644)
     write_atomic(etc / VNC_PASSWORD_FILE, obfuscate(assignment.vnc_password), 0o600)
-    return set_clock(assignment.epoch_ns, etc)
+    skipped = set_clock(assignment.epoch_ns, etc)
+    write_atomic(etc / SESSION_FILE, f"{assignment.session_id}\n".encode(), 0o644)
+    return skipped
 
 
 def variables(assignment: Assignment) -> dict[str, str]:

@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "guest_agent.protocol",
     },
     "gateway.verify": CONTRACTS | {"gateway.sessions", "guest_agent.protocol"},
+    "gateway.bench": {"gateway.sessions", "gateway.errors"},
     "gateway.app": {"gateway", "golden"},
     "gateway.cli": {"gateway", "golden"},
     "guest_agent.protocol": set(),

@@ -29,7 +29,9 @@ def test_every_enabled_unit_of_ours_is_there_and_its_programs_too(profile: str) 
     ours = [name for name in load_default().enable if name.startswith("fenster-")]
     assert f"{UNITS}/fenster-agent.service" in files
     for name in ours:
-        text = files[f"{UNITS}/{name}"].decode()
+        assert f"{UNITS}/{name}" in files
+        # A path unit starts a service of its own name.
+        text = files[f"{UNITS}/{name.replace('.path', '.service')}"].decode()
         assert "Restart=on-failure" in text
         for line in text.splitlines():
             if line.startswith("Exec") and "/usr/lib/fenster/" in line:

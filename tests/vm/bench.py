@@ -13,7 +13,8 @@ from gateway.netns.lan import NamespaceLan
 from gateway.netns.thread import NamespaceThread
 from gateway.vm.driver import Lan, Vm, VmSpec
 from gateway.vm.images import GoldenImage
-from gateway.vm.qemu import QemuDriver, QemuVm
+from gateway.vm.qemu import QemuDriver
+from gateway.vm.qemu_vm import QemuVm
 from tests.contract.vm_conformance import Bench
 from tests.leaks import namespace_of
 
@@ -25,6 +26,7 @@ class QemuBench(Bench):
 
     def __init__(self, driver: QemuDriver, image: GoldenImage, root: Path, thread: NamespaceThread) -> None:
         super().__init__(driver, root / "run")
+        self.driver: QemuDriver = driver
         self.image = image
         self.disk_dir = root / "disks"
         self._thread = thread
@@ -51,7 +53,11 @@ class QemuBench(Bench):
 
 @asynccontextmanager
 async def qemu_bench(
-    image: GoldenImage, *, accel: Literal["auto", "kvm", "tcg"] = "tcg", disk_dir: Path | None = None
+    image: GoldenImage,
+    *,
+    accel: Literal["auto", "kvm", "tcg"] = "tcg",
+    disk_dir: Path | None = None,
+    snapshots_dir: Path | None = None,
 ) -> AsyncIterator[QemuBench]:
     """Directories, a namespace thread and a driver, ended in reverse order."""
     thread = NamespaceThread()
@@ -62,7 +68,13 @@ async def qemu_bench(
             (root / "run").mkdir()
             disks = disk_dir or root / "disks"
             driver = QemuDriver(
-                image.path.parent, root / "state", disks, accel=accel, profile=image.profile, find=lambda *_: image
+                image.path.parent,
+                root / "state",
+                disks,
+                snapshots_dir=snapshots_dir,
+                accel=accel,
+                profile=image.profile,
+                find=lambda *_: image,
             )
             bench = QemuBench(driver, image, root, thread)
             bench.disk_dir = disks

@@ -5,42 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from gateway.app import disk_dir, running
 from gateway.sessions.lifecycle import State
-from gateway.sessions.session import Session
 from gateway.settings import Settings
 from gateway.vm.images import GoldenImage
-from gateway.vm.qemu import QemuVm
+from gateway.vm.qemu_vm import QemuVm
 from tests.leaks import footprint, grown, namespace_of, namespace_users
+from tests.vm.sessions import settings_for, until
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
 def settings(golden_image: GoldenImage) -> Iterator[Settings]:
-    with tempfile.TemporaryDirectory(prefix="fen") as name:
-        yield Settings(
-            state_dir=Path(name, "state"),
-            run_dir=Path(name, "run"),
-            cache_dir=golden_image.path.parents[1],
-            profile=golden_image.profile,
-            accel="tcg",
-            # Two machines boot at once on what may be a small host.
-            hello_timeout_s=240,
-            ready_timeout_s=240,
-        )
-
-
-async def until(session: Session, state: State) -> None:
-    with session.updates.watch() as updates:
-        while (view := await updates.get()) is not None and view.state != state.value:
-            assert state is State.FAILED or view.error is None, view.error
+    with settings_for(golden_image) as settings:
+        yield settings
 
 
 async def test_one_killed_of_two(settings: Settings) -> None:

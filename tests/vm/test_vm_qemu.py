@@ -12,7 +12,7 @@ import pytest
 from gateway.errors import LinkError
 from gateway.vm.driver import Vm
 from gateway.vm.images import GoldenImage
-from gateway.vm.qemu import QemuVm
+from gateway.vm.qemu_vm import QemuVm
 from tests.contract.vm_conformance import VmConformance
 from tests.vm.bench import QemuBench, qemu_bench
 

@@ -1,0 +1,199 @@
+"""Starting a QEMU in a VM's network, as a user of its own, with nothing but inherited descriptors."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import uuid
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.errors import GatewayError, NetnsError, VmBootFailed, VmError
+from gateway.netns.lan import GUEST_MAC
+from gateway.vm.accel import KVM_DEVICE, Accelerator
+from gateway.vm.argv import Fds, Machine, Memory, build_argv, build_cmdline
+from gateway.vm.binary import Qemu
+from gateway.vm.driver import Command, Lan, VmSpec
+from gateway.vm.images import GoldenImage
+from gateway.vm.link import StreamLink
+from gateway.vm.process import Process, drop_privileges, spare_uid
+from gateway.vm.qemu_vm import AGENT_SOCKET, QEMU_LOG, QMP_SOCKET, SERIAL_LOG, SERIAL_SOCKET, QemuVm, last_words
+from gateway.vm.qmp import Qmp
+from gateway.vm.serial import SerialLog
+from gateway.vm.streams import listen_unix
+
+__all__ = ["Host", "Launcher", "Saved"]
+
+_ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+"""All that QEMU sees of the gateway's environment, which may hold secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What was found out about this host, once."""
+
+    qemu: Qemu
+    accel: Accelerator
+    tsc_khz: int | None
+    """Its time-stamp counter, where a guest must be told (tsc.py)."""
+    clock: str
+    """Kernel words about its clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Files beside the machine: its RAM, and the state of its devices."""
+
+    memory: Memory
+    """TEMPLATE writes both, CLONE reads them."""
+    ram: Path
+    state: Path
+
+
+class Launcher:
+    """Args:
+    uid: the user every QEMU becomes when the gateway is root; None gives each VM its own.
+    die_with_gateway: a VM ends when the gateway does, even one that was killed.
+    """
+
+    def __init__(self, uid: int | None, *, die_with_gateway: bool) -> None:
+        self._uid = uid
+        self._die_with_gateway = die_with_gateway
+        self._uids: set[int] = set()
+
+    async def launch(
+        self,
+        spec: VmSpec,
+        lan: Lan,
+        image: GoldenImage,
+        host: Host,
+        disk: Path,
+        saved: Saved | None = None,
+        *,
+        keep_disk: bool = False,
+    ) -> QemuVm:
+        """A QEMU whose sockets are connected; a clone has not yet been restored.
+
+        Args:
+            saved: the files of a template or a clone.
+            keep_disk: the machine's end leaves ``disk`` there.
+
+        Cancelling or failing leaves no process. Raises VmBootFailed.
+        """
+        async with AsyncExitStack() as undo:
+            process = await self._spawn(spec, lan, image, host, disk, saved)
+            undo.push_async_callback(process.stop, 0)
+            vm = await self._connect(spec, lan, process, None if keep_disk else disk)
+            undo.pop_all()
+            return vm
+
+    async def _spawn(
+        self, spec: VmSpec, lan: Lan, image: GoldenImage, host: Host, disk: Path, saved: Saved | None
+    ) -> Process:
+        """QEMU in the Lan, with everything it may touch as inherited descriptors; ours are closed again."""
+        uid = self._take_uid()
+        with contextlib.ExitStack() as ours:
+            try:
+                fds = await _open_all(spec.run_dir, lan, image, disk, host.accel, saved, uid, ours)
+                machine = Machine(
+                    binary=host.qemu.path,
+                    name=f"fenster-{spec.id}",
+                    uuid=str(uuid.uuid4()),
+                    accel=host.accel.name,
+                    cpu=host.accel.cpu,
+                    vcpus=spec.vcpus,
+                    memory_mib=spec.memory_mib,
+                    cmdline=build_cmdline(image.cmdline, host.clock),
+                    guest_mac=GUEST_MAC,
+                    fds=fds,
+                    memory=saved.memory if saved is not None else Memory.ANONYMOUS,
+                )
+                log = os.open(spec.run_dir / QEMU_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+                ours.callback(os.close, log)
+                argv = drop_privileges(build_argv(machine), uid, die_with_parent=self._die_with_gateway)
+                popen = await lan.spawn(Command(argv, pass_fds=fds.all(), env=_ENV, stdout=log, stderr=log))
+            except (NetnsError, VmError, OSError) as exc:
+                self._free_uid(uid)
+                hint = exc.hint if isinstance(exc, GatewayError) else ""
+                words = exc.message if isinstance(exc, GatewayError) else str(exc)
+                raise VmBootFailed(f"QEMU could not be started: {words}", hint=hint) from exc
+            except BaseException:
+                self._free_uid(uid)
+                raise
+            process = Process(popen, "QEMU")
+            process.on_end(lambda: self._free_uid(uid))
+            return process
+
+    async def _connect(self, spec: VmSpec, lan: Lan, process: Process, disk: Path | None) -> QemuVm:
+        qmp = Qmp(spec.run_dir / QMP_SOCKET)
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(qmp.close)
+            try:
+                link = StreamLink(*await asyncio.open_unix_connection(spec.run_dir / AGENT_SOCKET), name=spec.id)
+                undo.push_async_callback(link.close)
+                console = await asyncio.open_unix_connection(spec.run_dir / SERIAL_SOCKET)
+                serial = SerialLog(*console, spec.run_dir / SERIAL_LOG)
+                undo.push_async_callback(serial.close)
+                link.start()
+                serial.start()
+                await qmp.connect()
+            except (VmError, OSError) as exc:
+                await process.stop(0)
+                words = last_words(spec.run_dir) or str(exc)
+                raise VmBootFailed(f"QEMU did not come up: {words}", hint="see fenster doctor") from exc
+            undo.pop_all()
+        return QemuVm(spec, lan, process, qmp, link, serial, disk)
+
+    def _take_uid(self) -> int | None:
+        uid = spare_uid(frozenset(self._uids)) if self._uid is None else self._uid
+        if uid is not None:
+            self._uids.add(uid)
+        return uid
+
+    def _free_uid(self, uid: int | None) -> None:
+        if uid is not None:
+            self._uids.discard(uid)
+
+
+async def _open_all(
+    run_dir: Path,
+    lan: Lan,
+    image: GoldenImage,
+    disk: Path,
+    accel: Accelerator,
+    saved: Saved | None,
+    uid: int | None,
+    ours: contextlib.ExitStack,
+) -> Fds:
+    def keep(fd: int) -> int:
+        ours.callback(os.close, fd)
+        return fd
+
+    def listen(name: str) -> int:
+        sock: socket.socket = ours.enter_context(listen_unix(run_dir / name))
+        return sock.fileno()
+
+    ram = state = None
+    if saved is not None:
+        writes = saved.memory is Memory.TEMPLATE
+        ram = keep(os.open(saved.ram, (os.O_RDWR if writes else os.O_RDONLY) | os.O_CLOEXEC))
+        # QEMU takes a descriptor from a set only for the very access that it wants.
+        state = keep(os.open(saved.state, (os.O_WRONLY if writes else os.O_RDONLY) | os.O_CLOEXEC))
+        if writes and uid is not None:
+            # It opens the RAM anew through /dev/fd, so the file's own mode counts.
+            os.fchown(ram, uid, -1)
+    return Fds(
+        kernel=keep(os.open(image.kernel, os.O_RDONLY | os.O_CLOEXEC)),
+        initrd=keep(os.open(image.initrd, os.O_RDONLY | os.O_CLOEXEC)),
+        disk=keep(os.open(disk, os.O_RDWR | os.O_CLOEXEC)),
+        tap=keep(await lan.open_tap()),
+        qmp=listen(QMP_SOCKET),
+        agent=listen(AGENT_SOCKET),
+        serial=listen(SERIAL_SOCKET),
+        kvm=keep(os.open(KVM_DEVICE, os.O_RDWR | os.O_CLOEXEC)) if accel.name == "kvm" else None,
+        ram=ram,
+        state=state,
+    )

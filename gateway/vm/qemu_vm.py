@@ -1,0 +1,144 @@
+"""A running QEMU: its link, its console, its control socket, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from pathlib import Path
+
+from gateway.vm.driver import AgentLink, Lan, Vm, VmExit, VmSpec
+from gateway.vm.link import StreamLink
+from gateway.vm.process import Process, describe_exit
+from gateway.vm.qmp import Qmp
+from gateway.vm.serial import SerialLog
+from gateway.vm.streams import open_guest_stream
+
+__all__ = [
+    "AGENT_SOCKET",
+    "QEMU_LOG",
+    "QMP_SOCKET",
+    "SERIAL_LOG",
+    "SERIAL_SOCKET",
+    "QemuVm",
+    "last_words",
+    "remove_files",
+]
+
+logger = logging.getLogger(__name__)
+
+SERIAL_LOG, QEMU_LOG = "serial.log", "qemu.log"
+"""In the run directory; they stay there after stop(), for whoever wants to know why a guest failed."""
+QMP_SOCKET, AGENT_SOCKET, SERIAL_SOCKET = "qmp.sock", "agent.sock", "serial.sock"
+DRAIN_S = 1.0
+"""How long an ended QEMU's console may take to be read to its end; it is in the socket already."""
+
+
+class QemuVm:
+    """A running QEMU; made by launch.py.
+
+    Args:
+        disk: removed with the machine; None leaves it.
+    """
+
+    def __init__(
+        self,
+        spec: VmSpec,
+        lan: Lan,
+        process: Process,
+        qmp: Qmp,
+        link: StreamLink,
+        serial: SerialLog,
+        disk: Path | None,
+    ) -> None:
+        self.id = spec.id
+        self.link: AgentLink = link
+        self.greeted = link.greeted
+        self.process = process
+        self._run_dir = spec.run_dir
+        self._lan = lan
+        self.qmp = qmp
+        self._stream_link = link
+        self._serial = serial
+        self._disk = disk
+        self._stopping = False
+        self._stopped = asyncio.Lock()
+        self._exit: asyncio.Task[VmExit] = asyncio.create_task(self._watch(), name=f"vm-{spec.id}")
+
+    async def dial(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await open_guest_stream(self._lan, port)
+
+    async def wait(self) -> VmExit:
+        return await asyncio.shield(self._exit)
+
+    async def pause(self) -> None:
+        await self.qmp.pause()
+
+    async def resume(self) -> None:
+        await self.qmp.resume()
+
+    async def stop(self, grace_s: float = 2.0) -> None:
+        self._stopping = True
+        async with self._stopped:
+            try:
+                if self.process.returncode is None and grace_s > 0:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(grace_s):
+                            await self.qmp.quit()
+                            await self.process.wait()
+            finally:
+                # Also when cancelled: a machine whose stop was begun must not go on.
+                await self.process.stop(0)
+                await asyncio.wait({self._exit})
+                await self._link_down()
+                await asyncio.to_thread(remove_files, self._run_dir, self._disk)
+
+    async def _link_down(self) -> None:
+        await self._stream_link.close()
+        await self._serial.close()
+        await self.qmp.close()
+
+    async def _watch(self) -> VmExit:
+        code = await self.process.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                await self._serial.drained()
+        ended = self._why(code)
+        if not ended.expected:
+            tail = "\n".join(self._serial.scanner.tail)
+            logger.warning("x vm %s: %s; its console ended with\n%s", self.id, ended.reason, tail)
+        return ended
+
+    def _why(self, code: int) -> VmExit:
+        if self._stopping:
+            return VmExit(expected=True, reason="it was stopped")
+        console = f"its console is in {self._run_dir / SERIAL_LOG}"
+        if self._serial.panic is not None:
+            return VmExit(expected=False, reason=f"the guest kernel panicked: {self._serial.panic}", hint=console)
+        if code == 0:
+            told = self.qmp.read_shutdown() or ""
+            how = {"guest-reset": "rebooted", "guest-shutdown": "shut down"}.get(told, "ended")
+            return VmExit(expected=False, reason=f"the guest {how}", hint=console)
+        reason, hint = describe_exit("QEMU", code)
+        return VmExit(expected=False, reason=reason, hint=hint or last_words(self._run_dir) or console)
+
+
+def last_words(run_dir: Path) -> str:
+    """The last line that QEMU itself wrote."""
+    try:
+        lines = (run_dir / QEMU_LOG).read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1] if lines else ""
+
+
+def remove_files(run_dir: Path, disk: Path | None) -> None:
+    """Everything of a machine but its logs; None keeps its disk."""
+    for path in (
+        *([] if disk is None else [disk]),
+        *(run_dir / name for name in (QMP_SOCKET, AGENT_SOCKET, SERIAL_SOCKET)),
+    ):
+        path.unlink(missing_ok=True)
+
+
+_: type[Vm] = QemuVm
