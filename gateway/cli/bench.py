@@ -49,8 +49,8 @@ def create(
     as_json: options.AsJson = False,
 ) -> None:
     """Time from the request to a ready session: booted, cloned, and from the warm pool."""
-    own = ("runs", "config", "as_json")
-    settings = load({key: value for key, value in locals().items() if key not in own}, config=config)
+    flags = {key: value for key, value in locals().items() if key not in ("runs", "config", "as_json")}
+    settings = load(flags, config=config)
     log.configure("warning", json=settings.log_json)
     ensure_privileges()
     report = asyncio.run(_create(settings, runs))

@@ -40,8 +40,8 @@ def build(
 ) -> None:
     """Build the golden image and its snapshot, unless those that are there are current; goes on after an
     interruption."""
-    own = ("force", "snapshot", "config", "as_json")
-    settings = load({key: value for key, value in locals().items() if key not in own}, config=config)
+    flags = {key: value for key, value in locals().items() if key not in ("force", "snapshot", "config", "as_json")}
+    settings = load(flags, config=config)
     if force and (old := find(settings.profile, settings.cache_dir)) is not None:
         shutil.rmtree(old.path)
     reporter = Reporter(notes())

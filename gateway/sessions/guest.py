@@ -79,10 +79,7 @@ class Guest:
         Raises as :meth:`bring_up`, and VmUnavailable where the driver cannot stop a machine.
         """
         await self._prepare()
-        async with asyncio.timeout(self._timeouts.ready_s):
-            # Nobody follows its notifications yet.
-            while not self._agent_up.is_set():
-                await self.take(await self.vm.link.events.get())
+        await together(self._hear_agent(), self._wait_vnc())
         await self.vm.pause()
         self._parked = True
 
@@ -107,11 +104,15 @@ class Guest:
                 await self.vm.resume()
                 await self.vm.link.hello(RESUME_S)
                 self._mark("resume")
+                identified()
+                await self._assign()
+                # x11vnc served its banner before the machine was stopped.
+                await self._wait_agent()
             else:
                 await self._prepare()
-            identified()
-            await self._assign()
-            await together(self._wait_agent(), self._wait_vnc())
+                identified()
+                await self._assign()
+                await together(self._wait_agent(), self._wait_vnc())
         except LinkClosed:
             # The machine is going. Its own reason, which the session waits for too, says more than a closed port.
             with contextlib.suppress(TimeoutError):
@@ -187,6 +188,19 @@ class Guest:
         }
         await self.vm.link.call("assign", params, timeout_s=self._timeouts.call_s)
         self._mark("assign")
+
+    async def _hear_agent(self) -> None:
+        """Until the agent is up, while nobody follows the guest's notifications."""
+        hearing = asyncio.create_task(self._hear())
+        try:
+            await self._wait_agent()
+        finally:
+            hearing.cancel()
+            await asyncio.gather(hearing, return_exceptions=True)
+
+    async def _hear(self) -> None:
+        while True:
+            await self.take(await self.vm.link.events.get())
 
     async def _wait_agent(self) -> None:
         timeout_s = self._timeouts.ready_s

@@ -162,6 +162,8 @@ def _disk(machine: Machine) -> list[str]:
         "cache.no-flush": "on",
         "file.driver": "file",
         "file.aio": "threads",
+        # A restored machine would drop its disk from the page cache before its first step, which takes a second.
+        "file.drop-cache": "off",
         "file.filename": f"/dev/fdset/{DISK_SET}",
     }
     blockdev = ",".join(f"{key}={value}" for key, value in node.items())

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gateway.errors import DiskError
 
-__all__ = ["copy_disk"]
+__all__ = ["copy_disk", "data_extents"]
 
 CHUNK_BYTES = 16 * 1024 * 1024
 """Copied between two looks at the cancel flag."""
@@ -77,7 +77,7 @@ def _fill(src: int, dst: int, reflink: bool, cancel: threading.Event) -> None:
     if info.st_blocks * 512 > room.f_bavail * room.f_frsize:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.ftruncate(dst, info.st_size)
-    for start, end in _data(src, info.st_size):
+    for start, end in data_extents(src, info.st_size):
         _copy_range(src, dst, start, end, cancel)
 
 
@@ -91,7 +91,7 @@ def _clone(src: int, dst: int) -> bool:
     return True
 
 
-def _data(fd: int, size: int) -> Iterator[tuple[int, int]]:
+def data_extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
     """The file's data, as (start, end) in bytes, without its holes (lseek(2))."""
     at = 0
     while at < size:

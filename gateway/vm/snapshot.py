@@ -17,6 +17,7 @@ from pathlib import Path
 
 from gateway.errors import SnapshotError
 from gateway.vm.argv import Fds, Machine, Memory, build_argv, build_cmdline
+from gateway.vm.disk import data_extents
 from gateway.vm.driver import VmSpec
 from gateway.vm.images import GoldenImage
 from gateway.vm.launch import Host
@@ -28,6 +29,7 @@ SNAPSHOT_VERSION = 1
 """Raised when what is inside one changes: which programs run, what they wait for."""
 MAX_TSC_DRIFT = 0.005
 """Between the counter a snapshot's kernel was told and the host's; two measurements differ by far less."""
+_CHUNK_BYTES = 1 << 20
 _HINT = "run fenster build"
 
 
@@ -40,7 +42,7 @@ class Snapshot:
     key: str
     tsc_khz: int | None
     files: Mapping[str, tuple[int, str]]
-    """Size in bytes and SHA-256 by name."""
+    """Size in bytes and digest by name."""
 
     @property
     def ram(self) -> Path:
@@ -138,7 +140,7 @@ def seal(work: Path, target: Path, *, profile: str, key: str, tsc_khz: int | Non
 
 
 def verify_snapshot(snapshot: Snapshot) -> None:
-    """Compare every file with its SHA-256; takes seconds, so call it in a thread. Raises SnapshotError."""
+    """Compare every file with its digest; takes seconds, so call it in a thread. Raises SnapshotError."""
     for name, (_, digest) in snapshot.files.items():
         if _digest(snapshot.path / name) != digest:
             raise SnapshotError(f"{snapshot.path / name} is damaged", hint=f"{_HINT} --force")
@@ -149,8 +151,17 @@ def _entry(path: Path) -> tuple[int, str]:
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """SHA-256 over the file's data and where it lies; reading the holes of a sparse file would take many times as
+    long."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as stream:
+        for start, end in data_extents(stream.fileno(), path.stat().st_size):
+            digest.update(b"%d %d\n" % (start, end))
+            stream.seek(start)
+            while start < end and (chunk := stream.read(min(_CHUNK_BYTES, end - start))):
+                digest.update(chunk)
+                start += len(chunk)
+    return digest.hexdigest()
 
 
 def _processor(cpuinfo: str) -> str:

@@ -119,6 +119,9 @@ class Zygote:
                 self._host_here = True
                 logger.info("= the gateway is there")
                 self._carry_out(self._core.opened(now))
+                # It brings a cryptography library along: after the first hello, which need not wait for it, and
+                # before a snapshot is taken, whose clones then need not either.
+                importlib.import_module("guest_agent.assign")
         self._watch_port()
         for key, _ in self._selector.select(self._timeout_s(now)):
             # One callback may have taken away what another was about.
@@ -200,7 +203,6 @@ class Zygote:
                     self._hatch()
 
     def _assign(self, ident: int, assignment: Assignment) -> None:
-        # It brings a cryptography library along, which the first hello need not wait for.
         from guest_agent.assign import assign, variables
 
         try:

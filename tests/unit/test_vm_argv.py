@@ -40,7 +40,7 @@ GOLDEN = """\
 -append root=/dev/vda rw console=ttyS0 quiet reboot=t panic=-1 net.ifnames=0 ipv6.disable=1
 -add-fd fd=12,set=1
 -blockdev driver=raw,node-name=disk0,discard=unmap,read-only=off,cache.no-flush=on,file.driver=file,\
-file.aio=threads,file.filename=/dev/fdset/1
+file.aio=threads,file.drop-cache=off,file.filename=/dev/fdset/1
 -device virtio-blk-device,drive=disk0
 -netdev tap,id=net0,fd=13
 -device virtio-net-device,netdev=net0,mac=02:fc:00:00:00:05

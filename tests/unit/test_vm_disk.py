@@ -119,6 +119,6 @@ async def test_cancelling_leaves_nothing(golden: Path, tmp_path: Path, monkeypat
 
 def test_only_data_is_walked(golden: Path) -> None:
     with golden.open("rb") as src:
-        ranges = list(disk._data(src.fileno(), 64 * MIB))
+        ranges = list(disk.data_extents(src.fileno(), 64 * MIB))
     assert sum(end - start for start, end in ranges) < 8 * MIB
     assert ranges[0][0] == 0
