@@ -157,6 +157,18 @@ async def test_typing_reaches_the_terminal(desk: Desk, viewer: Viewer) -> None:
     assert await eventually(written, "the file") == "fenster-42\n"
 
 
+async def test_a_terminal_that_was_open_before_the_session_knows_it(desk: Desk, viewer: Viewer) -> None:
+    """The desktop ran before anybody asked for it, and its terminal with it."""
+    await prompt(desk, viewer)
+
+    await viewer.type("echo $SESSION_ID > /tmp/out\n", 20)
+
+    async def written() -> str | None:
+        return await desk.guest.read("/tmp/out") or None
+
+    assert await eventually(written, "the file") == f"{desk.session.id}\n"
+
+
 async def test_typing_reaches_a_page_in_chromium(desk: Desk, viewer: Viewer) -> None:
     page = await open_page(desk, viewer)
 

@@ -68,7 +68,7 @@ async def test_a_snapshot_that_qemu_refuses_costs_a_boot_and_is_counted(
     golden_image: GoldenImage, tmp_path: Path
 ) -> None:
     async with qemu_bench(golden_image, snapshots_dir=tmp_path) as bench:
-        spec = bench.spec("aaaaaaaa")
+        spec = bench.spec("sizeonly")
         target = await bench.driver.snapshot_path(spec)
         work = tmp_path / "work"
         work.mkdir()
