@@ -150,6 +150,7 @@ class FakeVm:
         self.link: AgentLink = link
         self.stops = 0
         self.paused = False
+        self._ending = asyncio.Lock()
         self._lan = lan
         self._stream_link = link
         self._streams = streams
@@ -176,12 +177,13 @@ class FakeVm:
         await self._end(VmExit(expected=False, reason=reason, hint=hint))
 
     async def _end(self, result: VmExit) -> None:
-        if self._exit.done():
-            return
-        self._exit.set_result(result)
-        await self._streams.close()
-        await self._stream_link.close()
-        (self.spec.run_dir / "disk.raw").unlink(missing_ok=True)
+        if not self._exit.done():
+            self._exit.set_result(result)
+        # Whoever comes second waits: after stop() nothing of it is left, and nothing of it is touched.
+        async with self._ending:
+            await self._streams.close()
+            await self._stream_link.close()
+            (self.spec.run_dir / "disk.raw").unlink(missing_ok=True)
 
 
 class FakeDriver:

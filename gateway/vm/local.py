@@ -74,6 +74,8 @@ class ProcessVm:
 
     async def _watch(self) -> VmExit:
         code = await self.process.wait()
+        # The kernel ends what was inside a moment later, and until then it would still answer.
+        await self._stream_link.close()
         if self._stopping:
             return VmExit(expected=True, reason="it was stopped")
         reason, hint = describe_exit("the process guest", code)

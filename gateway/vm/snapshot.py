@@ -22,7 +22,7 @@ from gateway.vm.driver import VmSpec
 from gateway.vm.images import GoldenImage
 from gateway.vm.launch import Host
 
-__all__ = ["SNAPSHOT_VERSION", "Snapshot", "open_snapshot", "seal", "snapshot_key", "verify_snapshot"]
+__all__ = ["SNAPSHOT_VERSION", "Snapshot", "open_snapshot", "seal", "snapshot_key", "sweep", "verify_snapshot"]
 
 RAM, STATE, DISK, MANIFEST = "ram", "state", "disk.raw", "manifest.json"
 SNAPSHOT_VERSION = 1
@@ -40,6 +40,8 @@ class Snapshot:
     path: Path
     profile: str
     key: str
+    image: str
+    """Key of the golden image that it was made from."""
     tsc_khz: int | None
     files: Mapping[str, tuple[int, str]]
     """Size in bytes and digest by name."""
@@ -107,7 +109,9 @@ def open_snapshot(root: Path, profile: str, key: str, tsc_khz: int | None) -> Sn
             name: (int(manifest["files"][name][0]), str(manifest["files"][name][1])) for name in (RAM, STATE, DISK)
         }
         made_at = manifest["tsc_khz"]
-        snapshot = Snapshot(path, str(manifest["profile"]), str(manifest["key"]), made_at, files)
+        snapshot = Snapshot(
+            path, str(manifest["profile"]), str(manifest["key"]), str(manifest["image"]), made_at, files
+        )
         if (snapshot.profile, snapshot.key) != (profile, key):
             raise SnapshotError(f"the snapshot {path} is another one's", hint=_HINT)
         for name, (size, _) in files.items():
@@ -121,7 +125,7 @@ def open_snapshot(root: Path, profile: str, key: str, tsc_khz: int | None) -> Sn
     return snapshot
 
 
-def seal(work: Path, target: Path, *, profile: str, key: str, tsc_khz: int | None) -> Snapshot:
+def seal(work: Path, target: Path, *, profile: str, key: str, image: str, tsc_khz: int | None) -> Snapshot:
     """Make the files in ``work`` a snapshot: hash, freeze, describe, and move it all into place at once.
 
     What was at ``target`` is replaced; clones that run have their files open. Takes seconds, and blocks.
@@ -131,12 +135,32 @@ def seal(work: Path, target: Path, *, profile: str, key: str, tsc_khz: int | Non
         # The RAM was given to the template's user, who may become another VM's.
         os.chown(work / name, os.geteuid(), os.getegid())
         (work / name).chmod(0o444)
-    manifest = {"profile": profile, "key": key, "tsc_khz": tsc_khz, "files": files}
+    manifest = {"profile": profile, "key": key, "image": image, "tsc_khz": tsc_khz, "files": files}
     (work / MANIFEST).write_text(json.dumps(manifest, indent=2))
     if target.exists():
         shutil.rmtree(target)
     work.rename(target)
-    return Snapshot(target, profile, key, tsc_khz, files)
+    return Snapshot(target, profile, key, image, tsc_khz, files)
+
+
+def sweep(root: Path, profile: str, image: str) -> list[Path]:
+    """Delete what nobody will clone again: snapshots of a profile's older images, and halves of builds that are no
+    more. Machines that run are not touched, they have their files open. Returns what went."""
+    gone = []
+    for path in root.glob(f"{profile}-*"):
+        _, _, builder = path.name.partition(".new-")
+        if builder:
+            stale = not Path("/proc", builder).exists()
+        else:
+            try:
+                manifest = json.loads((path / MANIFEST).read_bytes())
+                stale = manifest["profile"] == profile and manifest["image"] != image
+            except (OSError, ValueError, KeyError, TypeError):
+                stale = True
+        if stale:
+            shutil.rmtree(path, ignore_errors=True)
+            gone.append(path)
+    return gone
 
 
 def verify_snapshot(snapshot: Snapshot) -> None:

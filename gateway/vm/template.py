@@ -14,14 +14,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gateway.errors import LinkError, SnapshotError, VmError
+from gateway.errors import LinkError, SnapshotError, VmBootFailed, VmError
 from gateway.vm.argv import STATE_URI, Memory, boot_memory_mib
 from gateway.vm.disk import copy_disk
 from gateway.vm.driver import Lan, VmSpec
 from gateway.vm.images import GoldenImage
 from gateway.vm.launch import Host, Launcher, Saved
 from gateway.vm.qemu_vm import QemuVm
-from gateway.vm.snapshot import DISK, RAM, STATE, Snapshot, seal
+from gateway.vm.snapshot import DISK, RAM, STATE, Snapshot, seal, sweep
 
 __all__ = ["make_snapshot"]
 
@@ -83,8 +83,12 @@ async def make_snapshot(
         finally:
             await vm.stop()
         progress("checking sums")
-        return await asyncio.to_thread(seal, work, target, profile=image.profile, key=key, tsc_khz=host.tsc_khz)
-    except (VmError, LinkError, OSError, TimeoutError) as exc:
+        snapshot = await asyncio.to_thread(
+            seal, work, target, profile=image.profile, key=key, image=image.key, tsc_khz=host.tsc_khz
+        )
+        await asyncio.to_thread(sweep, target.parent, image.profile, image.key)
+        return snapshot
+    except (VmError, LinkError, OSError) as exc:
         raise SnapshotError(f"no snapshot could be made: {exc}", hint="sessions boot cold without one") from exc
     finally:
         await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
@@ -98,26 +102,33 @@ async def _settle(vm: QemuVm, progress: Callable[[str], None]) -> None:
     await _run(vm, ["systemctl", "start", "--no-block", _CHROMIUM])
     await _windows(vm, "xfce4-terminal", "chromium")
     progress("waiting until it is quiet")
-    await _quiet(vm)
+    await _quiet(vm, progress)
     await _run(vm, ["sh", "-c", _FORGET])
-    await _quiet(vm)
+    await _quiet(vm, progress)
 
 
 async def _windows(vm: QemuVm, *wanted: str) -> None:
-    async with asyncio.timeout(DESKTOP_S):
-        while True:
-            told = await _run(vm, ["sh", "-c", _WINDOWS], as_user=True)
-            if all(name in str(told["stdout"]).lower() for name in wanted):
-                return
-            await asyncio.sleep(1)
+    try:
+        async with asyncio.timeout(DESKTOP_S):
+            while True:
+                told = await _run(vm, ["sh", "-c", _WINDOWS], as_user=True)
+                if all(name in str(told["stdout"]).lower() for name in wanted):
+                    return
+                await asyncio.sleep(1)
+    except TimeoutError as exc:
+        raise VmBootFailed(f"not all of {', '.join(wanted)} had a window after {DESKTOP_S:g} s") from exc
 
 
-async def _quiet(vm: QemuVm) -> None:
+async def _quiet(vm: QemuVm, progress: Callable[[str], None]) -> None:
     quiet = 0
-    async with asyncio.timeout(QUIET_S):
-        while quiet < QUIET_LOOKS:
-            told = await _run(vm, ["sh", "-c", _BUSY])
-            quiet = quiet + 1 if busy_share(str(told["stdout"])) <= QUIET_SHARE else 0
+    try:
+        async with asyncio.timeout(QUIET_S):
+            while quiet < QUIET_LOOKS:
+                told = await _run(vm, ["sh", "-c", _BUSY])
+                quiet = quiet + 1 if busy_share(str(told["stdout"])) <= QUIET_SHARE else 0
+    except TimeoutError:
+        # Its clones will be as busy, which is no reason to have none.
+        progress(f"it was never quiet in {QUIET_S:g} s; going on")
 
 
 def busy_share(text: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from gateway.vm.snapshot import (
     open_snapshot,
     seal,
     snapshot_key,
+    sweep,
     verify_snapshot,
 )
 from gateway.vm.template import busy_share
@@ -34,12 +36,12 @@ SPEC = VmSpec("aaaaaaaa", Path("/run"))
 CPUINFO = "processor\t: 0\nmodel name\t: A\nflags\t\t: fpu sse\ncpu MHz\t\t: 1200\n"
 
 
-def made(root: Path, key: str = "k1") -> Snapshot:
+def made(root: Path, key: str = "k1", image: str = "1234") -> Snapshot:
     work = root / "work"
     work.mkdir(parents=True)
     for name in (RAM, STATE, DISK):
         (work / name).write_bytes(name.encode() * 100)
-    return seal(work, root / f"xfce-{key}", profile="xfce", key=key, tsc_khz=2_400_000)
+    return seal(work, root / f"xfce-{key}", profile="xfce", key=key, image=image, tsc_khz=2_400_000)
 
 
 def damage(path: Path, data: bytes) -> None:
@@ -138,3 +140,15 @@ def test_busy_is_what_was_not_idle() -> None:
     before, after = "cpu  100 0 50 800 50 0 0 0 0 0", "cpu  110 0 60 960 70 0 0 0 0 0"
     assert busy_share(f"{before}\n{after}\n") == pytest.approx(0.1)
     assert busy_share(f"{before}\n{before}\n") == 1.0
+
+
+def test_older_images_snapshots_and_halves_are_swept(tmp_path: Path) -> None:
+    old, small, large = made(tmp_path, "k1", "old"), made(tmp_path, "k2", "new"), made(tmp_path, "k3", "new")
+    other = tmp_path / "openbox-k4"
+    dead, mine = tmp_path / "xfce-k5.new-999999999", tmp_path / f"xfce-k6.new-{os.getpid()}"
+    for folder in (other, dead, mine):
+        folder.mkdir()
+    broken = tmp_path / "xfce-k7"
+    broken.mkdir()
+    assert set(sweep(tmp_path, "xfce", "new")) == {old.path, dead, broken}
+    assert {path.name for path in tmp_path.iterdir()} == {small.path.name, large.path.name, other.name, mine.name}

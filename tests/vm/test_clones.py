@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiortc import RTCPeerConnection
 
 from gateway.app import disk_dir, running
 from gateway.routes.services import Services
@@ -22,7 +23,6 @@ from tests.vm.sessions import settings_for, until
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 
-CLONES = 3
 DRAWS = """
 cat /proc/sys/kernel/random/uuid /etc/machine-id
 od -An -tx1 /etc/fenster/vnc.passwd
@@ -45,23 +45,65 @@ async def drawn(session: Session) -> tuple[set[str], float, str]:
     return {uuid, machine_id, password}, float(clock) - time.time(), sid
 
 
-async def test_clones_are_quick_and_strangers(services: tuple[Services, Settings]) -> None:
+async def answered(gateway: Services, session: Session, offer: str) -> set[str]:
+    """DTLS fingerprint, ICE ufrag and pwd of the agent's answer."""
+    answer = await gateway.whep.offer(session, offer, "view", ["127.0.0.1"])
+    lines = answer.sdp.splitlines()
+    return {
+        next(line for line in lines if line.startswith(f"a={name}"))
+        for name in ("fingerprint:sha-256 ", "ice-ufrag:", "ice-pwd:")
+    }
+
+
+async def an_offer() -> str:
+    viewer = RTCPeerConnection()
+    viewer.addTransceiver("video", direction="recvonly")
+    viewer.createDataChannel("control")
+    try:
+        return (await viewer.createOffer()).sdp
+    finally:
+        await viewer.close()
+
+
+@pytest.mark.parametrize("count", [3, pytest.param(50, marks=pytest.mark.slow)])
+async def test_clones_are_strangers(services: tuple[Services, Settings], count: int) -> None:
     gateway, settings = services
     before = footprint(settings.run_dir, disk_dir(settings))
+    offer = await an_offer()
     seen: set[str] = set()
-    for _ in range(CLONES):
+    for _ in range(count):
         session = await gateway.manager.create()
         await until(session, State.READY)
         assert "restore" in session.timings, "it booted; is there a snapshot? (make golden)"
         own, ahead_s, sid = await drawn(session)
+        own |= await answered(gateway, session, offer)
         assert sid == session.id
         assert abs(ahead_s) < 1.0
-        assert len(own) == 3
+        assert len(own) == 6
         assert not own & seen
         seen |= own
         print(session.timings)
         await gateway.manager.destroy(session.id)
     assert grown(before, footprint(settings.run_dir, disk_dir(settings))) == {}
+
+
+async def test_a_session_takes_a_parked_clone(golden_image: GoldenImage) -> None:
+    with settings_for(golden_image, pool_size=1) as settings:
+        before = footprint(settings.run_dir, disk_dir(settings))
+        async with running(settings, media_port=0) as gateway:
+            await gateway.manager.pool.filled()
+            session = await gateway.manager.create()
+            await session.wait_ready()
+            assert not {"spawn", "restore"} & set(session.timings)
+            _, ahead_s, sid = await drawn(session)
+            assert sid == session.id
+            assert abs(ahead_s) < 1.0
+            print(session.timings)
+            await gateway.manager.close()
+            after = footprint(settings.run_dir, disk_dir(settings))
+        assert {kind: grown(before, after).get(kind) for kind in ("processes", "files")} == dict.fromkeys(
+            ("processes", "files")
+        )
 
 
 async def test_a_snapshot_that_qemu_refuses_costs_a_boot_and_is_counted(
@@ -77,7 +119,7 @@ async def test_a_snapshot_that_qemu_refuses_costs_a_boot_and_is_counted(
         (work / STATE).write_bytes(b"not a state")
         (work / DISK).write_bytes(b"not a disk")
         key = target.name.removeprefix(f"{golden_image.profile}-")
-        seal(work, target, profile=golden_image.profile, key=key, tsc_khz=None)
+        seal(work, target, profile=golden_image.profile, key=key, image=golden_image.key, tsc_khz=None)
 
         vm = await bench.start("aaaaaaaa")
 
