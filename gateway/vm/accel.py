@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -127,7 +128,8 @@ async def _boots(qemu: Qemu, image: GoldenImage, cpu: str, kvm_device: Path, lim
         failure = await _watch(process.stdout, limits)
     finally:
         with contextlib.suppress(ProcessLookupError):
-            process.kill()
+            # Not process.kill(): that looks first whether it has ended, and so takes its end from asyncio's watcher.
+            os.kill(process.pid, signal.SIGKILL)
         _, errors = await process.communicate()
     if failure == _ENDED:
         lines = errors.decode("utf-8", "replace").strip().splitlines()
