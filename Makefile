@@ -16,7 +16,7 @@ run: packages-run $(VENV)/.installed web ## Build what is missing, serve, start 
 	$(BIN)/fenster build
 	$(BIN)/fenster serve --open-session $(ARGS)
 
-golden: packages-run $(VENV)/.installed ## Build the golden image (cached by the recipe's hash)
+golden: packages-run $(VENV)/.installed ## Build the golden image and its snapshot (both cached)
 	$(BIN)/fenster build $(ARGS)
 
 web: $(VENV)/.installed gateway/static/.built ## Build the web client into gateway/static
