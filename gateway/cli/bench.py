@@ -21,7 +21,7 @@ from gateway.settings import Settings, load
 
 __all__ = ["bench"]
 
-bench = typer.Typer(help="Measure this host.", no_args_is_help=True)
+bench = typer.Typer(no_args_is_help=True)
 
 _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "cold": {"clones": False, "pool_size": 0},
@@ -33,6 +33,7 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
 @bench.callback()
 def _bench() -> None:
     """Measure this host."""
+    # With one command and no callback, typer would drop the command's name.
 
 
 @bench.command()

@@ -104,15 +104,12 @@ class Guest:
                 await self.vm.resume()
                 await self.vm.link.hello(RESUME_S)
                 self._mark("resume")
-                identified()
-                await self._assign()
-                # x11vnc served its banner before the machine was stopped.
-                await self._wait_agent()
             else:
                 await self._prepare()
-                identified()
-                await self._assign()
-                await together(self._wait_agent(), self._wait_vnc())
+            identified()
+            await self._assign()
+            # A parked machine's x11vnc served its banner before it was stopped.
+            await together(self._wait_agent(), *([] if self._parked else [self._wait_vnc()]))
         except LinkClosed:
             # The machine is going. Its own reason, which the session waits for too, says more than a closed port.
             with contextlib.suppress(TimeoutError):

@@ -28,7 +28,7 @@ class WarmPool:
     size: how many to keep; 0 keeps none.
     template: what they are made from.
     make: a new machine, not yet started.
-    busy: True while a refill would slow somebody.
+    calm: returns when a refill slows nobody.
     display_px: what they start with; a session sets its own.
     """
 

@@ -21,7 +21,7 @@ from gateway.vm.driver import Facts, Lan, StageFn, Vm, VmDriver, VmSpec
 from gateway.vm.images import GoldenImage, find_image
 from gateway.vm.launch import Host, Launcher, Saved
 from gateway.vm.qemu_vm import QemuVm, remove_files
-from gateway.vm.snapshot import Snapshot, open_snapshot, snapshot_key, verify_snapshot
+from gateway.vm.snapshot import Snapshot, open_snapshot, snapshot_key, snapshot_path, verify_snapshot
 from gateway.vm.spares import DiskSource, SpareDisks
 from gateway.vm.template import make_snapshot
 from gateway.vm.tsc import host_tsc_khz, tsc_cmdline
@@ -81,6 +81,8 @@ class QemuDriver:
         self._snapshots_dir = snapshots_dir if snapshots_dir is not None else golden_dir.parent / "snapshots"
         self._verified: dict[Path, tuple[tuple[int, int], ...]] = {}
         self._ready: Host | None = None
+        self._cpuinfo = ""
+        """Of a host whose processor the guests see. Read once: on one of many cores it takes long."""
         self._checking = asyncio.Lock()
         self._verifying = asyncio.Lock()
         self.counters = dict.fromkeys(["boots", "clones", "clone_failures"], 0)
@@ -105,14 +107,14 @@ class QemuDriver:
         snapshot = await self._snapshot(spec, image, host)
         if snapshot is not None:
             try:
-                vm = await self._clone(spec, lan, image, host, snapshot, stage)
+                vm = await self._start(spec, lan, image, host, snapshot, stage)
             except (VmError, LinkError) as exc:
                 self.counters["clone_failures"] += 1
                 logger.warning("x no clone for %s, booting instead: %s", spec.id, exc)
             else:
                 self.counters["clones"] += 1
                 return vm
-        vm = await self._boot(spec, lan, image, host, stage)
+        vm = await self._start(spec, lan, image, host, None, stage)
         self.counters["boots"] += 1
         return vm
 
@@ -122,59 +124,48 @@ class QemuDriver:
         """The snapshot for machines of this size, made now unless there is a whole one. Raises VmError."""
         image = await self._image(spec.profile)
         host = await self._host(image)
-        key = await self._key(spec, image, host)
+        key = self._key(spec, image, host)
         with contextlib.suppress(SnapshotError):
             there = await asyncio.to_thread(open_snapshot, self._snapshots_dir, spec.profile, key, host.tsc_khz)
             if there is not None and not force:
                 return there
-        target = await self.snapshot_path(spec)
+        target = snapshot_path(self._snapshots_dir, spec.profile, key)
         return await make_snapshot(self._launcher, spec, lan, image, host, target, key, progress)
 
     async def snapshot_path(self, spec: VmSpec) -> Path:
         """Where the snapshot for machines of this size is, or would be. Raises VmError."""
         image = await self._image(spec.profile)
-        key = await self._key(spec, image, await self._host(image))
-        return self._snapshots_dir / f"{spec.profile}-{key}"
+        return snapshot_path(self._snapshots_dir, spec.profile, self._key(spec, image, await self._host(image)))
 
     async def close(self) -> None:
         """Delete the spare disk. VMs that run are not touched. Idempotent."""
         await self._spares.close()
 
-    async def _boot(self, spec: VmSpec, lan: Lan, image: GoldenImage, host: Host, stage: StageFn) -> QemuVm:
-        disk = self._disk_dir / f"{spec.id}.raw"
-        async with AsyncExitStack() as undo:
-            undo.push_async_callback(asyncio.to_thread, remove_files, spec.run_dir, disk)
-            await self._spares.take(image, disk)
-            stage("disk")
-            vm = await self._launcher.launch(spec, lan, image, host, disk)
-            undo.push_async_callback(vm.stop, 0)
-            stage("spawn")
-            await asyncio.sleep(0)  # Where a cancellation that came meanwhile can still be undone.
-            undo.pop_all()
-        # Not before: the copy would compete with the boot.
-        vm.greeted.add_done_callback(lambda _: self._spares.refill(image))
-        return vm
-
-    async def _clone(
-        self, spec: VmSpec, lan: Lan, image: GoldenImage, host: Host, snapshot: Snapshot, stage: StageFn
+    async def _start(
+        self, spec: VmSpec, lan: Lan, image: GoldenImage, host: Host, snapshot: Snapshot | None, stage: StageFn
     ) -> QemuVm:
+        """A clone of the snapshot, which answers; without one a machine that boots."""
+        source: DiskSource = image if snapshot is None else snapshot
+        saved = None if snapshot is None else Saved(Memory.CLONE, snapshot.ram, snapshot.state)
         disk = self._disk_dir / f"{spec.id}.raw"
-        saved = Saved(Memory.CLONE, snapshot.ram, snapshot.state)
         async with AsyncExitStack() as undo:
             undo.push_async_callback(asyncio.to_thread, remove_files, spec.run_dir, disk)
-            await self._spares.take(snapshot, disk)
+            await self._spares.take(source, disk)
             stage("disk")
             vm = await self._launcher.launch(spec, lan, image, host, disk, saved)
             undo.push_async_callback(vm.stop, 0)
             stage("spawn")
-            await vm.qmp.restore(STATE_URI)
-            stage("restore")
-            await vm.qmp.resume()
-            # QEMU restores a few mismatches without a word, and such a guest never moves.
-            await vm.link.hello(CLONE_HELLO_S)
-            stage("resume")
+            if saved is not None:
+                await vm.qmp.restore(STATE_URI)
+                stage("restore")
+                await vm.qmp.resume()
+                # QEMU restores a few mismatches without a word, and such a guest never moves.
+                await vm.link.hello(CLONE_HELLO_S)
+                stage("resume")
+            await asyncio.sleep(0)  # Where a cancellation that came meanwhile can still be undone.
             undo.pop_all()
-        self._spares.refill(snapshot)
+        # Not before: the copy would compete with the boot.
+        vm.greeted.add_done_callback(lambda _: self._spares.refill(source))
         return vm
 
     async def _image(self, profile: str) -> GoldenImage:
@@ -186,19 +177,20 @@ class QemuDriver:
                 qemu = await find_qemu(self._qemu_name)
                 accel = await choose_accelerator(qemu, image, wanted=self._wanted, state_dir=self._state_dir)
                 logger.info("= accelerator %s: %s", accel.name, accel.why)
+                if accel.name == "kvm":
+                    self._cpuinfo = await asyncio.to_thread(Path("/proc/cpuinfo").read_text)
                 khz = await asyncio.to_thread(host_tsc_khz) if accel.name == "tcg" else None
                 self._ready = Host(qemu, accel, khz, tsc_cmdline(khz))
             return self._ready
 
-    async def _key(self, spec: VmSpec, image: GoldenImage, host: Host) -> str:
-        cpuinfo = await asyncio.to_thread(Path("/proc/cpuinfo").read_text)
-        return snapshot_key(image, host, spec, cpuinfo)
+    def _key(self, spec: VmSpec, image: GoldenImage, host: Host) -> str:
+        return snapshot_key(image, host, spec, self._cpuinfo)
 
     async def _snapshot(self, spec: VmSpec, image: GoldenImage, host: Host) -> Snapshot | None:
         """The one to clone, its files verified once; None where there is none, or none that is whole."""
         if not self._clones:
             return None
-        key = await self._key(spec, image, host)
+        key = self._key(spec, image, host)
         async with self._verifying:
             try:
                 snapshot = await asyncio.to_thread(

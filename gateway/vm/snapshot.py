@@ -22,7 +22,15 @@ from gateway.vm.driver import VmSpec
 from gateway.vm.images import GoldenImage
 from gateway.vm.launch import Host
 
-__all__ = ["SNAPSHOT_VERSION", "Snapshot", "open_snapshot", "seal", "snapshot_key", "sweep", "verify_snapshot"]
+__all__ = [
+    "Snapshot",
+    "open_snapshot",
+    "seal",
+    "snapshot_key",
+    "snapshot_path",
+    "sweep",
+    "verify_snapshot",
+]
 
 RAM, STATE, DISK, MANIFEST = "ram", "state", "disk.raw", "manifest.json"
 SNAPSHOT_VERSION = 1
@@ -89,6 +97,11 @@ def snapshot_key(image: GoldenImage, host: Host, spec: VmSpec, cpuinfo: str = ""
     return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def snapshot_path(root: Path, profile: str, key: str) -> Path:
+    """Where a snapshot is, or would be."""
+    return root / f"{profile}-{key}"
+
+
 def open_snapshot(root: Path, profile: str, key: str, tsc_khz: int | None) -> Snapshot | None:
     """The snapshot of this key; None when there is none.
 
@@ -97,7 +110,7 @@ def open_snapshot(root: Path, profile: str, key: str, tsc_khz: int | None) -> Sn
     Raises:
         SnapshotError: it is damaged, or was made where the clock runs at another speed.
     """
-    path = root / f"{profile}-{key}"
+    path = snapshot_path(root, profile, key)
     try:
         manifest = json.loads((path / MANIFEST).read_bytes())
     except FileNotFoundError:

@@ -14,7 +14,6 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from gateway.sessions.lifecycle import State
 from gateway.sessions.session import Session
 from tests.e2e.browser_host import GATEWAY_IP, BrowserHost, chromium
 from tests.e2e.gateway import Gateway, running_gateway
@@ -70,7 +69,8 @@ async def gateway(browser_host: BrowserHost, tmp_path_factory: pytest.TempPathFa
 async def session(gateway: Gateway) -> AsyncIterator[Session]:
     """Ready, its desktop complete and its Chromium on the start page: what follows is not about booting."""
     session = await gateway.manager.create()
-    await until(session, State.READY)
+    async with asyncio.timeout(120):
+        await session.wait_ready()
     guest = Guest(session.link)
     await eventually(lambda: guest.window("Fenster - Chromium"), "the start page", 180)
     print(f"\nstages in seconds: {session.timings}")
@@ -97,14 +97,3 @@ async def viewer(desk: Desk) -> AsyncIterator[Viewer]:
     viewer = await desk.open("control")
     yield viewer
     await viewer.page.context.close()
-
-
-async def until(session: Session, state: State, deadline_s: float = 120.0) -> None:
-    """Wait for the session's state; its end fails the test with its reason."""
-    async with asyncio.timeout(deadline_s):
-        with session.updates.watch() as updates:
-            while (view := await updates.get()) is not None:
-                if view.state == state.value:
-                    return
-                assert view.state not in ("failed", "stopped"), view.error
-    raise AssertionError(f"the session ended before it was {state.value}")

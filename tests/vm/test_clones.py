@@ -11,7 +11,6 @@ from aiortc import RTCPeerConnection
 
 from gateway.app import disk_dir, running
 from gateway.routes.services import Services
-from gateway.sessions.lifecycle import State
 from gateway.sessions.session import Session
 from gateway.settings import Settings
 from gateway.vm.argv import boot_memory_mib
@@ -19,7 +18,7 @@ from gateway.vm.images import GoldenImage
 from gateway.vm.snapshot import DISK, RAM, STATE, seal
 from tests.leaks import footprint, grown
 from tests.vm.bench import qemu_bench
-from tests.vm.sessions import settings_for, until
+from tests.vm.sessions import settings_for
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 
@@ -32,7 +31,7 @@ cat /etc/fenster/session
 
 
 @pytest.fixture
-async def services(golden_image: GoldenImage, tmp_path: Path) -> AsyncIterator[tuple[Services, Settings]]:
+async def services(golden_image: GoldenImage) -> AsyncIterator[tuple[Services, Settings]]:
     with settings_for(golden_image) as settings:
         async with running(settings, media_port=0) as services:
             yield services, settings
@@ -73,7 +72,7 @@ async def test_clones_are_strangers(services: tuple[Services, Settings], count: 
     seen: set[str] = set()
     for _ in range(count):
         session = await gateway.manager.create()
-        await until(session, State.READY)
+        await session.wait_ready()
         assert "restore" in session.timings, "it booted; is there a snapshot? (make golden)"
         own, ahead_s, sid = await drawn(session)
         own |= await answered(gateway, session, offer)
