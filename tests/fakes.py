@@ -52,7 +52,11 @@ class _Streams:
     serving: dict[asyncio.Task[None], asyncio.StreamWriter] = field(default_factory=dict)
 
     async def serve(self, sock: socket.socket, handler: PortHandler, name: str) -> None:
-        reader, writer = await asyncio.open_connection(sock=sock)
+        try:
+            reader, writer = await asyncio.open_connection(sock=sock)
+        except BaseException:
+            sock.close()
+            raise
 
         async def run() -> None:
             await handler(reader, writer)
@@ -114,7 +118,11 @@ class FakeLan:
             raise NetnsError(f"the guest refused a connection to port {port}")
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        await self._streams.serve(theirs, handler, f"fake-guest-port-{port}")
+        try:
+            await self._streams.serve(theirs, handler, f"fake-guest-port-{port}")
+        except BaseException:
+            ours.close()
+            raise
         return ours
 
     async def udp(self, guest_port: int) -> socket.socket:
@@ -240,7 +248,6 @@ class FakeDriver:
         except BaseException:
             await streams.close()
             ours.close()
-            theirs.close()
             raise
         link.start()
         return FakeVm(spec, lan, guest, link, streams)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -161,3 +162,22 @@ class VmConformance:
         await asyncio.wait({greeting})
         assert (await vm.wait()).expected
         assert greeting.exception() is None or isinstance(greeting.exception(), LinkClosed)
+
+    async def test_a_cancelled_dial_leaves_nothing(self, bench: Bench, clean: None) -> None:
+        vm = await bench.start("aaaaaaaa")
+        await vm.link.hello(bench.patience_s)
+        await rfb_banner(vm.dial, VNC_PORT, timeout_s=bench.patience_s)
+        before = bench.left()["descriptors"]
+        for turns in range(1, 12):
+            dialing = asyncio.create_task(vm.dial(VNC_PORT))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            dialing.cancel()
+            await asyncio.wait({dialing})
+            if not dialing.cancelled():
+                _, writer = dialing.result()
+                writer.close()
+                await writer.wait_closed()
+        await vm.stop()
+        left = Counter(bench.left()["descriptors"]) - Counter(before)
+        assert not [target for target in left if target.startswith("socket:")]
