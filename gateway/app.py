@@ -23,9 +23,11 @@ from gateway.netns.lan import NamespaceLan
 from gateway.netns.thread import NamespaceThread
 from gateway.relay.udp import UdpRelay
 from gateway.routes.application import make_application
-from gateway.routes.services import Services
+from gateway.routes.services import LifetimeDefaults, Services
 from gateway.sessions.manager import Limits, Room, SessionManager
-from gateway.sessions.world import Template, Timeouts, World
+from gateway.sessions.record import Template
+from gateway.sessions.store import Store
+from gateway.sessions.world import Timeouts, World
 from gateway.settings import Settings
 from gateway.signaling.whep import Whep
 from gateway.vm.driver import Lan, VmDriver, VmSpec
@@ -33,7 +35,7 @@ from gateway.vm.local import ProcessDriver
 from gateway.vm.qemu import QemuDriver
 from gateway.vm.snapshot import Snapshot
 
-__all__ = ["Serving", "build_snapshot", "local_url", "make_driver", "running", "serving"]
+__all__ = ["Serving", "build_snapshot", "local_url", "make_driver", "running", "serving", "store_path", "templates"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +58,12 @@ def disk_dir(settings: Settings) -> Path:
     return settings.cache_dir / "disks"
 
 
-def make_driver(settings: Settings) -> VmDriver:
+def store_path(settings: Settings) -> Path:
+    """Where a lasting gateway keeps its sessions."""
+    return settings.state_dir / "sessions.db"
+
+
+def make_driver(settings: Settings, *, lasting: bool = False) -> VmDriver:
     if settings.driver == "process":
         logger.warning(
             "! the process driver isolates NOTHING: desktops run as programs of this host, for development"
@@ -69,13 +76,15 @@ def make_driver(settings: Settings) -> VmDriver:
         snapshots_dir=settings.cache_dir / "snapshots" if settings.clones else None,
         accel=settings.accel,
         profile=settings.profile,
+        reflink=settings.disk == "reflink",
+        die_with_gateway=not lasting,
     )
 
 
 async def build_snapshot(
-    settings: Settings, progress: Callable[[str], None], *, force: bool = False
+    settings: Settings, template: Template, progress: Callable[[str], None], *, force: bool = False
 ) -> Snapshot | None:
-    """The snapshot that sessions of these settings are cloned from; None where the driver knows none.
+    """The snapshot that sessions of a template are cloned from; None where the driver knows none.
 
     Raises VmError, NetnsError or ConfigError.
     """
@@ -89,7 +98,13 @@ async def build_snapshot(
         lan = await NamespaceLan.create(namespaces)
         with TemporaryDirectory(prefix="template-", dir=settings.run_dir) as run_dir:
             spec = VmSpec(
-                "template", Path(run_dir), settings.vcpus, settings.memory_mib, settings.profile, settings.display
+                "template",
+                Path(run_dir),
+                template.vcpus,
+                template.memory_mib,
+                template.profile,
+                template.browser,
+                display_px=settings.display,
             )
             try:
                 return await driver.make_snapshot(spec, lan, progress, force=force)
@@ -101,15 +116,18 @@ async def build_snapshot(
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, media_port: int) -> AsyncIterator[Services]:
+async def running(settings: Settings, *, media_port: int, lasting: bool = False) -> AsyncIterator[Services]:
     """Everything but HTTP: data plane, driver, sessions. All of it is ended, in reverse order, on leaving.
 
     Args:
         media_port: the public UDP port; 0 takes a free one.
+        lasting: keep sessions on disk and have their machines outlive this process, for the next gateway; those that
+            the last one left are there when this begins. SessionManager.leave() keeps them on leaving too.
 
     Raises:
-        ConfigError: a directory or a port cannot be had.
+        ConfigError: a directory or a port cannot be had, or another gateway has this state.
         NetnsError: no right to make namespaces.
+        StoreError: the sessions of the last gateway cannot be read.
     """
     keys = load_keys(settings.state_dir)
     _own_directory(settings.run_dir)
@@ -118,29 +136,25 @@ async def running(settings: Settings, *, media_port: int) -> AsyncIterator[Servi
         await namespaces.start()
         stack.push_async_callback(namespaces.close)
 
-        async def open_lan(vm_id: str) -> Lan:
+        async def open_lan(vm_id: str, pid: int | None) -> Lan:
+            if pid is not None:
+                return await NamespaceLan.of_process(namespaces, pid)
             return await NamespaceLan.create(namespaces)
 
         relay = await UdpRelay.open(media_port, bind=_media_addresses(settings))
         dataplane = LocalDataPlane(open_lan, relay)
         stack.push_async_callback(dataplane.close)
-        driver = make_driver(settings)
+        driver = make_driver(settings, lasting=lasting)
+        store = await Store.open(store_path(settings) if lasting else None)
+        stack.push_async_callback(store.close)
         whep = Whep(dataplane)
         stack.push_async_callback(whep.aclose)
-        world = World(
-            driver=driver,
-            dataplane=dataplane,
-            signalling=whep,
-            facts=driver.check,
-            run_root=settings.run_dir,
-            logs_dir=settings.state_dir / "logs",
-            timeouts=Timeouts(
-                hello_s=settings.hello_timeout_s, call_s=settings.ready_timeout_s, ready_s=settings.ready_timeout_s
-            ),
-        )
+        world = _make_world(settings, driver, dataplane, whep, store)
         manager = _make_manager(settings, world)
         stack.push_async_callback(manager.close)
+        await manager.recover()
         manager.pool.start()
+        manager.reaper.start()
         yield Services(
             manager=manager,
             whep=whep,
@@ -152,14 +166,45 @@ async def running(settings: Settings, *, media_port: int) -> AsyncIterator[Servi
             static_dir=STATIC_DIR,
             advertise=settings.advertise,
             token_lifetime_s=settings.token_lifetime_s,
+            lifetime=LifetimeDefaults(settings.ttl_s, settings.idle_timeout_s, settings.idle_action),
         )
 
 
+def _make_world(settings: Settings, driver: VmDriver, dataplane: LocalDataPlane, whep: Whep, store: Store) -> World:
+    return World(
+        driver=driver,
+        dataplane=dataplane,
+        signalling=whep,
+        facts=driver.check,
+        run_root=settings.run_dir,
+        logs_dir=settings.state_dir / "logs",
+        timeouts=Timeouts(
+            hello_s=settings.hello_timeout_s, call_s=settings.ready_timeout_s, ready_s=settings.ready_timeout_s
+        ),
+        store=store,
+    )
+
+
+def templates(settings: Settings) -> dict[str, Template]:
+    """By name; the first is the default."""
+    plain = Template(settings.profile, settings.profile, settings.vcpus, settings.memory_mib, settings.browser)
+    named = {
+        name: Template(
+            name,
+            given.profile or settings.profile,
+            given.vcpus or settings.vcpus,
+            given.memory_mib or settings.memory_mib,
+            given.browser or settings.browser,
+        )
+        for name, given in settings.templates.items()
+    }
+    return {**({} if plain.name in named else {plain.name: plain}), **named}
+
+
 def _make_manager(settings: Settings, world: World) -> SessionManager:
-    template = Template(settings.profile, settings.profile, settings.vcpus, settings.memory_mib)
     return SessionManager(
         world,
-        templates={template.name: template},
+        templates=templates(settings),
         display_px=settings.display,
         limits=Limits(
             max_sessions=settings.max_sessions,
@@ -172,8 +217,11 @@ def _make_manager(settings: Settings, world: World) -> SessionManager:
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Serving]:
+async def serving(settings: Settings, *, lasting: bool = False) -> AsyncIterator[Serving]:
     """The whole gateway, answering HTTP.
+
+    Args:
+        lasting: see :func:`running`.
 
     Raises:
         As :func:`running`.
@@ -181,7 +229,7 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
     with _listen(settings) as sock:
         port = sock.getsockname()[1]
         media_port = settings.media_port if settings.media_port is not None else port
-        async with running(settings, media_port=media_port) as services:
+        async with running(settings, media_port=media_port, lasting=lasting) as services:
             runner = web.AppRunner(make_application(services), access_log=None, shutdown_timeout=SHUTDOWN_S)
             await runner.setup()
             try:

@@ -32,8 +32,8 @@ class DataPlane(Protocol):
     media_port: int
     """The one public UDP port."""
 
-    async def attach(self, vm_id: str) -> Lan:
-        """Make the VM's namespace."""
+    async def attach(self, vm_id: str, pid: int | None = None) -> Lan:
+        """Make the VM's namespace; or take over the one that process ``pid`` of an earlier gateway is in."""
 
     async def detach(self, vm_id: str) -> None:
         """Close the namespace and every mapping into it. Idempotent."""

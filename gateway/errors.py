@@ -25,6 +25,7 @@
     │   ├── LinkTimeout          no answer in time
     │   ├── LinkClosed           the port is gone
     │   └── GuestError           the guest answered with an error
+    ├── StoreError               sessions cannot be written down
     └── VncError                 x11vnc refused, or spoke nonsense
 
 Each carries ``kind`` (stable, machine-readable), a sentence, and a ``hint`` that tells a person what to
@@ -51,6 +52,7 @@ __all__ = [
     "NotFound",
     "RequestError",
     "SnapshotError",
+    "StoreError",
     "TooLarge",
     "Unauthorized",
     "UnsupportedMedia",
@@ -175,6 +177,10 @@ class GuestError(LinkError):
         self.code = code
 
 
+class StoreError(GatewayError):
+    kind = "store"
+
+
 class VncError(GatewayError):
     kind = "vnc"
 
@@ -202,5 +208,6 @@ STATUS: dict[str, int] = {
     "agent-silent": 504,
     "agent-gone": 502,
     "guest-error": 502,
+    "store": 507,
     "vnc": 502,
 }

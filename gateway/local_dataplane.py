@@ -13,8 +13,9 @@ from gateway.vm.driver import Lan
 
 __all__ = ["LanFactory", "LocalDataPlane"]
 
-LanFactory = Callable[[str], Awaitable[Lan]]
-"""Makes the network of the VM with this id. Cancelling or failing leaves nothing behind."""
+LanFactory = Callable[[str, int | None], Awaitable[Lan]]
+"""Makes the network of the VM with this id, or takes over the one that a process is in. Cancelling or failing leaves
+nothing behind."""
 
 
 class LocalDataPlane:
@@ -27,13 +28,18 @@ class LocalDataPlane:
         """None while the network is being made."""
         self.media_port = relay.port
 
-    async def attach(self, vm_id: str) -> Lan:
-        """Make the VM's network. Raises Conflict when it has one, NetnsError."""
+    async def attach(self, vm_id: str, pid: int | None = None) -> Lan:
+        """Make the VM's network, or take over that of process ``pid``.
+
+        Raises:
+            Conflict: it has one.
+            NetnsError: it cannot be had.
+        """
         if vm_id in self._lans:
             raise Conflict(f"VM {vm_id} already has a network.")
         self._lans[vm_id] = None
         try:
-            lan = await self._open_lan(vm_id)
+            lan = await self._open_lan(vm_id, pid)
         except BaseException:
             del self._lans[vm_id]
             raise

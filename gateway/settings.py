@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from gateway.errors import ConfigError
 from gateway.host import outer_uid
+from gateway.sessions.record import TEMPLATE_NAME
 
-__all__ = ["ENV_ONLY", "PREFIX", "Settings", "default_config_path", "load", "parse_display"]
+__all__ = ["ENV_ONLY", "PREFIX", "Settings", "TemplateSettings", "default_config_path", "load", "parse_display"]
 
 PREFIX = "FENSTER_"
 ENV_ONLY = frozenset({"config", "api_key", "url", "in_userns"})
@@ -59,6 +61,17 @@ def parse_display(text: str) -> tuple[int, int]:
     return size
 
 
+class TemplateSettings(BaseModel):
+    """A table ``[templates.NAME]``; what it leaves out is as for the default template."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    profile: str | None = Field(default=None, pattern=r"^[a-z0-9-]{1,32}$")
+    vcpus: int | None = Field(default=None, ge=1, le=64)
+    memory_mib: int | None = Field(default=None, ge=512, le=262144)
+    browser: Literal["fresh", "warm"] | None = None
+
+
 class Settings(BaseModel):
     """Everything a person can set. Sizes in MiB and px, times in seconds."""
 
@@ -81,6 +94,17 @@ class Settings(BaseModel):
     profile: str = Field(default="xfce", pattern=r"^[a-z0-9-]{1,32}$", description="golden image profile")
     vcpus: int = Field(default=2, ge=1, le=64)
     memory_mib: int = Field(default=2048, ge=512, le=262144)
+    browser: Literal["fresh", "warm"] = Field(
+        default="fresh",
+        description="warm keeps Chromium running in the snapshot: quicker, and clones share its random numbers",
+    )
+    templates: dict[str, TemplateSettings] = Field(
+        default_factory=dict, description="more templates: tables [templates.NAME] in the settings file"
+    )
+    disk: Literal["full", "reflink"] = Field(
+        default="full",
+        description="reflink lets disks share blocks until they are written, where the file system can",
+    )
     display: tuple[int, int] = Field(default=(1280, 720), description="WIDTHxHEIGHT in px")
     max_sessions: int = Field(default=8, ge=1, le=10000)
     clones: bool = Field(default=True, description="clone sessions from a snapshot where fenster build made one")
@@ -92,6 +116,11 @@ class Settings(BaseModel):
     state_dir: Path = Field(default_factory=lambda: _xdg("XDG_STATE_HOME", Path.home() / ".local/state") / "fenster")
     cache_dir: Path = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", Path.home() / ".cache") / "fenster")
     run_dir: Path = Field(default_factory=_default_run_dir)
+    ttl_s: float | None = Field(default=None, gt=0, description="how long a session lives; for ever unless set")
+    idle_timeout_s: float | None = Field(
+        default=None, gt=0, description="how long a session may be in nobody's use; for ever unless set"
+    )
+    idle_action: Literal["suspend", "stop"] = Field(default="suspend", description="what follows then")
     token_lifetime_s: int = Field(default=12 * 3600, ge=60, le=30 * 86400, description="life of a viewer token")
     hello_timeout_s: float = Field(default=60.0, gt=0, description="how long a guest may take to say hello")
     ready_timeout_s: float = Field(default=90.0, gt=0, description="how long each step after that may take")
@@ -123,6 +152,14 @@ class Settings(BaseModel):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("templates", mode="after")
+    @classmethod
+    def _names(cls, value: dict[str, TemplateSettings]) -> dict[str, TemplateSettings]:
+        for name in value:
+            if not re.fullmatch(TEMPLATE_NAME, name):
+                raise ValueError(f"{name!r} is no template's name: lower-case letters, digits and -, at most 32")
+        return value
 
     @field_validator("display", mode="before")
     @classmethod

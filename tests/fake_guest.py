@@ -73,6 +73,7 @@ class FakeGuest:
             "version": "fake",
             "boot_id": "00000000-0000-4000-8000-000000000000",
             "uptime_s": 1.0,
+            "state": "fresh" if self.identity is None else "running",
             "agent": agent,
             "peers": list(self.peers.values()),
         }
@@ -154,7 +155,9 @@ class FakeGuest:
         peer = params["peer"]
         number = len(self.peers) + 1
         ufrag, pwd, port = f"fake{number:04d}", f"{number:022d}", 40000 + number
-        self.peers[peer] = {"peer": peer, "ufrag": ufrag, "pwd": pwd, "port": port}
+        self.peers[peer] = {
+            "peer": peer, "role": params.get("role"), "connected": False, "ufrag": ufrag, "pwd": pwd, "port": port,
+        }  # fmt: skip
         return {"sdp": _answer_sdp(ufrag, pwd, port), "ufrag": ufrag, "pwd": pwd, "port": port}
 
     def _bye(self, params: Mapping[str, Any]) -> Mapping[str, Any]:

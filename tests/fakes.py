@@ -11,12 +11,25 @@ import contextlib
 import os
 import socket
 import subprocess
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.dataplane import DataPlane, IceCredentials
-from gateway.errors import Conflict, GatewayError, NetnsError, NotFound, VmBootFailed
-from gateway.vm.driver import AgentLink, Command, Facts, Lan, StageFn, Vm, VmDriver, VmExit, VmSpec
+from gateway.errors import Conflict, GatewayError, NetnsError, NotFound, SnapshotError, VmBootFailed
+from gateway.sessions.record import MachineRecord, SessionRecord
+from gateway.sessions.world import Keeper
+from gateway.vm.driver import (
+    AgentLink,
+    Command,
+    Facts,
+    Lan,
+    SavedTemplate,
+    StageFn,
+    Vm,
+    VmDriver,
+    VmExit,
+    VmSpec,
+)
 from gateway.vm.link import StreamLink
 from gateway.vm.streams import open_guest_stream
 from guest_agent.protocol.link import VNC_PORT
@@ -30,6 +43,7 @@ __all__ = [
     "FakeLan",
     "FakeVm",
     "GuestRefusal",
+    "MemoryStore",
     "boot_failure",
     "silent_guest",
 ]
@@ -158,6 +172,7 @@ class FakeVm:
         self.link: AgentLink = link
         self.stops = 0
         self.paused = False
+        self.spent_s = 0.0
         self._ending = asyncio.Lock()
         self._lan = lan
         self._stream_link = link
@@ -176,6 +191,10 @@ class FakeVm:
     async def resume(self) -> None:
         self.paused = False
 
+    @property
+    def ended(self) -> bool:
+        return self._exit.done()
+
     async def stop(self, grace_s: float = 2.0) -> None:
         self.stops += 1
         await self._end(VmExit(expected=True, reason="it was stopped"))
@@ -184,6 +203,16 @@ class FakeVm:
         """End it as a kill from outside would."""
         await self._end(VmExit(expected=False, reason=reason, hint=hint))
 
+    async def let_go(self) -> None:
+        await self._stream_link.close()
+
+    def processor_s(self) -> float:
+        return self.spent_s
+
+    async def reboot(self) -> None:
+        """End it as a guest's reboot does."""
+        await self._end(VmExit(expected=False, reason="the guest rebooted", rebooted=True))
+
     async def _end(self, result: VmExit) -> None:
         if not self._exit.done():
             self._exit.set_result(result)
@@ -191,7 +220,6 @@ class FakeVm:
         async with self._ending:
             await self._streams.close()
             await self._stream_link.close()
-            (self.spec.run_dir / "disk.raw").unlink(missing_ok=True)
 
 
 class FakeDriver:
@@ -210,7 +238,14 @@ class FakeDriver:
         self.starting = asyncio.Event()
         """Set when a start() has made its disk and waits at the gate."""
         self.vms: dict[str, FakeVm] = {}
+        """By id, also when they have ended."""
         self.specs: list[VmSpec] = []
+        self.disks: set[str] = set()
+        self.asleep: dict[str, bool] = {}
+        """Suspended machines by id; False: it cannot be resumed any more."""
+        self.suspend_error: GatewayError | None = None
+        self.fork_error: GatewayError | None = None
+        self.templates: list[SavedTemplate] = []
 
     async def check(self) -> Facts:
         if self.check_error is not None:
@@ -218,16 +253,23 @@ class FakeDriver:
         return Facts(name="fake", accelerator="none", why="nothing runs", isolated=False)
 
     async def start(self, spec: VmSpec, lan: Lan, stage: StageFn) -> Vm:
-        self.specs.append(spec)
-        disk = spec.run_dir / "disk.raw"
         async with contextlib.AsyncExitStack() as undo:
-            undo.callback(disk.unlink, missing_ok=True)
-            disk.write_bytes(b"fake")
+            undo.callback(self.disks.discard, spec.id)
+            self.disks.add(spec.id)
             stage("disk")
-            self.starting.set()
-            await self.gate.wait()
-            if self.start_error is not None:
-                raise self.start_error
+            vm = await self.boot(spec, lan, stage)
+            undo.pop_all()
+        return vm
+
+    async def boot(self, spec: VmSpec, lan: Lan, stage: StageFn) -> Vm:
+        assert spec.id in self.disks
+        self.specs.append(spec)
+        self.asleep.pop(spec.id, None)
+        self.starting.set()
+        await self.gate.wait()
+        if self.start_error is not None:
+            raise self.start_error
+        async with contextlib.AsyncExitStack() as undo:
             vm = await self._boot(spec, lan)
             undo.push_async_callback(vm.stop)
             stage("spawn")
@@ -236,8 +278,63 @@ class FakeDriver:
         self.vms[spec.id] = vm
         return vm
 
-    async def _boot(self, spec: VmSpec, lan: Lan) -> FakeVm:
-        guest = self.guest()
+    async def suspend(self, vm: Vm, spec: VmSpec) -> None:
+        await asyncio.sleep(0)
+        if self.suspend_error is not None:
+            raise self.suspend_error
+        self.asleep[spec.id] = True
+        await vm.stop()
+
+    def suspended(self, spec: VmSpec) -> bool:
+        return spec.id in self.asleep
+
+    async def resume(self, spec: VmSpec, lan: Lan, stage: StageFn) -> Vm:
+        if not self.asleep[spec.id]:
+            raise SnapshotError("it was suspended on another QEMU, image or host")
+        vm = await self.boot(spec, lan, stage)
+        assert isinstance(vm, FakeVm)
+        # What slept is still somebody, and its agent runs.
+        vm.guest.identity = "as before"
+        stage("restore")
+        stage("resume")
+        return vm
+
+    async def fork(self, vm: Vm, spec: VmSpec, child: VmSpec) -> float:
+        await asyncio.sleep(0)
+        if self.fork_error is not None:
+            raise self.fork_error
+        self.disks.add(child.id)
+        self.asleep[child.id] = True
+        return 0.25
+
+    async def save(self, spec: VmSpec, lan: Lan, name: str) -> SavedTemplate:
+        del self.asleep[spec.id]
+        self.templates.append(SavedTemplate(name, spec.profile, spec.vcpus, spec.memory_mib))
+        return self.templates[-1]
+
+    def saved(self) -> Sequence[SavedTemplate]:
+        return self.templates
+
+    def find(self, spec: VmSpec) -> int | None:
+        vm = self.vms.get(spec.id)
+        return 4242 if vm is not None and not vm.ended and vm.spec.uuid == spec.uuid else None
+
+    async def adopt(self, spec: VmSpec, lan: Lan, pid: int) -> Vm:
+        old = self.vms[spec.id]
+        self.vms[spec.id] = vm = await self._boot(spec, lan, old.guest)
+        return vm
+
+    async def end(self, spec: VmSpec) -> None:
+        if self.find(spec) is not None:
+            await self.vms[spec.id].crash()
+
+    async def discard(self, spec: VmSpec) -> None:
+        await self.end(spec)
+        self.disks.discard(spec.id)
+        self.asleep.pop(spec.id, None)
+
+    async def _boot(self, spec: VmSpec, lan: Lan, guest: FakeGuest | None = None) -> FakeVm:
+        guest = guest or self.guest()
         if isinstance(lan, FakeLan):
             lan.ports.setdefault(VNC_PORT, _rfb)
         ours, theirs = socket.socketpair()
@@ -263,7 +360,7 @@ class FakeDataPlane:
         """By (vm_id, ufrag)."""
         self.attach_error: GatewayError | None = None
 
-    async def attach(self, vm_id: str) -> Lan:
+    async def attach(self, vm_id: str, pid: int | None = None) -> Lan:
         if self.attach_error is not None:
             raise self.attach_error
         self.lans[vm_id] = FakeLan()
@@ -294,6 +391,49 @@ class FakeDataPlane:
         return {"admitted": len(self.admitted)}
 
 
+class MemoryStore:
+    """A store in dictionaries. ``error`` is raised by every write."""
+
+    def __init__(self) -> None:
+        self.error: GatewayError | None = None
+        self.kept_sessions: dict[str, SessionRecord] = {}
+        self.kept_machines: dict[str, MachineRecord] = {}
+        self.keys: dict[str, tuple[str, str]] = {}
+
+    async def put_session(self, record: SessionRecord) -> None:
+        self._check()
+        self.kept_sessions[record.id] = SessionRecord.model_validate_json(record.model_dump_json())
+
+    async def drop_session(self, sid: str) -> None:
+        self._check()
+        self.kept_sessions.pop(sid, None)
+
+    async def sessions(self) -> list[SessionRecord]:
+        return sorted(self.kept_sessions.values(), key=lambda record: record.created_at)
+
+    async def put_machine(self, record: MachineRecord) -> None:
+        self._check()
+        self.kept_machines[record.id] = record
+
+    async def drop_machine(self, mid: str) -> None:
+        self._check()
+        self.kept_machines.pop(mid, None)
+
+    async def machines(self) -> list[MachineRecord]:
+        return list(self.kept_machines.values())
+
+    async def put_key(self, key: str, sid: str, asked: str) -> None:
+        self._check()
+        self.keys[key] = (sid, asked)
+
+    async def key(self, key: str) -> tuple[str, str] | None:
+        return self.keys.get(key)
+
+    def _check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
 def silent_guest() -> FakeGuest:
     """For FakeDriver(guest=silent_guest): boots and never says a word."""
     return FakeGuest(silent=True)
@@ -308,3 +448,4 @@ _lan: type[Lan] = FakeLan
 _vm: type[Vm] = FakeVm
 _driver: type[VmDriver] = FakeDriver
 _dataplane: type[DataPlane] = FakeDataPlane
+_store: type[Keeper] = MemoryStore

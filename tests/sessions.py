@@ -9,11 +9,12 @@ from pathlib import Path
 
 from gateway.sessions.lifecycle import State
 from gateway.sessions.manager import Limits, Room, SessionManager
+from gateway.sessions.record import Template
 from gateway.sessions.session import Session
 from gateway.sessions.view import SessionView
-from gateway.sessions.world import Template, Timeouts, World
+from gateway.sessions.world import Timeouts, World
 from gateway.signaling.whep import Whep
-from tests.fakes import FakeDataPlane, FakeDriver, FakeVm
+from tests.fakes import FakeDataPlane, FakeDriver, FakeVm, MemoryStore
 
 __all__ = ["Stage", "turns_until", "until", "watch"]
 
@@ -38,6 +39,7 @@ class Stage:
     dataplane: FakeDataPlane = field(default_factory=FakeDataPlane)
     timeouts: Timeouts = field(default_factory=lambda: Timeouts(LONG_S, LONG_S, LONG_S, LONG_S))
     limits: Limits = field(default_factory=Limits)
+    store: MemoryStore = field(default_factory=MemoryStore)
     pool_size: int = 0
     room: Room = field(default_factory=lambda: Room(memory_mib=1 << 20, disk_mib=1 << 20))
 
@@ -51,6 +53,7 @@ class Stage:
             run_root=self.run_root,
             logs_dir=self.logs_dir,
             timeouts=self.timeouts,
+            store=self.store,
         )
         self.manager = SessionManager(
             world,
@@ -80,8 +83,9 @@ class Stage:
         tasks = [
             task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith(("session-", "vnc-", "bye"))
         ]
-        running = [vm.id for vm in self.driver.vms.values() if not vm.stops]
-        return [*files, *tasks, *running, *self.dataplane.lans, *map(str, self.dataplane.admitted)]
+        running = [vm.id for vm in self.driver.vms.values() if not vm.ended]
+        kept = [*self.driver.disks, *self.driver.asleep, *self.store.kept_machines]
+        return [*files, *tasks, *running, *kept, *self.dataplane.lans, *map(str, self.dataplane.admitted)]
 
 
 async def until(session: Session, *states: State) -> SessionView:

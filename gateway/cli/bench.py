@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from gateway import log
-from gateway.app import make_driver, running
-from gateway.bench.create import MODES, CreateReport, Gateway, measure
+from gateway.app import make_driver, running, serving
+from gateway.bench.create import MODES, PAINTED, CreateReport, Gateway, measure
+from gateway.bench.facts import this_host
 from gateway.cli import options
 from gateway.cli.output import console, emit, notes
+from gateway.cli.progress import STAGES
+from gateway.errors import ConfigError
 from gateway.netns.userns import ensure_privileges
 from gateway.settings import Settings, load
 
@@ -28,6 +34,14 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "clone": {"clones": True, "pool_size": 0},
     "pool": {"clones": True, "pool_size": 1},
 }
+_NO_SETTINGS = ("runs", "html", "browser", "config", "as_json")
+_LOOPBACK: Mapping[str, Any] = {"host": "127.0.0.1", "port": 0, "media_port": 0, "advertise": ()}
+"""Where the browser finds a gateway: on free ports, and out of nobody else's reach."""
+
+Html = Annotated[Path | None, typer.Option("--html", help="Write the report to this file, too, as a web page.")]
+Browser = Annotated[
+    Path | None, typer.Option("--browser", help="A Chromium's binary: time the first painted frame, too.")
+]
 
 
 @bench.callback()
@@ -39,6 +53,8 @@ def _bench() -> None:
 @bench.command()
 def create(
     runs: Annotated[int, typer.Option(min=1, max=100, help="Sessions in each mode.")] = 10,
+    html: Html = None,
+    browser: Browser = None,
     accel: options.Accel = None,
     profile: options.Profile = None,
     vcpus: options.Vcpus = None,
@@ -50,29 +66,98 @@ def create(
     as_json: options.AsJson = False,
 ) -> None:
     """Time from the request to a ready session: booted, cloned, and from the warm pool."""
-    flags = {key: value for key, value in locals().items() if key not in ("runs", "config", "as_json")}
+    flags = {key: value for key, value in locals().items() if key not in _NO_SETTINGS}
     settings = load(flags, config=config)
     log.configure("warning", json=settings.log_json)
+    # What is missing is said before minutes of measuring, not after.
+    render = _renderer(html) if html is not None else None
+    if browser is not None:
+        _check_browser(browser)
     ensure_privileges()
-    report = asyncio.run(_create(settings, runs))
+    report = asyncio.run(_create(settings, runs, browser))
     if as_json:
         emit(report.as_json())
     else:
         _print(report)
+    if html is not None and render is not None:
+        _write(html, render(report, STAGES))
 
 
-async def _create(settings: Settings, runs: int) -> CreateReport:
+def _renderer(html: Path) -> Callable[[CreateReport, Mapping[str, str]], str]:
+    """What makes the page. Raises ConfigError: a package is missing, or there is no place for the file."""
+    try:
+        from gateway.bench.report import render
+    except ModuleNotFoundError as exc:
+        raise _missing("--html", exc, "bench") from exc
+    folder = html.absolute().parent
+    if html.is_dir() or not os.access(html if html.exists() else folder, os.W_OK):
+        raise ConfigError(f"cannot write {html}", hint="name a file in a directory that exists and is yours")
+    return render
+
+
+def _check_browser(browser: Path) -> None:
+    """Raises ConfigError: a package is missing, or there is no such program."""
+    try:
+        import gateway.bench.browser  # noqa: F401
+    except ModuleNotFoundError as exc:
+        raise _missing("--browser", exc, "dev") from exc
+    if not (browser.is_file() and os.access(browser, os.X_OK)):
+        raise ConfigError(f"{browser} is no program", hint="name a Chromium's binary, such as /usr/bin/chromium")
+
+
+def _missing(flag: str, error: ModuleNotFoundError, extra: str) -> ConfigError:
+    if (error.name or "gateway").split(".")[0] == "gateway":
+        raise error
+    install = f"{sys.executable} -m pip install -e '.[{extra}]'"
+    return ConfigError(
+        f"{flag} needs the Python package {error.name}", hint=f"in Fenster's source directory: {install}"
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise ConfigError(f"cannot write {path}: {exc.strerror}") from exc
+    notes().print(f"the report is in {path}", soft_wrap=True)
+
+
+async def _create(settings: Settings, runs: int, browser: Path | None) -> CreateReport:
     facts = await make_driver(settings).check()
-    report = CreateReport(facts.versions, facts.accelerator)
-
-    def gateway(mode: str) -> AbstractAsyncContextManager[Gateway]:
-        return running(settings.model_copy(update=_SETTINGS[mode]), media_port=0)
+    machine: dict[str, int | str] = {
+        "profile": settings.profile,
+        "vcpus": settings.vcpus,
+        "memory_mib": settings.memory_mib,
+    }
+    report = CreateReport(facts.versions, facts.accelerator, why=facts.why, host=this_host(), machine=machine)
 
     def progress(mode: str, timings: Mapping[str, float]) -> None:
-        notes().print(f"{mode:6} ready after {timings['ready']:.2f} s")
+        painted = f", painted after {timings[PAINTED]:.2f} s" if PAINTED in timings else ""
+        notes().print(f"{mode:6} ready after {timings['ready']:.2f} s{painted}")
 
-    await measure({mode: partial(gateway, mode) for mode in MODES}, runs, report, progress)
+    gateways = {mode: partial(_gateway, settings, mode, browser, report) for mode in MODES}
+    await measure(gateways, runs, report, progress)
     return report
+
+
+@asynccontextmanager
+async def _gateway(
+    settings: Settings, mode: str, browser: Path | None, report: CreateReport
+) -> AsyncIterator[Gateway]:
+    """A gateway of that mode; with a browser it answers HTTP on the loopback, and the browser runs beside it."""
+    settings = settings.model_copy(update=_SETTINGS[mode])
+    if browser is None:
+        async with running(settings, media_port=0) as services:
+            yield Gateway(services.manager)
+        return
+    from gateway.bench.browser import chromium
+
+    async with (
+        serving(settings.model_copy(update=_LOOPBACK)) as served,
+        chromium(browser, served.url, served.services.keys.api_key) as looking,
+    ):
+        report.browser = looking.version
+        yield Gateway(served.services.manager, looking.page)
 
 
 def _print(report: CreateReport) -> None:

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from gateway import log
-from gateway.app import build_snapshot
+from gateway.app import build_snapshot, templates
 from gateway.cli import options
 from gateway.cli.output import console, emit, notes
 from gateway.netns.userns import ensure_privileges
@@ -54,21 +54,24 @@ def build(
         raise
     finally:
         reporter.close()
-    made = _snapshot(settings, force=force) if snapshot else None
+    made = _snapshots(settings, force=force) if snapshot else []
     if as_json:
         manifest = asdict(image.manifest)
         shown = {key: manifest[key] for key in ("profile", "key", "versions", "files")}
-        emit({"path": image.path, **shown, "snapshot": None if made is None else made.path})
+        emit({"path": image.path, **shown, "snapshots": [one.path for one in made]})
     else:
-        for path in [image.path] + ([] if made is None else [made.path]):
+        for path in [image.path] + [one.path for one in made]:
             console().print(escape(str(path)), soft_wrap=True)
 
 
-def _snapshot(settings: Settings, *, force: bool) -> Snapshot | None:
+def _snapshots(settings: Settings, *, force: bool) -> list[Snapshot]:
+    """One for each template that starts from this image."""
     log.configure("warning", json=settings.log_json)
     ensure_privileges()
 
     def progress(step: str) -> None:
         notes().print(f"Snapshot: {escape(step)}")
 
-    return asyncio.run(build_snapshot(settings, progress, force=force))
+    wanted = [one for one in templates(settings).values() if one.profile == settings.profile]
+    made = [asyncio.run(build_snapshot(settings, one, progress, force=force)) for one in wanted]
+    return [one for one in made if one is not None]

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from gateway import log
-from gateway.app import Serving, serving
+from gateway.app import Serving, serving, store_path
 from gateway.cli import options
 from gateway.cli.output import console, emit, notes
 from gateway.cli.progress import StageLines
@@ -21,7 +21,9 @@ from gateway.keyfiles import api_key_path
 from gateway.netns.userns import ensure_privileges
 from gateway.routes.api import viewer_token
 from gateway.sessions.session import Session
+from gateway.sessions.store import machine_uuids
 from gateway.settings import Settings, load
+from gateway.vm.find import find_process
 
 __all__ = ["serve"]
 
@@ -50,27 +52,42 @@ def serve(
     config: options.Config = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Run the gateway until SIGINT or SIGTERM; then end every session."""
+    """Run the gateway. Ctrl-C (SIGINT) ends every session; SIGTERM, and a crash, leave them to the next start."""
     flags = {key: value for key, value in locals().items() if key not in ("open_session", "config", "as_json")}
     settings = load(flags, config=config)
     log.configure(settings.log_level, json=settings.log_json)
-    ensure_privileges()
+    ensure_privileges(beside=_survivor(settings))
     asyncio.run(_serve(settings, open_session=open_session, as_json=as_json))
+
+
+def _survivor(settings: Settings) -> int | None:
+    """The pid of a machine that the last gateway has left, if there is one."""
+    found = (find_process(uuid) for uuid in machine_uuids(store_path(settings)))
+    return next((pid for pid in found if pid is not None), None)
 
 
 async def _serve(settings: Settings, *, open_session: bool, as_json: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    ended_by: list[signal.Signals] = []
+
+    def end(number: signal.Signals) -> None:
+        ended_by.append(number)
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end, number)
     stopping = asyncio.create_task(stop.wait())
     try:
-        async with serving(settings) as gateway:
+        async with serving(settings, lasting=True) as gateway:
             _announce(gateway, settings, as_json=as_json)
             if open_session:
                 await _open_session(gateway, stopping, as_json=as_json)
             await asyncio.wait({stopping})
-            if not as_json:
+            if ended_by[-1] is signal.SIGTERM:
+                left = await gateway.services.manager.leave()
+                notes().print(f"{left} sessions go on; start the gateway again to find them, or end them by Ctrl-C")
+            elif not as_json:
                 notes().print("ending the sessions ...")
     finally:
         stopping.cancel()

@@ -1,4 +1,4 @@
-"""new, ls, show, rm, open: sessions of a running gateway."""
+"""new, ls, show, suspend, resume, fork, save, rm, open: sessions of a running gateway."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gateway.errors import GatewayError
 from gateway.keyfiles import read_api_key
 from gateway.settings import load, parse_display
 
-__all__ = ["ls", "new", "open_session", "rm", "show"]
+__all__ = ["fork", "ls", "new", "open_session", "resume", "rm", "save", "show", "suspend"]
 
 Sid = Annotated[str, typer.Argument(help="The session's id.")]
 
@@ -144,12 +144,107 @@ def _print_session(view: Mapping[str, Any]) -> None:
     for name in ("id", "state", "created_at", "viewers", "template", "accelerator"):
         table.add_row(name, escape(str(view[name] if view[name] is not None else "")))
     table.add_row("display", f"{view['display']['width']}x{view['display']['height']}")
+    for name in ("ends_at", "idle_at", "notice"):
+        if view[name]:
+            table.add_row(name, escape(str(view[name])))
     if view["error"] is not None:
         table.add_row("error", f"{escape(view['error']['kind'])}: {escape(view['error']['message'])}")
         table.add_row("hint", escape(view["error"]["hint"]))
     out.print(table)
     for stage, seconds in sorted(view["timings"].items(), key=lambda item: float(item[1])):
         out.print(f"  {seconds:6.1f} s  {escape(STAGES.get(stage, stage))}")
+    for what, seconds in view["durations"].items():
+        out.print(f"  {seconds:6.2f} s  the last {escape(what.replace('_', ' '))} took")
+
+
+def suspend(
+    sid: Sid,
+    as_json: options.AsJson = False,
+    url: options.Url = None,
+    state_dir: options.StateDir = None,
+    config: options.Config = None,
+) -> None:
+    """Write a session to disk and free its memory; returns when that is done."""
+    _change(sid, "suspend", "suspended", as_json, url, state_dir, config)
+
+
+def resume(
+    sid: Sid,
+    as_json: options.AsJson = False,
+    url: options.Url = None,
+    state_dir: options.StateDir = None,
+    config: options.Config = None,
+) -> None:
+    """Go on with a suspended session; returns when it is ready."""
+    _change(sid, "resume", "ready", as_json, url, state_dir, config)
+
+
+def _change(
+    sid: str, call: str, wanted: str, as_json: bool, url: str | None, state_dir: Path | None, config: Path | None
+) -> None:
+    async def run() -> dict[str, Any]:
+        async with _gateway(url, state_dir, config) as api:
+            await api.call("POST", f"/v1/sessions/{sid}/{call}")
+            async with aclosing(api.follow(sid)) as views:
+                async for view in views:
+                    if view["state"] == wanted:
+                        return view
+                    if view["error"] is not None:
+                        raise GatewayError(view["error"]["message"], hint=view["error"]["hint"])
+                    if view["state"] == "ready":
+                        raise GatewayError(view["notice"] or f"the session did not {call}")
+        raise GatewayError("the session was ended")
+
+    view = asyncio.run(run())
+    if as_json:
+        emit(view)
+        return
+    seconds = view["durations"].get(call)
+    notes().print(f"{escape(sid)} is {wanted}" + ("" if seconds is None else f" after {seconds:.2f} s"))
+    if view["notice"]:
+        notes().print(escape(view["notice"]))
+
+
+def fork(
+    sid: Sid,
+    as_json: options.AsJson = False,
+    url: options.Url = None,
+    state_dir: options.StateDir = None,
+    config: options.Config = None,
+) -> None:
+    """Make a second session of what a session is now, and print the URL that shows it."""
+
+    async def run() -> dict[str, Any]:
+        async with _gateway(url, state_dir, config) as api:
+            made = await api.call("POST", f"/v1/sessions/{sid}/fork")
+            return {**made, "viewer_url": api.url + made["viewer_url"]}
+
+    made = asyncio.run(run())
+    if as_json:
+        emit(made)
+    else:
+        console().print(escape(made["viewer_url"]), soft_wrap=True)
+
+
+def save(
+    sid: Sid,
+    name: Annotated[str, typer.Argument(help="The new template's.")],
+    as_json: options.AsJson = False,
+    url: options.Url = None,
+    state_dir: options.StateDir = None,
+    config: options.Config = None,
+) -> None:
+    """Make a template of what a session is now; fenster new --template NAME starts it."""
+
+    async def run() -> dict[str, Any]:
+        async with _gateway(url, state_dir, config) as api:
+            return await api.call("POST", f"/v1/sessions/{sid}/template", {"name": name})
+
+    made = asyncio.run(run())
+    if as_json:
+        emit(made)
+    else:
+        console().print(f"fenster new --template {escape(made['name'])} starts it")
 
 
 def rm(

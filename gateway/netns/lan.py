@@ -75,6 +75,14 @@ class NamespaceLan:
             raise
         return lan
 
+    @classmethod
+    async def of_process(cls, thread: NamespaceThread, pid: int) -> NamespaceLan:
+        """The network that a process of an earlier gateway is in. Raises NetnsError."""
+        try:
+            return cls(thread, await asyncio.to_thread(os.open, f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as exc:
+            raise NetnsError(f"the network of process {pid} cannot be had: {exc.strerror}") from exc
+
     async def open_tap(self) -> int:
         return await self._run(_open_tap, os.close, "make a tap")
 

@@ -38,13 +38,14 @@ def in_user_namespace(environ: Mapping[str, str] = os.environ) -> bool:
     return MARK in environ
 
 
-def ensure_privileges(argv: Sequence[str] | None = None) -> None:
+def ensure_privileges(argv: Sequence[str] | None = None, *, beside: int | None = None) -> None:
     """Return when this process may make network namespaces; else re-execute it where it may, and not return.
 
     Call it first: everything the process has built so far is lost.
 
     Args:
         argv: the command line to run again; sys.orig_argv when None.
+        beside: a process of an earlier gateway, whose user namespace is joined: only there are its networks ours.
 
     Raises:
         NetnsError: neither root nor able to use user namespaces; the hint says what to change.
@@ -54,7 +55,8 @@ def ensure_privileges(argv: Sequence[str] | None = None) -> None:
     if in_user_namespace():
         raise NetnsError("a user namespace was made, but it gives no rights", hint=_HINT)
     _try_user_namespace()
-    command = [*_UNSHARE, "--", *(argv or [sys.executable or sys.orig_argv[0], *sys.orig_argv[1:]])]
+    enter = _UNSHARE if beside is None else ("nsenter", f"--user=/proc/{beside}/ns/user", "--preserve-credentials")
+    command = [*enter, "--", *(argv or [sys.executable or sys.orig_argv[0], *sys.orig_argv[1:]])]
     sys.stdout.flush()
     sys.stderr.flush()
     os.execvpe(command[0], command, {**os.environ, MARK: "1"})

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from datetime import UTC, datetime
+from functools import partial
 
 from aiohttp import web
 from pydantic import BaseModel
 
 from gateway import __version__
-from gateway.errors import GatewayError
+from gateway.errors import BadRequest, GatewayError
 from gateway.routes.access import Access, Caller, route
 from gateway.routes.models import (
     Created,
     CreateSession,
     CreateToken,
+    ForkSession,
     HostView,
     Mark,
+    SaveTemplate,
     SessionList,
     TemplateList,
     TemplateView,
     TokenView,
+    UpdateSession,
     read_json,
 )
 from gateway.routes.services import SERVICES, Services
+from gateway.sessions.record import Lifetime, Template
+from gateway.sessions.session import Session
 from gateway.sessions.view import ErrorView
 from gateway.tokens import Role, mint
 
 __all__ = ["routes", "viewer_token"]
+
+KEY_HEADER = "Idempotency-Key"
+"""draft-ietf-httpapi-idempotency-key-header."""
+MAX_KEY_LENGTH = 255
 
 
 def _json(body: BaseModel, status: int = 200) -> web.Response:
@@ -63,8 +74,33 @@ async def create(request: web.Request, caller: Caller) -> web.Response:
     """Answers at once; the session boots by itself and its events tell."""
     services = request.app[SERVICES]
     body = await read_json(request, CreateSession, optional=True)
-    display_px = (body.display.width, body.display.height) if body.display is not None else None
-    session = await services.manager.create(template=body.template, display_px=display_px)
+    begin = partial(
+        services.manager.create,
+        template=body.template,
+        display_px=(body.display.width, body.display.height) if body.display is not None else None,
+        lifetime=_lifetime(services, body),
+        metadata=body.metadata,
+    )
+    key = request.headers.get(KEY_HEADER)
+    if key is None:
+        return _created(services, await begin())
+    if not 0 < len(key) <= MAX_KEY_LENGTH:
+        raise BadRequest(f"{KEY_HEADER} has {len(key)} characters, not 1 to {MAX_KEY_LENGTH}")
+    asked = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+    return _created(services, await services.manager.create_once(key, asked, begin))
+
+
+def _lifetime(services: Services, body: CreateSession) -> Lifetime:
+    default = services.lifetime
+    ttl_s = body.ttl_s if body.ttl_s is not None else default.ttl_s
+    return Lifetime(
+        ends_at=None if ttl_s is None else services.clock() + ttl_s,
+        idle_timeout_s=body.idle_timeout_s if body.idle_timeout_s is not None else default.idle_timeout_s,
+        idle_action=body.idle_action or default.idle_action,
+    )
+
+
+def _created(services: Services, session: Session) -> web.Response:
     token = viewer_token(services, session.id)
     created = Created(
         **dict(session.view()), viewer_url=token.viewer_url, token=token.token, expires_at=token.expires_at
@@ -80,6 +116,50 @@ async def list_sessions(request: web.Request, caller: Caller) -> web.Response:
 
 async def show(request: web.Request, caller: Caller) -> web.Response:
     return _json(request.app[SERVICES].manager.get(request.match_info["sid"]).view())
+
+
+async def update(request: web.Request, caller: Caller) -> web.Response:
+    """Extend or shorten its life; what the body leaves out stays."""
+    services = request.app[SERVICES]
+    session = services.manager.get(request.match_info["sid"])
+    body = await read_json(request, UpdateSession)
+    given, life = body.model_fields_set, session.lifetime
+    changes: dict[str, object] = {}
+    if "ttl_s" in given:
+        changes["ends_at"] = None if body.ttl_s is None else services.clock() + body.ttl_s
+    changes |= {name: getattr(body, name) for name in ("idle_timeout_s", "idle_action") if name in given}
+    session.touch()
+    await session.live_as(life.model_copy(update=changes), body.metadata if "metadata" in given else session.metadata)
+    return _json(session.view())
+
+
+async def suspend(request: web.Request, caller: Caller) -> web.Response:
+    """Answers at once; its events tell when it is suspended."""
+    session = request.app[SERVICES].manager.get(request.match_info["sid"])
+    session.suspend()
+    return _json(session.view(), 202)
+
+
+async def resume(request: web.Request, caller: Caller) -> web.Response:
+    """Answers at once; a viewer may ask too, since opening a desktop wakes it."""
+    session = await request.app[SERVICES].manager.resume(request.match_info["sid"])
+    return _json(session.view(), 202)
+
+
+async def fork(request: web.Request, caller: Caller) -> web.Response:
+    """Answers when the second session's memory and disk are its own; it then resumes by itself."""
+    services = request.app[SERVICES]
+    body = await read_json(request, ForkSession, optional=True)
+    child = await services.manager.fork(request.match_info["sid"], metadata=body.metadata)
+    return _created(services, child)
+
+
+async def save_template(request: web.Request, caller: Caller) -> web.Response:
+    """Answers when sessions can be started from it."""
+    manager = request.app[SERVICES].manager
+    body = await read_json(request, SaveTemplate)
+    saved = await manager.save_template(request.match_info["sid"], body.name)
+    return _json(_template_view(manager.templates[saved.name]), 201)
 
 
 async def destroy(request: web.Request, caller: Caller) -> web.Response:
@@ -142,10 +222,21 @@ async def templates(request: web.Request, caller: Caller) -> web.Response:
     return _json(
         TemplateList(
             templates=[
-                TemplateView(name=one.name, profile=one.profile, vcpus=one.vcpus, memory_mib=one.memory_mib)
-                for one in request.app[SERVICES].manager.templates.values()
+                _template_view(one)
+                for one in (await asyncio.to_thread(lambda: request.app[SERVICES].manager.templates)).values()
             ]
         )
+    )
+
+
+def _template_view(template: Template) -> TemplateView:
+    return TemplateView(
+        name=template.name,
+        profile=template.profile,
+        vcpus=template.vcpus,
+        memory_mib=template.memory_mib,
+        browser=template.browser,
+        saved=bool(template.saved),
     )
 
 
@@ -154,7 +245,12 @@ def routes() -> list[web.RouteDef]:
         route("POST", "/v1/sessions", create, Access.ADMIN),
         route("GET", "/v1/sessions", list_sessions, Access.ADMIN),
         route("GET", "/v1/sessions/{sid}", show, Access.VIEWER),
+        route("PATCH", "/v1/sessions/{sid}", update, Access.ADMIN),
         route("DELETE", "/v1/sessions/{sid}", destroy, Access.ADMIN),
+        route("POST", "/v1/sessions/{sid}/suspend", suspend, Access.ADMIN),
+        route("POST", "/v1/sessions/{sid}/resume", resume, Access.VIEWER),
+        route("POST", "/v1/sessions/{sid}/fork", fork, Access.ADMIN),
+        route("POST", "/v1/sessions/{sid}/template", save_template, Access.ADMIN),
         route("POST", "/v1/sessions/{sid}/tokens", make_token, Access.ADMIN),
         route("POST", "/v1/sessions/{sid}/marks", mark, Access.VIEWER),
         route("GET", "/v1/host", host, Access.ADMIN),

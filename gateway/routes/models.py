@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from gateway.errors import BadRequest, TooLarge, UnsupportedMedia
+from gateway.sessions.record import TEMPLATE_NAME, IdleAction
 from gateway.sessions.view import ErrorView, SessionView
 from gateway.tokens import Role
 
@@ -19,13 +20,16 @@ __all__ = [
     "CreateToken",
     "Created",
     "DisplaySize",
+    "ForkSession",
     "HostView",
     "Mark",
     "Problem",
+    "SaveTemplate",
     "SessionList",
     "TemplateList",
     "TemplateView",
     "TokenView",
+    "UpdateSession",
     "read_json",
 ]
 
@@ -43,9 +47,38 @@ class DisplaySize(_Body):
     height: int = Field(ge=200, le=4096, description="px")
 
 
+Seconds = Annotated[float, Field(ge=1, le=366 * 86400, allow_inf_nan=False)]
+Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=256)]], Field(max_length=16)
+]
+
+
 class CreateSession(_Body):
-    template: str | None = Field(default=None, max_length=64, description="the gateway's default unless named")
+    template: str | None = Field(default=None, max_length=32, description="the gateway's default unless named")
     display: DisplaySize | None = None
+    ttl_s: Seconds | None = Field(default=None, description="how long it lives; null is the gateway's default")
+    idle_timeout_s: Seconds | None = Field(
+        default=None, description="how long it may be in nobody's use; null is the gateway's default"
+    )
+    idle_action: IdleAction | None = Field(default=None, description="what follows then; null is the default")
+    metadata: Metadata = Field({}, description="your own words about it")
+
+
+class UpdateSession(_Body):
+    """What is left out stays; a null takes a limit away."""
+
+    ttl_s: Seconds | None = Field(default=None, description="how long it lives from now on")
+    idle_timeout_s: Seconds | None = None
+    idle_action: IdleAction = "suspend"
+    metadata: Metadata = {}
+
+
+class ForkSession(_Body):
+    metadata: Metadata | None = Field(default=None, description="the source's unless given")
+
+
+class SaveTemplate(_Body):
+    name: str = Field(pattern=f"^{TEMPLATE_NAME}$")
 
 
 class CreateToken(_Body):
@@ -103,6 +136,8 @@ class TemplateView(_Body):
     profile: str
     vcpus: int
     memory_mib: int
+    browser: Literal["fresh", "warm"]
+    saved: bool = Field(description="a desktop that somebody prepared")
 
 
 class TemplateList(_Body):

@@ -35,11 +35,28 @@ _VIEWER = ("apiKey", "viewerToken")
 
 _CALLS: Mapping[tuple[str, str], _Call] = {
     ("post", "/v1/sessions"): _Call(
-        "Start a session; answers at once", 201, models.CreateSession, models.Created, (400, 413, 415, 503)
+        "Start a session; answers at once", 201, models.CreateSession, models.Created, (400, 409, 413, 415, 503, 507)
     ),
     ("get", "/v1/sessions"): _Call("List the sessions, oldest first", 200, None, models.SessionList),
     ("get", "/v1/sessions/{sid}"): _Call("Show a session", 200, None, SessionView, (403, 404), _VIEWER),
     ("delete", "/v1/sessions/{sid}"): _Call("End a session; idempotent", 204, errors=(404,)),
+    ("patch", "/v1/sessions/{sid}"): _Call(
+        "Extend or shorten its life", 200, models.UpdateSession, SessionView, (400, 404, 409, 413, 415, 507)
+    ),
+    ("post", "/v1/sessions/{sid}/suspend"): _Call(
+        "Write it to disk and free its memory; answers at once", 202, None, SessionView, (404, 409)
+    ),
+    ("post", "/v1/sessions/{sid}/resume"): _Call(
+        "Go on with a suspended session; answers at once", 202, None, SessionView, (403, 404, 409, 503), _VIEWER
+    ),
+    ("post", "/v1/sessions/{sid}/fork"): _Call(
+        "Make a second session of what it is now", 201, models.ForkSession, models.Created,
+        (400, 404, 409, 413, 415, 500, 503, 507),
+    ),
+    ("post", "/v1/sessions/{sid}/template"): _Call(
+        "Make a template of what it is now", 201, models.SaveTemplate, models.TemplateView,
+        (400, 404, 409, 413, 415, 500, 503, 507),
+    ),
     ("post", "/v1/sessions/{sid}/tokens"): _Call(
         "Make a viewer token", 201, models.CreateToken, models.TokenView, (400, 404, 413, 415)
     ),
@@ -111,7 +128,7 @@ def _operation(path: str, call: _Call) -> dict[str, Any]:
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
         ]
     if call.body is not None:
-        optional = call.body in (models.CreateSession, models.CreateToken)
+        optional = call.body in (models.CreateSession, models.CreateToken, models.ForkSession)
         operation["requestBody"] = {"required": not optional, **_content(call.body)}
     trouble = {"content": {PROBLEM_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}}
     for status in sorted({*call.errors, *((401,) if call.security else ())}):

@@ -12,10 +12,20 @@ from aiohttp import web
 from gateway.dataplane import DataPlane
 from gateway.keyfiles import Keys
 from gateway.sessions.manager import Room, SessionManager
+from gateway.sessions.record import IdleAction
 from gateway.signaling.whep import Whep
 from gateway.vm.driver import Facts
 
-__all__ = ["SERVICES", "Services"]
+__all__ = ["SERVICES", "LifetimeDefaults", "Services"]
+
+
+@dataclass(frozen=True, slots=True)
+class LifetimeDefaults:
+    """Of sessions whose caller says nothing of it; None is for ever."""
+
+    ttl_s: float | None = None
+    idle_timeout_s: float | None = None
+    idle_action: IdleAction = "suspend"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,7 @@ class Services:
     advertise: Sequence[str] = ()
     """Configured addresses; empty when they are to be found out."""
     token_lifetime_s: int = 12 * 3600
+    lifetime: LifetimeDefaults = LifetimeDefaults()
     clock: Callable[[], float] = time.time
     """Unix time in seconds, for tokens."""
 

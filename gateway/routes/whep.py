@@ -23,6 +23,7 @@ async def offer(request: web.Request, caller: Caller) -> web.Response:
         raise UnsupportedMedia("the body is not SDP", hint=f"send Content-Type: {SDP_TYPE}")
     sdp = await _read_sdp(request)
     session.require_ready()
+    session.touch()
     session.mark("first_offer")
     answer = await services.whep.offer(session, sdp, caller.role, await _addresses(request))
     session.publish()

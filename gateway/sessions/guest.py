@@ -12,6 +12,7 @@ import string
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from gateway.errors import LinkClosed, LinkTimeout, VmBootFailed, VncError
@@ -20,7 +21,7 @@ from gateway.sessions.world import Timeouts
 from gateway.vm.driver import GuestEvent, Vm
 from guest_agent.protocol.link import LINK_VERSION, VNC_PORT
 
-__all__ = ["COMPLETE_WINDOWS", "Assignment", "Guest", "Identity"]
+__all__ = ["COMPLETE_WINDOWS", "Assignment", "Guest", "Identity", "Origin"]
 
 COMPLETE_WINDOWS = ("xfce4-terminal", "chromium")
 """WM_CLASS of what makes a desktop complete, lower-case."""
@@ -33,6 +34,19 @@ _PASSWORD_LETTERS = string.ascii_letters + string.digits
 def _password() -> str:
     # VncAuth uses 8 characters at most (RFC 6143 7.2.2); it never leaves gateway and guest.
     return "".join(secrets.choice(_PASSWORD_LETTERS) for _ in range(8))
+
+
+class Origin(Enum):
+    """What a guest was before it was brought up."""
+
+    FRESH = "fresh"
+    """Nobody yet: booted, or a clone of a snapshot."""
+    PARKED = "parked"
+    """Somebody already, and standing still: the warm pool's."""
+    WOKEN = "woken"
+    """Itself, and it slept."""
+    FORKED = "forked"
+    """The copy of another, with that one's identity and its agent's keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +84,7 @@ class Guest:
         self._mark = mark
         self._assignment: Assignment | None = None
         self._agent_up = asyncio.Event()
-        self._parked = False
+        self.origin = Origin.FRESH
         self._up = False
 
     async def park(self) -> None:
@@ -81,12 +95,12 @@ class Guest:
         await self._prepare()
         await together(self._hear_agent(), self._wait_vnc())
         await self.vm.pause()
-        self._parked = True
+        self.origin = Origin.PARKED
 
     async def bring_up(
         self, assignment: Assignment, mark: Callable[[str], None], identified: Callable[[], None]
     ) -> None:
-        """From a running process, or a parked machine, to a desktop that answers.
+        """From a running process, or a parked machine, to a desktop that answers; see ``origin``.
 
         Args:
             assignment: whose it is from now on.
@@ -100,16 +114,19 @@ class Guest:
         self._mark = mark
         self._assignment = assignment
         try:
-            if self._parked:
-                await self.vm.resume()
-                await self.vm.link.hello(RESUME_S)
-                self._mark("resume")
-            else:
-                await self._prepare()
+            match self.origin:
+                case Origin.FRESH | Origin.FORKED:
+                    await self._prepare()
+                case Origin.PARKED:
+                    await self.vm.resume()
+                    await self.vm.link.hello(RESUME_S)
+                    self._mark("resume")
+                case Origin.WOKEN:
+                    self._see_agent(await self._hello())
             identified()
             await self._assign()
-            # A parked machine's x11vnc served its banner before it was stopped.
-            await together(self._wait_agent(), *([] if self._parked else [self._wait_vnc()]))
+            # What ran before has an x11vnc that served its banner then.
+            await together(self._wait_agent(), *([self._wait_vnc()] if self.origin is Origin.FRESH else []))
         except LinkClosed:
             # The machine is going. Its own reason, which the session waits for too, says more than a closed port.
             with contextlib.suppress(TimeoutError):
@@ -119,6 +136,18 @@ class Guest:
             raise
         self._up = True
         self._mark("ready")
+
+    async def adopt(self, assignment: Assignment) -> Mapping[str, Any]:
+        """Go on with a guest that an earlier gateway had brought up; gives its hello. Raises LinkError."""
+        self._assignment = assignment
+        hello = await self.vm.link.hello(self._timeouts.adopt_s)
+        if hello.get("state") == "fresh":
+            # Its zygote was started anew while nobody was there to tell it who it is.
+            await self._identify()
+            await self._assign()
+        self._see_agent(hello)
+        self._up = True
+        return hello
 
     async def take(self, event: GuestEvent) -> None:
         """Follow one notification. Raises LinkError when a guest that came back does not take its identity."""
@@ -132,7 +161,7 @@ class Guest:
                 self._mark("connected")
             case "desktop", _:
                 self._take_windows(event.params.get("windows"))
-            case "hello", _ if self._up:
+            case "hello", "fresh" if self._up:
                 # The guest rebooted, or its zygote was started again: it knows nothing of who it is.
                 await self._identify()
                 await self._assign()
@@ -165,6 +194,10 @@ class Guest:
     async def _prepare(self) -> None:
         hello = await self._hello()
         await self._identify()
+        if self.origin is Origin.FRESH:
+            self._see_agent(hello)
+
+    def _see_agent(self, hello: Mapping[str, Any]) -> None:
         agent = hello.get("agent")
         if isinstance(agent, dict) and agent.get("state") == "up":
             self._agent_up.set()

@@ -6,16 +6,20 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
-from gateway.errors import BadRequest, CapacityError, NotFound
-from gateway.sessions.lifecycle import ENDED, STARTING, State
+from gateway.errors import BadRequest, CapacityError, Conflict, NotFound
+from gateway.sessions.admission import Limits, Room, check_room
+from gateway.sessions.lifecycle import IDLE, STARTING, State
 from gateway.sessions.machine import Machine
 from gateway.sessions.pool import WarmPool
+from gateway.sessions.reaper import Reaper
+from gateway.sessions.record import Lifetime, Template
+from gateway.sessions.recovery import recover
 from gateway.sessions.session import Session
-from gateway.sessions.world import Template, World
+from gateway.sessions.world import World
+from gateway.vm.driver import SavedTemplate
 
 __all__ = ["Limits", "Room", "SessionManager"]
 
@@ -25,33 +29,12 @@ _ID_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _ID_LENGTH = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What the host has left now."""
-
-    memory_mib: int
-    disk_mib: int
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    max_sessions: int = 8
-    reserve_memory_mib: int = 512
-    """Free memory that a new session must leave."""
-    reserve_disk_mib: int = 4096
-    """Free disk that a new session must find."""
-    max_failed: int = 64
-    """Failed sessions kept to be looked at; the oldest goes first."""
-    max_remembered: int = 4096
-    """Ids of ended sessions, for which DELETE stays a success; the oldest is forgotten first."""
-
-
 class SessionManager:
     """All sessions of this gateway.
 
     Args:
         world: what each session may use.
-        templates: by name; the first is the default.
+        templates: by name; the first is the default. Those that people saved come to them.
         display_px: unless the caller names another.
         limits: beyond them a create is refused.
         pool_size: how many machines of the default template to keep parked.
@@ -68,37 +51,151 @@ class SessionManager:
         room: Callable[[], Room],
         pool_size: int = 0,
     ) -> None:
-        self.templates = templates
         self.limits = limits
+        self._templates = templates
         self._world = world
         self._display_px = display_px
         self._room = room
         self._sessions: dict[str, Session] = {}
         self._ended: deque[str] = deque(maxlen=limits.max_remembered)
+        self._keyed = asyncio.Lock()
+        self._saving: set[str] = set()
         self._closing = False
         default = next(iter(templates.values()))
-        self.pool = WarmPool(pool_size, default, partial(self._fresh_machine, default), self._calm, display_px)
+        self.pool = WarmPool(pool_size, default, partial(self._fresh_machine, default), self._calm)
+        self.reaper = Reaper(self.list, self.destroy)
 
-    async def create(self, *, template: str | None = None, display_px: tuple[int, int] | None = None) -> Session:
+    async def recover(self) -> None:
+        """Take over what an earlier gateway left. Call it first. Raises StoreError."""
+        sessions, ended = await recover(self._world)
+        self._sessions.update({session.id: session for session in sessions})
+        self._ended.extend(ended)
+
+    @property
+    def templates(self) -> Mapping[str, Template]:
+        """By name; the settings' own come first."""
+        saved = {
+            one.name: Template(one.name, one.profile, one.vcpus, one.memory_mib, saved=one.name)
+            for one in self._world.driver.saved()
+        }
+        return {**self._templates, **{name: one for name, one in saved.items() if name not in self._templates}}
+
+    async def create(
+        self,
+        *,
+        template: str | None = None,
+        display_px: tuple[int, int] | None = None,
+        lifetime: Lifetime | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Session:
         """Start a session; it boots by itself.
 
         Raises:
             BadRequest: no such template.
             CapacityError: the gateway or the host has no room, or is shutting down. Nothing was spawned.
+            StoreError: it cannot be written down. Nothing was spawned.
         """
-        name = template if template is not None else next(iter(self.templates))
-        if name not in self.templates:
-            raise BadRequest(f"no template named {name[:64]!r}", hint=f"there are: {', '.join(self.templates)}")
-        chosen = self.templates[name]
+        templates = await asyncio.to_thread(lambda: self.templates)
+        name = template if template is not None else next(iter(templates))
+        if name not in templates:
+            raise BadRequest(f"no template named {name[:64]!r}", hint=f"there are: {', '.join(templates)}")
+        chosen = templates[name]
         room = await asyncio.to_thread(self._room)
         # No await from here on: two creates at once must not both take the last place.
-        self._check_room(chosen, room)
-        machine = self.pool.take(chosen) or self._fresh_machine(chosen)
-        session = Session(machine, display_px or self._display_px, self._world)
-        self._sessions[session.id] = session
+        self._check_room(chosen, room, parked=self.pool.has(chosen))
+        machine = self.pool.take(chosen) or self._fresh_machine(chosen, display_px)
+        session = Session(machine, display_px or self._display_px, self._world, lifetime=lifetime, metadata=metadata)
+        await self._enter(session)
         session.start()
-        self._forget_old_failures()
         return session
+
+    async def create_once(self, key: str, asked: str, create: Callable[[], Awaitable[Session]]) -> Session:
+        """``create`` a session unless this key has been used, also with an earlier gateway; then give that one.
+
+        Args:
+            asked: digest of the request, which must be the same each time.
+
+        Raises:
+            Conflict: the key was used for another request, or its session is gone.
+        """
+        # One at a time: the second of two at once must see the first.
+        async with self._keyed:
+            used = await self._world.store.key(key)
+            if used is None:
+                session = await create()
+                await self._world.store.put_key(key, session.id, asked)
+                return session
+        sid, before = used
+        if before != asked:
+            raise Conflict("this Idempotency-Key was used for another request", hint="use a new key")
+        if sid not in self._sessions:
+            raise Conflict("the session of this Idempotency-Key has ended", hint="use a new key")
+        return self._sessions[sid]
+
+    async def resume(self, sid: str) -> Session:
+        """Begin to wake a suspended session. Idempotent. Raises NotFound, Conflict, CapacityError."""
+        session = self.get(sid)
+        if session.state is State.SUSPENDED:
+            room = await asyncio.to_thread(self._room)
+            if session.state is State.SUSPENDED:
+                self._check_room(session.template, room)
+        session.resume()
+        return session
+
+    async def fork(self, sid: str, *, metadata: Mapping[str, str] | None = None) -> Session:
+        """A second session that is this one now, on its way up. Raises NotFound, Conflict, CapacityError, VmError."""
+        source = self.get(sid)
+        child = await self._fork(source)
+        session = Session(
+            child, source.display_px, self._world,
+            lifetime=source.lifetime, metadata=metadata or source.metadata,
+        )  # fmt: skip
+        try:
+            await self._enter(session)
+        except BaseException:
+            await child.release()
+            raise
+        session.asleep()
+        session.resume()
+        return session
+
+    async def save_template(self, sid: str, name: str) -> SavedTemplate:
+        """Make a template of what a session is now. Raises as fork(), and Conflict when the name is taken."""
+        source = self.get(sid)
+        if name in self._saving or name in await asyncio.to_thread(lambda: self.templates):
+            raise Conflict(f"there is a template {name} already", hint="choose another name")
+        self._saving.add(name)
+        try:
+            child = await self._fork(source)
+            try:
+                return await child.save(name)
+            finally:
+                await asyncio.shield(child.release())
+        finally:
+            self._saving.discard(name)
+
+    async def _fork(self, source: Session) -> Machine:
+        """A machine that is on disk, its own from now on."""
+        source.require_ready()
+        room = await asyncio.to_thread(self._room)
+        self._check_room(source.template, room)
+        child = Machine(self._fresh_id(), source.template, self._world, source.display_px, forked=True)
+        try:
+            await source.fork(child)
+        except BaseException:
+            await asyncio.shield(child.release())
+            raise
+        return child
+
+    async def _enter(self, session: Session) -> None:
+        self._sessions[session.id] = session
+        try:
+            await session.save()
+        except BaseException:
+            del self._sessions[session.id]
+            await asyncio.shield(session.stop())
+            raise
+        await self._forget_old_failures()
 
     def get(self, sid: str) -> Session:
         """Raises NotFound."""
@@ -112,8 +209,8 @@ class SessionManager:
         return [*self._sessions.values()]
 
     def live(self) -> int:
-        """How many hold resources."""
-        return sum(session.state not in ENDED for session in self._sessions.values())
+        """How many take memory and a processor."""
+        return sum(session.state not in IDLE for session in self._sessions.values())
 
     async def destroy(self, sid: str) -> None:
         """End a session and forget it; returns when nothing of it is left. Idempotent.
@@ -126,26 +223,38 @@ class SessionManager:
         session = self.get(sid)
         await session.stop()
         if session.state is State.STOPPED:
-            self._forget(session)
+            await self._forget(session)
 
     async def close(self) -> None:
         """End every session, all at once, and accept no more. Idempotent."""
         self._closing = True
+        await self.reaper.close()
         await self.pool.close()
         await asyncio.gather(*(self.destroy(sid) for sid in list(self._sessions)))
 
-    def _forget(self, session: Session) -> None:
+    async def leave(self) -> int:
+        """Let go of every session as it is, for the next gateway, and accept no more; how many that are."""
+        self._closing = True
+        await self.reaper.close()
+        await self.pool.close()
+        sessions = list(self._sessions.values())
+        await asyncio.gather(*(session.leave() for session in sessions))
+        self._sessions.clear()
+        return sum(session.state in (State.READY, State.SUSPENDED) for session in sessions)
+
+    async def _forget(self, session: Session) -> None:
         if self._sessions.pop(session.id, None) is not None:
             self._ended.append(session.id)
+            await self._world.store.drop_session(session.id)
 
-    def _forget_old_failures(self) -> None:
+    async def _forget_old_failures(self) -> None:
         failed = [session for session in self._sessions.values() if session.state is State.FAILED]
         for session in failed[: -self.limits.max_failed]:
             session.updates.end()
-            self._forget(session)
+            await self._forget(session)
 
-    def _fresh_machine(self, template: Template) -> Machine:
-        return Machine(self._fresh_id(), template, self._world)
+    def _fresh_machine(self, template: Template, display_px: tuple[int, int] | None = None) -> Machine:
+        return Machine(self._fresh_id(), template, self._world, display_px or self._display_px)
 
     async def _calm(self) -> None:
         """Until no session is on its way up."""
@@ -158,26 +267,8 @@ class SessionManager:
             if sid not in self._sessions and sid not in self._ended:
                 return sid
 
-    def _check_room(self, template: Template, room: Room) -> None:
+    def _check_room(self, template: Template, room: Room, *, parked: bool = False) -> None:
         if self._closing:
             raise CapacityError("the gateway is shutting down", hint="try again when it is back")
-        if self.live() >= self.limits.max_sessions:
-            raise CapacityError(
-                f"{self.limits.max_sessions} sessions run, which is the limit",
-                hint="end one (fenster rm), or raise max_sessions",
-            )
-        # A guest that is still booting has not yet taken the memory that it will take.
-        promised = sum(
-            session.template.memory_mib for session in self._sessions.values() if session.state in STARTING
-        )
-        needed = template.memory_mib + self.limits.reserve_memory_mib
-        if room.memory_mib - promised < needed:
-            raise CapacityError(
-                f"a session needs {needed} MiB of free memory, this host has {max(0, room.memory_mib - promised)}",
-                hint="end a session, or lower memory_mib",
-            )
-        if room.disk_mib < self.limits.reserve_disk_mib:
-            raise CapacityError(
-                f"a session needs {self.limits.reserve_disk_mib} MiB of free disk, this host has {room.disk_mib}",
-                hint="free some space where run_dir is, or set run_dir to a larger disk",
-            )
+        states = [(session.state, session.template) for session in self._sessions.values()]
+        check_room(template, states, self.limits, room, parked=parked)

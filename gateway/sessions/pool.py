@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from gateway.errors import GatewayError
 from gateway.sessions.machine import Machine
-from gateway.sessions.world import Template
+from gateway.sessions.record import Template
 
 __all__ = ["WarmPool"]
 
@@ -29,7 +29,6 @@ class WarmPool:
     template: what they are made from.
     make: a new machine, not yet started.
     calm: returns when a refill slows nobody.
-    display_px: what they start with; a session sets its own.
     """
 
     def __init__(
@@ -38,7 +37,6 @@ class WarmPool:
         template: Template,
         make: Callable[[], Machine],
         calm: Callable[[], Awaitable[None]],
-        display_px: tuple[int, int],
     ) -> None:
         self.size = size
         self.counters = dict.fromkeys(["pool_hits", "pool_misses", "pool_lost", "pool_failures"], 0)
@@ -46,7 +44,6 @@ class WarmPool:
         self._template = template
         self._make = make
         self._calm = calm
-        self._display_px = display_px
         self._parked: deque[Machine] = deque()
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._releases: set[asyncio.Task[None]] = set()
@@ -69,6 +66,10 @@ class WarmPool:
         if self.size > 0 and self._refilling is None:
             self._wanted.set()
             self._refilling = asyncio.create_task(self._refill(), name="pool-refill")
+
+    def has(self, template: Template) -> bool:
+        """Whether take() would give one."""
+        return template == self._template and bool(self._parked)
 
     def take(self, template: Template) -> Machine | None:
         """A parked machine of this template, the one longest parked; the caller releases it. None is a miss."""
@@ -112,7 +113,7 @@ class WarmPool:
     async def _park_one(self) -> bool:
         machine = self._make()
         try:
-            guest = await machine.start(self._display_px, _unmarked)
+            guest = await machine.start(_unmarked)
             await guest.park()
         except GatewayError as exc:
             self.counters["pool_failures"] += 1

@@ -1,6 +1,6 @@
-"""One session: a task that brings a machine up, follows it until it ends, and lets go of all it held.
+"""A session: what people may ask of a desktop, and what they are told of it.
 
-Only the task acquires and releases; ``stop()`` cancels it and waits. Whatever ends a session, the release
+Its task (life.py) alone acquires and releases; ``stop()`` ends that and waits. Whatever ends a session, the release
 runs to its end before the state says ``failed`` or ``stopped``.
 """
 
@@ -16,16 +16,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import structlog
-
-from gateway.errors import Conflict, GatewayError, LinkClosed, VmBootFailed, VmLost
-from gateway.sessions import rundir
-from gateway.sessions.guest import Assignment, Guest
-from gateway.sessions.lifecycle import ENDED, STARTING, Event, State, step
+from gateway.errors import Conflict, GatewayError, LinkClosed
+from gateway.sessions.guest import Assignment
+from gateway.sessions.life import Life
+from gateway.sessions.lifecycle import ENDED, STARTING, Event, State
 from gateway.sessions.machine import Machine
-from gateway.sessions.updates import Updates
-from gateway.sessions.view import DisplayView, ErrorView, SessionView
-from gateway.sessions.waiting import together
+from gateway.sessions.record import Lifetime, SessionRecord
+from gateway.sessions.status import Status
+from gateway.sessions.view import SessionView
 from gateway.sessions.world import World
 from gateway.vm.driver import AgentLink, Vm
 
@@ -34,35 +32,45 @@ __all__ = ["Session"]
 logger = logging.getLogger(__name__)
 
 
-class Session:
+class Session(Status):
     """A desktop that somebody asked for.
 
     Args:
         machine: not yet started, or parked; the session has its id, and releases it.
         display_px: width and height.
         world: what it may use.
+        lifetime: how long it may go on; until somebody ends it when None.
+        metadata: the caller's own words about it.
     """
 
-    def __init__(self, machine: Machine, display_px: tuple[int, int], world: World) -> None:
-        self.id = machine.id
-        self.template = machine.template
-        self.display_px = display_px
-        self.created_at = datetime.now(UTC)
-        self.state = State.CREATING
-        self.timings: dict[str, float] = {}
-        self.error: ErrorView | None = None
-        self.accelerator: str | None = None
-        self.settled = asyncio.Event()
-        """Set once it is no longer on its way up."""
+    def __init__(
+        self,
+        machine: Machine,
+        display_px: tuple[int, int],
+        world: World,
+        *,
+        lifetime: Lifetime | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         self._world = world
-        self._began = time.monotonic()
         self._machine = machine
-        self._pumps: set[asyncio.Task[Any]] = set()
-        self._releasing = False
-        self._task: asyncio.Task[None] | None = None
-        self.updates: Updates[SessionView] = Updates(self.view())
+        self._life = Life(machine, self, world)
+        self._forking = asyncio.Lock()
+        super().__init__(
+            machine.id, machine.template, display_px, lifetime or Lifetime(), metadata or {}, self._count_viewers
+        )
 
-    # What others ask of it.
+    @classmethod
+    def recall(cls, record: SessionRecord, machine: Machine, world: World) -> Session:
+        """One that an earlier gateway had; adopt(), asleep(), over() or lost() follows."""
+        session = cls(machine, record.display_px, world, lifetime=record.lifetime, metadata=record.metadata)
+        session.created_at = record.created_at
+        session.timings = dict(record.timings)
+        session.error = record.error
+        session._began -= max(0.0, (datetime.now(UTC) - record.created_at).total_seconds())
+        return session
+
+    # What others need of it.
 
     @property
     def vm(self) -> Vm:
@@ -89,53 +97,30 @@ class Session:
     def run_dir(self) -> Path:
         return self._machine.run_dir
 
+    def processor_s(self) -> float | None:
+        """Processor time that its machine has taken; None while none runs."""
+        return self._machine.guest.vm.processor_s() if self._machine.guest is not None else None
+
     def require_ready(self) -> None:
         """Raises Conflict unless the session is ready."""
         if self.state is State.READY:
             return
-        hint = (
-            "create a new session"
-            if self.state in ENDED or self.state is State.STOPPING
-            else "wait until it is ready"
-        )
+        hints = {State.SUSPENDED: "resume it", State.SUSPENDING: "resume it when it is suspended"}
+        over = self.state in ENDED or self.state is State.STOPPING
+        hint = hints.get(self.state, "create a new session" if over else "wait until it is ready")
         raise Conflict(f"the session is {self.state.value}", hint=hint)
-
-    def view(self) -> SessionView:
-        peers = self._world.signalling.peers(self.id)
-        return SessionView(
-            id=self.id,
-            state=self.state.value,
-            created_at=self.created_at,
-            timings=dict(self.timings),
-            error=self.error,
-            viewers=sum(peer.connected for peer in peers) + len(self._pumps),
-            display=DisplayView(width=self.display_px[0], height=self.display_px[1]),
-            template=self.template.name,
-            accelerator=self.accelerator,
-        )
-
-    def publish(self) -> None:
-        """Tell the watchers what is so now."""
-        self.updates.publish(self.view())
-
-    def mark(self, stage: str) -> None:
-        """Record when a stage was first reached, in seconds since the session was asked for."""
-        if stage not in self.timings:
-            self.timings[stage] = round(time.monotonic() - self._began, 3)
-            logger.debug("= stage %s %.3f s", stage, self.timings[stage])
-            self.publish()
 
     @contextmanager
     def pumping(self, pump: asyncio.Task[Any]) -> Iterator[None]:
-        """Count a noVNC viewer while its pump runs; the session's end, past or to come, cancels it."""
+        """Count a noVNC viewer while its pump runs; the machine's end, past or to come, cancels it."""
         if self.state is not State.READY:
             pump.cancel()
-        self._pumps.add(pump)
+        self._life.pumps.add(pump)
         self.publish()
         try:
             yield
         finally:
-            self._pumps.discard(pump)
+            self._life.pumps.discard(pump)
             self.publish()
 
     async def exec(
@@ -145,10 +130,85 @@ class Session:
         params = {"argv": list(argv), "timeout_s": timeout_s, "as_user": as_user, "stdin": stdin}
         return await self.link.call("exec", params, timeout_s=timeout_s + 10)
 
-    # Its life.
+    async def save(self) -> None:
+        """Have the next gateway know of it as it is now. Raises StoreError."""
+        await self._life.save()
+
+    # What it is asked to do.
+
+    async def live_as(self, lifetime: Lifetime, metadata: Mapping[str, str]) -> None:
+        """Change how long it may go on. Raises Conflict when it has ended, StoreError."""
+        if self.state in ENDED or self.state is State.STOPPING:
+            raise Conflict(f"the session is {self.state.value}", hint="create a new session")
+        self.lifetime = lifetime
+        self.metadata = dict(metadata)
+        await self.save()
+        self.look(time.time())
+        self.publish()
+
+    def suspend(self) -> None:
+        """Begin to write it to disk; it is suspended later. Idempotent. Raises Conflict unless it is ready."""
+        if self.state in (State.SUSPENDING, State.SUSPENDED):
+            return
+        self.require_ready()
+        self._require_whole()
+        self._life.begin_suspend()
+
+    def resume(self) -> None:
+        """Begin to wake it; it is ready later. Idempotent. Raises Conflict when there is nothing to wake."""
+        if self.state in STARTING or self.state is State.READY:
+            return
+        if self.state is not State.SUSPENDED:
+            self.require_ready()
+        self.error = None
+        self.touch()
+        self._life.begin_resume()
+
+    async def fork(self, child: Machine) -> float:
+        """Write what ``child`` resumes from and go on; gives the pause in s. Raises Conflict, VmError."""
+        self.require_ready()
+        self._require_whole()
+        async with self._forking:
+            pause_s = await self._machine.fork(child)
+        self.lasted("fork_pause", pause_s)
+        return pause_s
+
+    def _require_whole(self) -> None:
+        if self._forking.locked():
+            raise Conflict("the session is being forked", hint="try again in a moment")
+
+    # Its beginnings and its end.
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name=f"session-{self.id}")
+        """Bring it up, in a task of its own, unless somebody has ended it already."""
+        if self.state is State.CREATING:
+            self._life.start(self._life.first)
+
+    async def adopt(self) -> None:
+        """Go on with the machine that an earlier gateway left, in a task of its own.
+
+        Raises:
+            GatewayError: it cannot be gone on with; lost() is due.
+        """
+        guest = await self._machine.adopt()
+        hello = await guest.adopt(Assignment(self.id, self.display_px))
+        peers = hello.get("peers")
+        await self._world.signalling.recall(self, peers if isinstance(peers, list) else [])
+        self.settle_as(State.READY)
+        self._life.start(partial(self._life.adopted, guest))
+
+    def asleep(self) -> None:
+        """All of it is on disk: wait until it is woken, in a task of its own."""
+        self.settle_as(State.SUSPENDED)
+        self._life.start(self._life.sleep)
+
+    def over(self) -> None:
+        """It had failed when an earlier gateway ended."""
+        self.settle_as(State.FAILED)
+
+    async def lost(self, error: GatewayError) -> None:
+        """It cannot be gone on with: release what is left of it. Ends failed."""
+        await self._life.lost(error)
 
     async def wait_ready(self, progress: Callable[[SessionView], None] = lambda view: None) -> None:
         """Return when it is ready.
@@ -170,109 +230,36 @@ class Session:
 
     async def wait_ended(self) -> None:
         """Return when it holds nothing any more."""
-        if self._task is not None:
-            await asyncio.wait({self._task})
+        await self._life.ended()
 
     async def stop(self) -> None:
         """End it; returns when nothing of it is left. Idempotent, and safe to call from many tasks."""
         if self.state is State.FAILED:
-            self._apply(Event.STOP)
-            self._apply(Event.RELEASED)
+            self.apply(Event.STOP)
+            # What it could not let go of then, it may now.
+            await self._machine.release()
+            self.apply(Event.RELEASED)
         elif self.state not in (State.STOPPED, State.STOPPING):
-            self._apply(Event.STOP)
-            if self._task is not None and not self._releasing:
-                self._task.cancel()
-        await self.wait_ended()
+            self.apply(Event.STOP)
+            try:
+                await self.save()
+            except GatewayError as exc:
+                logger.warning("x the end of %s is not written down: %s", self.id, exc)
+            self._life.end()
+        await self._life.ended()
         if self.state is State.STOPPING:
-            # Cancelled before its first step: there was nothing to release.
-            self._apply(Event.RELEASED)
+            # Cancelled before its first step: there was nothing to release but what it was given.
+            await self._machine.release()
+            self.apply(Event.RELEASED)
         self.updates.end()
 
-    def _apply(self, event: Event) -> None:
-        before, self.state = self.state, step(self.state, event)
-        if self.state not in STARTING:
-            self.settled.set()
-        if self.state is not before:
-            # Also where a request's task asks for the end, which is not the session's own.
-            with structlog.contextvars.bound_contextvars(session_id=self.id):
-                logger.info("= %s -> %s", before.value, self.state.value)
-            self.publish()
+    async def leave(self) -> None:
+        """Let go of it as it is, for the next gateway; one that is not at rest is ended."""
+        if self.state is State.READY or self.state is State.SUSPENDED:
+            await self._life.leave()
+            self.updates.end()
+        elif self.state is not State.FAILED:
+            await self.stop()
 
-    async def _run(self) -> None:
-        structlog.contextvars.bind_contextvars(session_id=self.id)
-        failure: GatewayError | None = None
-        try:
-            await self._live()
-        except GatewayError as exc:
-            failure = exc
-        except Exception:
-            logger.exception("! the session's task failed")
-            failure = GatewayError("the gateway made a mistake", hint="its log has the details; please report it")
-        finally:
-            self._releasing = True
-            await self._release(failure)
-
-    async def _release(self, failure: GatewayError | None) -> None:
-        kept: Path | None = None
-        if failure is not None and self.state is not State.STOPPING:
-            try:
-                kept = await asyncio.to_thread(rundir.keep_logs, self.run_dir, self._world.logs_dir)
-            except OSError as exc:
-                logger.warning("x the guest's logs could not be kept: %s", exc)
-        await self._machine.release()
-        if self._machine.leaks:
-            failure = GatewayError(
-                "not everything was released: " + "; ".join(self._machine.leaks), hint="see the gateway's log"
-            )
-        elif self.state is State.STOPPING or failure is None:
-            self._apply(Event.STOP)
-            self._apply(Event.RELEASED)
-            return
-        hint = failure.hint
-        if kept is not None and str(self.run_dir) in hint:
-            hint = hint.replace(str(self.run_dir), str(kept))
-        elif kept is not None:
-            hint = f"{hint}; the logs are in {kept}".lstrip("; ")
-        self.error = ErrorView(kind=failure.kind, message=failure.message, hint=hint)
-        logger.error("! failed (%s): %s", failure.kind, failure.message)
-        self._apply(Event.FAIL)
-
-    async def _live(self) -> None:
-        """From nothing, or a parked machine, to one that ended; never returns otherwise than by raising."""
-        machine = self._machine
-        self.accelerator = (await self._world.facts()).accelerator
-        guest = machine.guest or await machine.start(self.display_px, self.mark)
-        machine.own("WebRTC peers", partial(self._world.signalling.forget, self.id))
-        machine.own("noVNC viewers", self._end_pumps)
-        self._apply(Event.SPAWNED)
-        await together(self._watch(guest.vm), self._follow(guest), self._bring_up(guest))
-
-    async def _end_pumps(self) -> None:
-        # Its machine is about to go without a word on its TCP connections: only we can tell the viewers.
-        pumps = set(self._pumps)
-        for pump in pumps:
-            pump.cancel()
-        if pumps:
-            await asyncio.wait(pumps)
-
-    async def _watch(self, vm: Vm) -> None:
-        """Raise when the machine has ended."""
-        end = await vm.wait()
-        error = VmLost if self.state in (State.READY, State.ASSIGNING) else VmBootFailed
-        raise error(end.reason, hint=end.hint)
-
-    async def _follow(self, guest: Guest) -> None:
-        """Take the guest's notifications until it ends."""
-        while True:
-            event = await guest.vm.link.events.get()
-            await guest.take(event)
-            try:
-                await self._world.signalling.handle_event(self.id, event)
-            except GatewayError as exc:
-                logger.warning("x %s notification: %s", event.method, exc)
-            self.publish()
-
-    async def _bring_up(self, guest: Guest) -> None:
-        assignment = Assignment(self.id, self.display_px)
-        await guest.bring_up(assignment, self.mark, lambda: self._apply(Event.IDENTIFIED))
-        self._apply(Event.UP)
+    def _count_viewers(self) -> int:
+        return sum(peer.connected for peer in self._world.signalling.peers(self.id)) + len(self._life.pumps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,11 +29,21 @@ class SessionView(_View):
     """A session, complete; each event carries all of it, so a late reader misses nothing."""
 
     id: str
-    state: str = Field(description="creating, booting, assigning, ready, stopping, stopped or failed")
+    state: str = Field(
+        description="creating, booting, restoring, assigning, ready, suspending, suspended, resuming, stopping, "
+        "stopped or failed"
+    )
     created_at: datetime
     timings: dict[str, float] = Field(description="stage to seconds since it was asked for")
+    durations: dict[str, float] = Field(description="seconds that the last suspend, resume and fork_pause took")
     error: ErrorView | None
+    notice: str = Field(description="what a person should know of it; empty when there is nothing")
     viewers: int
     display: DisplayView
     template: str
     accelerator: str | None = Field(description="kvm or tcg; null until known")
+    metadata: dict[str, str]
+    ends_at: datetime | None = Field(description="when its ttl ends it; null: never")
+    idle_at: datetime | None = Field(description="when idle_action follows if nobody uses it; null: never")
+    idle_action: Literal["suspend", "stop"]
+    warning: Literal["ttl", "idle"] | None = Field(description="which of the two is near")

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.dataplane import DataPlane
-from gateway.vm.driver import Facts, GuestEvent, VmDriver
+from gateway.sessions.record import MachineRecord, SessionRecord
+from gateway.vm.driver import AgentLink, Facts, GuestEvent, VmDriver
 
-__all__ = ["NoPeers", "PeerState", "Signalling", "Template", "Timeouts", "World"]
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """A named image with its size."""
-
-    name: str
-    profile: str
-    """Golden image profile."""
-    vcpus: int
-    memory_mib: int
+__all__ = ["Keeper", "NoPeers", "PeerSession", "PeerState", "Signalling", "Timeouts", "World"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +23,8 @@ class Timeouts:
     """For each of identify and assign."""
     ready_s: float = 90.0
     """For the agent and for x11vnc, after assign."""
+    adopt_s: float = 15.0
+    """For a guest that an earlier gateway has left, which runs already."""
     last_words_s: float = 2.0
     """How long a closed link waits to learn why its machine ended."""
 
@@ -49,7 +41,44 @@ class Signalling(Protocol):
 
     async def handle_event(self, session_id: str, event: GuestEvent) -> None: ...
 
-    async def forget(self, session_id: str) -> None: ...
+    async def forget(self, session_id: str) -> None:
+        """Drop its peers; their machine is gone, or about to be."""
+
+    async def dismiss(self, session_id: str) -> None:
+        """Drop its peers and have the guest told, while it still runs."""
+
+    async def recall(self, session: PeerSession, peers: Sequence[Mapping[str, Any]]) -> None:
+        """Take over the peers that a guest has from an earlier gateway (HELLO_RESULT)."""
+
+
+class PeerSession(Protocol):
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def link(self) -> AgentLink: ...
+
+
+class Keeper(Protocol):
+    """What sessions are written down in (store.py). Writes raise StoreError."""
+
+    async def put_session(self, record: SessionRecord) -> None: ...
+
+    async def drop_session(self, sid: str) -> None: ...
+
+    async def sessions(self) -> list[SessionRecord]:
+        """All, oldest first."""
+
+    async def put_machine(self, record: MachineRecord) -> None: ...
+
+    async def drop_machine(self, mid: str) -> None: ...
+
+    async def machines(self) -> list[MachineRecord]: ...
+
+    async def put_key(self, key: str, sid: str, asked: str) -> None: ...
+
+    async def key(self, key: str) -> tuple[str, str] | None:
+        """Session and digest of the request that a key was used for."""
 
 
 class NoPeers:
@@ -62,6 +91,12 @@ class NoPeers:
         return None
 
     async def forget(self, session_id: str) -> None:
+        return None
+
+    async def dismiss(self, session_id: str) -> None:
+        return None
+
+    async def recall(self, session: PeerSession, peers: Sequence[Mapping[str, Any]]) -> None:
         return None
 
 
@@ -79,6 +114,7 @@ class World:
     logs_dir: Path
     """Where a failed session's logs are kept."""
     timeouts: Timeouts
+    store: Keeper
 
 
 _: type[Signalling] = NoPeers

@@ -12,7 +12,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast, get_args
 
 from gateway.dataplane import DataPlane, IceCredentials
 from gateway.errors import (
@@ -184,6 +184,34 @@ class Whep:
         for peer in self.peers(session_id):
             await self._drop(peer)
 
+    async def dismiss(self, session_id: str) -> None:
+        """The session's machine is about to stand still: drop its peers, and wait until the agent was told."""
+        peers = self.peers(session_id)
+        for peer in peers:
+            await self._drop(peer)
+        await asyncio.gather(*(self._bye(peer) for peer in peers))
+
+    async def recall(self, session: PeerSession, peers: Sequence[Mapping[str, Any]]) -> None:
+        """Take over the peers that a guest still has from an earlier gateway, so that their viewers go on.
+
+        Args:
+            peers: from the guest's hello; what is malformed there is skipped, and its viewer sends a new offer.
+        """
+        mine = self._peers.setdefault(session.id, {})
+        for told in peers[: self._max_peers]:
+            name, role = told.get("peer"), told.get("role")
+            if not isinstance(name, str) or role not in get_args(Role) or name in mine:
+                continue
+            try:
+                ice = _read_ice(told)
+                await self._dataplane.admit(session.id, ice)
+            except (GuestError, Conflict) as exc:
+                logger.warning("x a viewer of %s is not taken over: %s", session.id, exc)
+                continue
+            mine[name] = Peer(name, session, cast(Role, role), ice.ufrag, told.get("connected") is True)
+        if not mine:
+            self._peers.pop(session.id, None)
+
     async def aclose(self) -> None:
         """Drop every peer and wait until the agents were told, at most ``bye_timeout_s``. Idempotent."""
         for session_id in list(self._peers):
@@ -216,11 +244,18 @@ class Whep:
 
 def _read_result(result: Mapping[str, Any]) -> tuple[IceCredentials, str]:
     """The agent's result, checked: a guest is not trusted. Raises GuestError."""
-    sdp, ufrag, pwd, port = (result.get(key) for key in ("sdp", "ufrag", "pwd", "port"))
-    if not (isinstance(sdp, str) and isinstance(ufrag, str) and isinstance(pwd, str)):
+    sdp = result.get("sdp")
+    if not isinstance(sdp, str):
+        raise GuestError("The agent's answer is incomplete.", code=INTERNAL_ERROR)
+    return _read_ice(result), sdp
+
+
+def _read_ice(result: Mapping[str, Any]) -> IceCredentials:
+    ufrag, pwd, port = (result.get(key) for key in ("ufrag", "pwd", "port"))
+    if not (isinstance(ufrag, str) and isinstance(pwd, str)):
         raise GuestError("The agent's answer is incomplete.", code=INTERNAL_ERROR)
     if not (_UFRAG.fullmatch(ufrag) and _PWD.fullmatch(pwd)):
         raise GuestError("The agent's ICE credentials are malformed.", code=INTERNAL_ERROR)
     if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
         raise GuestError("The agent's ICE port is malformed.", code=INTERNAL_ERROR)
-    return IceCredentials(ufrag, pwd, port), sdp
+    return IceCredentials(ufrag, pwd, port)

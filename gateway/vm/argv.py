@@ -14,7 +14,7 @@ from typing import Literal
 
 from guest_agent.protocol.link import PORT_NAME
 
-__all__ = ["CMDLINE", "STATE_URI", "Fds", "Machine", "Memory", "boot_memory_mib", "build_argv", "build_cmdline"]
+__all__ = ["CMDLINE", "Fds", "Machine", "Memory", "boot_memory_mib", "build_argv", "build_cmdline"]
 
 CMDLINE = "root=/dev/vda rw console=ttyS0 quiet reboot=t panic=-1 net.ifnames=0 ipv6.disable=1"
 """panic=-1 reboots at once and -no-reboot makes that the end of QEMU: a panicked guest is never left hanging."""
@@ -22,10 +22,8 @@ CMDLINE = "root=/dev/vda rw console=ttyS0 quiet reboot=t panic=-1 net.ifnames=0 
 TB_SIZE_MIB = 256
 """TCG's translation cache; Chromium does not fit into the default of a small guest."""
 
-DISK_SET, KVM_SET, STATE_SET = 1, 2, 3
-"""Numbers of the descriptor sets (-add-fd)."""
-STATE_URI = f"file:/dev/fdset/{STATE_SET}"
-"""Where a template's device state is written and a clone's is read (QMP migrate, migrate-incoming)."""
+DISK_SET, KVM_SET = 1, 2
+"""Numbers of the descriptor sets (-add-fd); higher ones are given at run time (qmp.py)."""
 
 
 class Memory(Enum):
@@ -55,14 +53,11 @@ class Fds:
     """/dev/kvm, open; only with accel kvm."""
     ram: int | None = None
     """The RAM file, unless memory is ANONYMOUS."""
-    state: int | None = None
-    """The device state file, with it: write-only for a TEMPLATE, read-only for a CLONE."""
 
     def all(self) -> tuple[int, ...]:
         """Those that are there, for Popen's pass_fds."""
         every = (
             self.kernel, self.initrd, self.disk, self.tap, self.qmp, self.agent, self.serial, self.kvm, self.ram,
-            self.state,
         )  # fmt: skip
         return tuple(fd for fd in every if fd is not None)
 
@@ -83,6 +78,8 @@ class Machine:
     fds: Fds
     disk_read_only: bool = False
     memory: Memory = Memory.ANONYMOUS
+    incoming: bool = False
+    """Do not boot: wait for a state to go on from (QMP migrate-incoming)."""
 
 
 def build_cmdline(*more: str) -> str:
@@ -114,6 +111,7 @@ def build_argv(machine: Machine) -> list[str]:
         "-M", "microvm,acpi=on,rtc=on,memory-backend=mem,mem-merge=off,dump-guest-core=off",
         "-global", "virtio-mmio.force-legacy=false",
         *_memory(machine, memory_mib),
+        *(["-incoming", "defer"] if machine.incoming else []),
         "-m", f"{memory_mib}M",
         "-smp", str(machine.vcpus),
         "-kernel", f"/dev/fd/{fds.kernel}",
@@ -134,11 +132,9 @@ def _memory(machine: Machine, size_mib: int) -> list[str]:
     if machine.memory is Memory.ANONYMOUS:
         return ["-object", f"memory-backend-ram,id=mem,size={size_mib}M"]
     assert machine.fds.ram is not None
-    assert machine.fds.state is not None
     access = "share=on" if machine.memory is Memory.TEMPLATE else "share=off,readonly=on,rom=off"
     backend = f"memory-backend-file,id=mem,size={size_mib}M,mem-path=/dev/fd/{machine.fds.ram},{access}"
-    incoming = ["-incoming", "defer"] if machine.memory is Memory.CLONE else []
-    return ["-object", backend, *_add_fd(machine.fds.state, STATE_SET), *incoming]
+    return ["-object", backend]
 
 
 def _accel(machine: Machine) -> list[str]:

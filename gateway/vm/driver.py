@@ -10,12 +10,25 @@ from __future__ import annotations
 import asyncio
 import socket
 import subprocess
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["AgentLink", "Command", "GuestEvent", "Lan", "StageFn", "Vm", "VmDriver", "VmExit", "VmSpec"]
+__all__ = [
+    "AgentLink",
+    "Command",
+    "Facts",
+    "GuestEvent",
+    "Lan",
+    "SavedTemplate",
+    "StageFn",
+    "Vm",
+    "VmDriver",
+    "VmExit",
+    "VmSpec",
+]
 
 StageFn = Callable[[str], None]
 """Called by a driver at the end of a named stage ("disk", "spawn", "kernel", ...); the caller takes the time."""
@@ -33,7 +46,13 @@ class VmSpec:
     memory_mib: int = 2048
     profile: str = "xfce"
     """Golden image profile."""
+    browser: str = "fresh"
+    """"fresh": Chromium starts when the machine is somebody's; "warm": it runs in the snapshot already."""
+    saved: str = ""
+    """Name of a saved template to start from; "" starts from the golden image."""
     display_px: tuple[int, int] = (1280, 720)
+    uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    """Finds its process again, whoever started it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +63,8 @@ class VmExit:
     reason: str
     """One sentence: "QEMU was killed by signal 9", "the guest kernel panicked: ..."."""
     hint: str = ""
+    rebooted: bool = False
+    """The guest asked for a reboot: its disk can be booted again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +145,13 @@ class Vm(Protocol):
         """Let it go on after pause(). Raises VmError."""
 
     async def stop(self, grace_s: float = 2.0) -> None:
-        """End it: ask, then kill after grace_s. Idempotent; afterwards no process or file of it is left."""
+        """End it: ask, then kill after grace_s. Idempotent; afterwards only its disk and its logs are left."""
+
+    async def let_go(self) -> None:
+        """Close what we hold of it and leave it running, for VmDriver.adopt(). Ends it where that cannot be."""
+
+    def processor_s(self) -> float:
+        """Processor time that it has taken; 0 where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +170,19 @@ class Facts:
     """Machines started, by how, since start."""
 
 
+@dataclass(frozen=True, slots=True)
+class SavedTemplate:
+    """A desktop that a person prepared and saved."""
+
+    name: str
+    profile: str
+    vcpus: int
+    memory_mib: int
+
+
 class VmDriver(Protocol):
+    """A machine's disk is the driver's, by VmSpec.id, from start() until discard(), whether it runs or not."""
+
     async def check(self) -> Facts:
         """Find out whether this host can run VMs. Raises VmUnavailable or ImageError with a hint."""
 
@@ -152,3 +191,50 @@ class VmDriver(Protocol):
 
         Cancelling or failing leaves nothing behind. Raises VmUnavailable, ImageError, DiskError, VmBootFailed.
         """
+
+    async def boot(self, spec: VmSpec, lan: Lan, stage: StageFn) -> Vm:
+        """Boot the disk that is there already. Cancelling or failing leaves the disk. Raises as start()."""
+
+    async def suspend(self, vm: Vm, spec: VmSpec) -> None:
+        """Write RAM and devices beside the disk and end the machine.
+
+        Failing, it lets the machine go on. Raises VmError.
+        """
+
+    def suspended(self, spec: VmSpec) -> bool:
+        """Whether suspend() came to its end, so that resume() has something to read."""
+
+    async def resume(self, spec: VmSpec, lan: Lan, stage: StageFn) -> Vm:
+        """Go on where suspend() or fork() stopped; what they wrote is used up.
+
+        Cancelling or failing leaves all of it. Raises SnapshotError when it never will: it is damaged, or was made
+        on another QEMU or host (boot() still can); and as start().
+        """
+
+    async def fork(self, vm: Vm, spec: VmSpec, child: VmSpec) -> float:
+        """Write what resume() of ``child`` needs, and let ``vm`` go on. Failing, it leaves nothing of the child.
+
+        Returns:
+            For how long the machine stood still, in s.
+
+        Raises:
+            VmError: and the machine goes on.
+        """
+
+    async def save(self, spec: VmSpec, lan: Lan, name: str) -> SavedTemplate:
+        """Make a template of what fork() wrote for ``spec``, and use that up. Replaces none. Raises VmError."""
+
+    def saved(self) -> Sequence[SavedTemplate]:
+        """The templates that were saved."""
+
+    def find(self, spec: VmSpec) -> int | None:
+        """The pid of a process that an earlier gateway left running for this machine."""
+
+    async def adopt(self, spec: VmSpec, lan: Lan, pid: int) -> Vm:
+        """Take over a machine that runs; the ``lan`` is its own. Failing leaves it. Raises VmError."""
+
+    async def end(self, spec: VmSpec) -> None:
+        """End a process that an earlier gateway left running, and keep the disk. Idempotent."""
+
+    async def discard(self, spec: VmSpec) -> None:
+        """End what still runs of it and delete its disk. Idempotent. Raises VmError when something is left."""

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import socket
-import uuid
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +16,16 @@ from gateway.vm.accel import KVM_DEVICE, Accelerator
 from gateway.vm.argv import Fds, Machine, Memory, build_argv, build_cmdline
 from gateway.vm.binary import Qemu
 from gateway.vm.driver import Command, Lan, VmSpec
+from gateway.vm.find import uid_of
 from gateway.vm.images import GoldenImage
 from gateway.vm.link import StreamLink
-from gateway.vm.process import Process, drop_privileges, spare_uid
+from gateway.vm.process import Process, Stranger, drop_privileges, spare_uid
 from gateway.vm.qemu_vm import AGENT_SOCKET, QEMU_LOG, QMP_SOCKET, SERIAL_LOG, SERIAL_SOCKET, QemuVm, last_words
 from gateway.vm.qmp import Qmp
 from gateway.vm.serial import SerialLog
 from gateway.vm.streams import listen_unix
 
-__all__ = ["Host", "Launcher", "Saved"]
+__all__ = ["Host", "Launcher", "Ram"]
 
 _ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 """All that QEMU sees of the gateway's environment, which may hold secrets."""
@@ -44,13 +44,12 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """Files beside the machine: its RAM, and the state of its devices."""
+class Ram:
+    """A file that holds the guest's RAM."""
 
     memory: Memory
-    """TEMPLATE writes both, CLONE reads them."""
-    ram: Path
-    state: Path
+    """TEMPLATE writes it, CLONE reads it."""
+    path: Path
 
 
 class Launcher:
@@ -71,37 +70,72 @@ class Launcher:
         image: GoldenImage,
         host: Host,
         disk: Path,
-        saved: Saved | None = None,
+        ram: Ram | None = None,
         *,
-        keep_disk: bool = False,
+        incoming: bool = False,
     ) -> QemuVm:
-        """A QEMU whose sockets are connected; a clone has not yet been restored.
+        """A QEMU whose sockets are connected.
 
         Args:
-            saved: the files of a template or a clone.
-            keep_disk: the machine's end leaves ``disk`` there.
+            ram: of a template or a clone; without it the RAM is the process's own.
+            incoming: it waits for a state to go on from (Qmp.load); else it boots.
 
-        Cancelling or failing leaves no process. Raises VmBootFailed.
+        Cancelling or failing leaves no process, and the disk as it was. Raises VmBootFailed.
         """
         async with AsyncExitStack() as undo:
-            process = await self._spawn(spec, lan, image, host, disk, saved)
+            process = await self._spawn(spec, lan, image, host, disk, ram, incoming)
             undo.push_async_callback(process.stop, 0)
-            vm = await self._connect(spec, lan, process, None if keep_disk else disk)
+            vm = await self._connect(spec, lan, process)
             undo.pop_all()
             return vm
 
+    async def adopt(self, spec: VmSpec, lan: Lan, pid: int) -> QemuVm:
+        """A QEMU that an earlier gateway started; a guest that it had stopped runs again.
+
+        Failing leaves the process. Raises VmError.
+        """
+        try:
+            process = Process(Stranger(pid), "QEMU")
+        except ProcessLookupError as exc:
+            raise VmError("its QEMU has ended") from exc
+        uid = uid_of(pid)
+        if self._uid is None and uid:
+            self._uids.add(uid)
+            process.on_end(lambda: self._free_uid(uid))
+        vm: QemuVm | None = None
+        try:
+            vm = await self._connect(spec, lan, process)
+            found, _ = await vm.qmp.status()
+            if found != spec.uuid:
+                raise VmError(f"the QEMU on its socket is another, {found}")
+            await vm.qmp.go_on()
+        except BaseException:
+            if vm is not None:
+                await vm.let_go()
+            else:
+                process.let_go()
+            raise
+        return vm
+
     async def _spawn(
-        self, spec: VmSpec, lan: Lan, image: GoldenImage, host: Host, disk: Path, saved: Saved | None
+        self,
+        spec: VmSpec,
+        lan: Lan,
+        image: GoldenImage,
+        host: Host,
+        disk: Path,
+        ram: Ram | None,
+        incoming: bool,
     ) -> Process:
         """QEMU in the Lan, with everything it may touch as inherited descriptors; ours are closed again."""
         uid = self._take_uid()
         with contextlib.ExitStack() as ours:
             try:
-                fds = await _open_all(spec.run_dir, lan, image, disk, host.accel, saved, uid, ours)
+                fds = await _open_all(spec.run_dir, lan, image, disk, host.accel, ram, uid, ours)
                 machine = Machine(
                     binary=host.qemu.path,
                     name=f"fenster-{spec.id}",
-                    uuid=str(uuid.uuid4()),
+                    uuid=spec.uuid,
                     accel=host.accel.name,
                     cpu=host.accel.cpu,
                     vcpus=spec.vcpus,
@@ -109,7 +143,8 @@ class Launcher:
                     cmdline=build_cmdline(image.cmdline, host.clock),
                     guest_mac=GUEST_MAC,
                     fds=fds,
-                    memory=saved.memory if saved is not None else Memory.ANONYMOUS,
+                    memory=ram.memory if ram is not None else Memory.ANONYMOUS,
+                    incoming=incoming,
                 )
                 log = os.open(spec.run_dir / QEMU_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
                 ours.callback(os.close, log)
@@ -127,7 +162,7 @@ class Launcher:
             process.on_end(lambda: self._free_uid(uid))
             return process
 
-    async def _connect(self, spec: VmSpec, lan: Lan, process: Process, disk: Path | None) -> QemuVm:
+    async def _connect(self, spec: VmSpec, lan: Lan, process: Process) -> QemuVm:
         qmp = Qmp(spec.run_dir / QMP_SOCKET)
         async with AsyncExitStack() as undo:
             undo.push_async_callback(qmp.close)
@@ -141,11 +176,10 @@ class Launcher:
                 serial.start()
                 await qmp.connect()
             except (VmError, OSError) as exc:
-                await process.stop(0)
                 words = last_words(spec.run_dir) or str(exc)
                 raise VmBootFailed(f"QEMU did not come up: {words}", hint="see fenster doctor") from exc
             undo.pop_all()
-        return QemuVm(spec, lan, process, qmp, link, serial, disk)
+        return QemuVm(spec, lan, process, qmp, link, serial)
 
     def _take_uid(self) -> int | None:
         uid = spare_uid(frozenset(self._uids)) if self._uid is None else self._uid
@@ -164,7 +198,7 @@ async def _open_all(
     image: GoldenImage,
     disk: Path,
     accel: Accelerator,
-    saved: Saved | None,
+    ram: Ram | None,
     uid: int | None,
     ours: contextlib.ExitStack,
 ) -> Fds:
@@ -176,15 +210,13 @@ async def _open_all(
         sock: socket.socket = ours.enter_context(listen_unix(run_dir / name))
         return sock.fileno()
 
-    ram = state = None
-    if saved is not None:
-        writes = saved.memory is Memory.TEMPLATE
-        ram = keep(os.open(saved.ram, (os.O_RDWR if writes else os.O_RDONLY) | os.O_CLOEXEC))
-        # QEMU takes a descriptor from a set only for the very access that it wants.
-        state = keep(os.open(saved.state, (os.O_WRONLY if writes else os.O_RDONLY) | os.O_CLOEXEC))
+    memory = None
+    if ram is not None:
+        writes = ram.memory is Memory.TEMPLATE
+        memory = keep(os.open(ram.path, (os.O_RDWR if writes else os.O_RDONLY) | os.O_CLOEXEC))
         if writes and uid is not None:
             # It opens the RAM anew through /dev/fd, so the file's own mode counts.
-            os.fchown(ram, uid, -1)
+            os.fchown(memory, uid, -1)
     return Fds(
         kernel=keep(os.open(image.kernel, os.O_RDONLY | os.O_CLOEXEC)),
         initrd=keep(os.open(image.initrd, os.O_RDONLY | os.O_CLOEXEC)),
@@ -194,6 +226,5 @@ async def _open_all(
         agent=listen(AGENT_SOCKET),
         serial=listen(SERIAL_SOCKET),
         kvm=keep(os.open(KVM_DEVICE, os.O_RDWR | os.O_CLOEXEC)) if accel.name == "kvm" else None,
-        ram=ram,
-        state=state,
+        ram=memory,
     )

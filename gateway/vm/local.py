@@ -20,9 +20,11 @@ from pathlib import Path
 
 from gateway.errors import NetnsError, VmBootFailed, VmUnavailable
 from gateway.vm.driver import AgentLink, Command, Facts, Lan, StageFn, Vm, VmDriver, VmExit, VmSpec
+from gateway.vm.find import processor_s
 from gateway.vm.link import StreamLink
 from gateway.vm.local_init import desktop_argv, x_server
 from gateway.vm.process import Process, describe_exit
+from gateway.vm.starts_only import StartsOnly
 from gateway.vm.streams import listen_unix, open_guest_stream
 
 __all__ = ["ProcessDriver", "ProcessVm"]
@@ -72,6 +74,13 @@ class ProcessVm:
             await self._stream_link.close()
             await asyncio.to_thread(_remove_files, self._run_dir)
 
+    async def let_go(self) -> None:
+        # Its processes die with the gateway (setpriv --pdeathsig).
+        await self.stop()
+
+    def processor_s(self) -> float:
+        return processor_s(self.process.pid)
+
     async def _watch(self) -> VmExit:
         code = await self.process.wait()
         # The kernel ends what was inside a moment later, and until then it would still answer.
@@ -84,7 +93,7 @@ class ProcessVm:
         return VmExit(expected=False, reason=words or reason, hint=hint or f"its logs are in {self._run_dir}")
 
 
-class ProcessDriver:
+class ProcessDriver(StartsOnly):
     """Starts desktops without a VM.
 
     Args:

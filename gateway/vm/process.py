@@ -11,12 +11,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["NOBODY", "Process", "describe_exit", "drop_privileges", "spare_uid"]
+__all__ = ["NOBODY", "UNKNOWN_STATUS", "Process", "Stranger", "describe_exit", "drop_privileges", "spare_uid"]
 
 NOBODY = 65534
 UID_BASE = 1_990_000_000
 """First uid given to a VM: in a range that Debian, systemd and subuid(5) all leave unused."""
 UID_COUNT = 10_000
+
+
+UNKNOWN_STATUS = 1 << 16
+"""Return code of a process that was not our child: only its parent is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """A process that an earlier gateway started."""
+
+    pid: int
+
+    def wait(self) -> int:
+        return UNKNOWN_STATUS
 
 
 @dataclass(slots=True)
@@ -31,7 +45,8 @@ class Process:
     The pidfd keeps the number from being reused under a signal, and tells the end without SIGCHLD.
     """
 
-    def __init__(self, popen: subprocess.Popen[bytes], name: str) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes] | Stranger, name: str) -> None:
+        """Raises ProcessLookupError: the stranger has ended."""
         self.pid = popen.pid
         self.name = name
         self._popen = popen
@@ -76,6 +91,15 @@ class Process:
             self.signal(signal.SIGKILL)
             raise
 
+    def let_go(self) -> None:
+        """Watch it no longer; it runs on. Nothing else may be asked of it then."""
+        if self.returncode is None:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._ended.cancel()
+            if isinstance(self._popen, subprocess.Popen):
+                self._popen.returncode = 0  # Or it would complain that its child still runs.
+
     def _reap(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
@@ -85,6 +109,8 @@ class Process:
 
 def describe_exit(name: str, returncode: int) -> tuple[str, str]:
     """What a person reads about an end: (sentence, hint)."""
+    if returncode == UNKNOWN_STATUS:
+        return f"{name} ended", ""
     if returncode >= 0:
         return f"{name} ended with status {returncode}", ""
     number = -returncode

@@ -8,8 +8,9 @@ import logging
 from pathlib import Path
 
 from gateway.vm.driver import AgentLink, Lan, Vm, VmExit, VmSpec
+from gateway.vm.find import processor_s
 from gateway.vm.link import StreamLink
-from gateway.vm.process import Process, describe_exit
+from gateway.vm.process import UNKNOWN_STATUS, Process, describe_exit
 from gateway.vm.qmp import Qmp
 from gateway.vm.serial import SerialLog
 from gateway.vm.streams import open_guest_stream
@@ -22,7 +23,7 @@ __all__ = [
     "SERIAL_SOCKET",
     "QemuVm",
     "last_words",
-    "remove_files",
+    "remove_sockets",
 ]
 
 logger = logging.getLogger(__name__)
@@ -35,11 +36,7 @@ DRAIN_S = 1.0
 
 
 class QemuVm:
-    """A running QEMU; made by launch.py.
-
-    Args:
-        disk: removed with the machine; None leaves it.
-    """
+    """A running QEMU; made by launch.py. Its disk is the driver's."""
 
     def __init__(
         self,
@@ -49,7 +46,6 @@ class QemuVm:
         qmp: Qmp,
         link: StreamLink,
         serial: SerialLog,
-        disk: Path | None,
     ) -> None:
         self.id = spec.id
         self.link: AgentLink = link
@@ -60,7 +56,6 @@ class QemuVm:
         self.qmp = qmp
         self._stream_link = link
         self._serial = serial
-        self._disk = disk
         self._stopping = False
         self._stopped = asyncio.Lock()
         self._exit: asyncio.Task[VmExit] = asyncio.create_task(self._watch(), name=f"vm-{spec.id}")
@@ -91,7 +86,17 @@ class QemuVm:
                 await self.process.stop(0)
                 await asyncio.wait({self._exit})
                 await self._link_down()
-                await asyncio.to_thread(remove_files, self._run_dir, self._disk)
+                await asyncio.to_thread(remove_sockets, self._run_dir)
+
+    async def let_go(self) -> None:
+        self._stopping = True
+        self._exit.cancel()
+        await asyncio.wait({self._exit})
+        self.process.let_go()
+        await self._link_down()
+
+    def processor_s(self) -> float:
+        return processor_s(self.process.pid)
 
     async def _link_down(self) -> None:
         await self._stream_link.close()
@@ -115,10 +120,10 @@ class QemuVm:
         console = f"its console is in {self._run_dir / SERIAL_LOG}"
         if self._serial.panic is not None:
             return VmExit(expected=False, reason=f"the guest kernel panicked: {self._serial.panic}", hint=console)
-        if code == 0:
-            told = self.qmp.read_shutdown() or ""
+        told = self.qmp.read_shutdown() or ""
+        if code == 0 or (code == UNKNOWN_STATUS and told):
             how = {"guest-reset": "rebooted", "guest-shutdown": "shut down"}.get(told, "ended")
-            return VmExit(expected=False, reason=f"the guest {how}", hint=console)
+            return VmExit(expected=False, reason=f"the guest {how}", hint=console, rebooted=told == "guest-reset")
         reason, hint = describe_exit("QEMU", code)
         return VmExit(expected=False, reason=reason, hint=hint or last_words(self._run_dir) or console)
 
@@ -132,13 +137,10 @@ def last_words(run_dir: Path) -> str:
     return lines[-1] if lines else ""
 
 
-def remove_files(run_dir: Path, disk: Path | None) -> None:
-    """Everything of a machine but its logs; None keeps its disk."""
-    for path in (
-        *([] if disk is None else [disk]),
-        *(run_dir / name for name in (QMP_SOCKET, AGENT_SOCKET, SERIAL_SOCKET)),
-    ):
-        path.unlink(missing_ok=True)
+def remove_sockets(run_dir: Path) -> None:
+    """What QEMU listened on."""
+    for name in (QMP_SOCKET, AGENT_SOCKET, SERIAL_SOCKET):
+        (run_dir / name).unlink(missing_ok=True)
 
 
 _: type[Vm] = QemuVm

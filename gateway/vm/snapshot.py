@@ -23,7 +23,9 @@ from gateway.vm.images import GoldenImage
 from gateway.vm.launch import Host
 
 __all__ = [
+    "MAX_TSC_DRIFT",
     "Snapshot",
+    "digest",
     "open_snapshot",
     "seal",
     "snapshot_key",
@@ -33,11 +35,12 @@ __all__ = [
 ]
 
 RAM, STATE, DISK, MANIFEST = "ram", "state", "disk.raw", "manifest.json"
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 """Raised when what is inside one changes: which programs run, what they wait for."""
 MAX_TSC_DRIFT = 0.005
 """Between the counter a snapshot's kernel was told and the host's; two measurements differ by far less."""
 _CHUNK_BYTES = 1 << 20
+_ZEROS = bytes(_CHUNK_BYTES)
 _HINT = "run fenster build"
 
 
@@ -84,14 +87,16 @@ def snapshot_key(image: GoldenImage, host: Host, spec: VmSpec, cpuinfo: str = ""
         # Not the clock: it is measured, and differs a little every time.
         cmdline=build_cmdline(image.cmdline),
         guest_mac="",
-        fds=Fds(kernel=0, initrd=0, disk=0, tap=0, qmp=0, agent=0, serial=0, ram=0, state=0),
+        fds=Fds(kernel=0, initrd=0, disk=0, tap=0, qmp=0, agent=0, serial=0, ram=0),
         memory=Memory.CLONE,
+        incoming=True,
     )
     seen = {
         "version": SNAPSHOT_VERSION,
         "qemu": host.qemu.version,
         "argv": build_argv(machine),
         "image": image.key,
+        "browser": spec.browser,
         "processor": _processor(cpuinfo) if host.accel.name == "kvm" else "",
     }
     return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:16]
@@ -102,15 +107,14 @@ def snapshot_path(root: Path, profile: str, key: str) -> Path:
     return root / f"{profile}-{key}"
 
 
-def open_snapshot(root: Path, profile: str, key: str, tsc_khz: int | None) -> Snapshot | None:
-    """The snapshot of this key; None when there is none.
+def open_snapshot(path: Path, profile: str, key: str, tsc_khz: int | None) -> Snapshot | None:
+    """The snapshot at ``path``; None when there is none.
 
     Looks at the files' sizes, not into them: that is :func:`verify_snapshot`.
 
     Raises:
-        SnapshotError: it is damaged, or was made where the clock runs at another speed.
+        SnapshotError: it is damaged, has another key, or was made where the clock runs at another speed.
     """
-    path = snapshot_path(root, profile, key)
     try:
         manifest = json.loads((path / MANIFEST).read_bytes())
     except FileNotFoundError:
@@ -126,7 +130,7 @@ def open_snapshot(root: Path, profile: str, key: str, tsc_khz: int | None) -> Sn
             path, str(manifest["profile"]), str(manifest["key"]), str(manifest["image"]), made_at, files
         )
         if (snapshot.profile, snapshot.key) != (profile, key):
-            raise SnapshotError(f"the snapshot {path} is another one's", hint=_HINT)
+            raise SnapshotError(f"{path} was made with another image, QEMU or host", hint=_HINT)
         for name, (size, _) in files.items():
             there = os.stat(path / name).st_size
             if there != size:
@@ -138,7 +142,7 @@ def open_snapshot(root: Path, profile: str, key: str, tsc_khz: int | None) -> Sn
     return snapshot
 
 
-def seal(work: Path, target: Path, *, profile: str, key: str, image: str, tsc_khz: int | None) -> Snapshot:
+def seal(work: Path, target: Path, spec: VmSpec, *, key: str, image: str, tsc_khz: int | None) -> Snapshot:
     """Make the files in ``work`` a snapshot: hash, freeze, describe, and move it all into place at once.
 
     What was at ``target`` is replaced; clones that run have their files open. Takes seconds, and blocks.
@@ -148,12 +152,20 @@ def seal(work: Path, target: Path, *, profile: str, key: str, image: str, tsc_kh
         # The RAM was given to the template's user, who may become another VM's.
         os.chown(work / name, os.geteuid(), os.getegid())
         (work / name).chmod(0o444)
-    manifest = {"profile": profile, "key": key, "image": image, "tsc_khz": tsc_khz, "files": files}
+    manifest = {
+        "profile": spec.profile,
+        "vcpus": spec.vcpus,
+        "memory_mib": spec.memory_mib,
+        "key": key,
+        "image": image,
+        "tsc_khz": tsc_khz,
+        "files": files,
+    }
     (work / MANIFEST).write_text(json.dumps(manifest, indent=2))
     if target.exists():
         shutil.rmtree(target)
     work.rename(target)
-    return Snapshot(target, profile, key, image, tsc_khz, files)
+    return Snapshot(target, spec.profile, key, image, tsc_khz, files)
 
 
 def sweep(root: Path, profile: str, image: str) -> list[Path]:
@@ -178,27 +190,36 @@ def sweep(root: Path, profile: str, image: str) -> list[Path]:
 
 def verify_snapshot(snapshot: Snapshot) -> None:
     """Compare every file with its digest; takes seconds, so call it in a thread. Raises SnapshotError."""
-    for name, (_, digest) in snapshot.files.items():
-        if _digest(snapshot.path / name) != digest:
+    for name, (_, wanted) in snapshot.files.items():
+        if digest(snapshot.path / name) != wanted:
             raise SnapshotError(f"{snapshot.path / name} is damaged", hint=f"{_HINT} --force")
 
 
 def _entry(path: Path) -> tuple[int, str]:
-    return path.stat().st_size, _digest(path)
+    return path.stat().st_size, digest(path)
 
 
-def _digest(path: Path) -> str:
-    """SHA-256 over the file's data and where it lies; reading the holes of a sparse file would take many times as
-    long."""
-    digest = hashlib.sha256()
+def digest(path: Path) -> str:
+    """SHA-256 over a file's data and where it lies; zeros count as holes. Blocks for a second or so per GiB.
+
+    Reading the holes of a sparse file as well would take many times as long; and which zeros are holes is the file
+    system's affair, which changes its mind when it writes them out.
+    """
+    seen = hashlib.sha256()
+    size = path.stat().st_size
+    at = 0
     with path.open("rb", buffering=0) as stream:
-        for start, end in data_extents(stream.fileno(), path.stat().st_size):
-            digest.update(b"%d %d\n" % (start, end))
-            stream.seek(start)
-            while start < end and (chunk := stream.read(min(_CHUNK_BYTES, end - start))):
-                digest.update(chunk)
-                start += len(chunk)
-    return digest.hexdigest()
+        for start, end in data_extents(stream.fileno(), size):
+            at = max(at, start - start % _CHUNK_BYTES)
+            while at < end:
+                chunk = os.pread(stream.fileno(), _CHUNK_BYTES, at)
+                if not chunk:
+                    break
+                if chunk != _ZEROS[: len(chunk)]:
+                    seen.update(b"%d %d\n" % (at, len(chunk)))
+                    seen.update(chunk)
+                at += _CHUNK_BYTES
+    return seen.hexdigest()
 
 
 def _processor(cpuinfo: str) -> str:

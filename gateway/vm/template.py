@@ -11,19 +11,20 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gateway.errors import LinkError, SnapshotError, VmBootFailed, VmError
-from gateway.vm.argv import STATE_URI, Memory, boot_memory_mib
+from gateway.vm.argv import Memory, boot_memory_mib
 from gateway.vm.disk import copy_disk
 from gateway.vm.driver import Lan, VmSpec
 from gateway.vm.images import GoldenImage
-from gateway.vm.launch import Host, Launcher, Saved
+from gateway.vm.launch import Host, Launcher, Ram
 from gateway.vm.qemu_vm import QemuVm
 from gateway.vm.snapshot import DISK, RAM, STATE, Snapshot, seal, sweep
 
-__all__ = ["make_snapshot"]
+__all__ = ["freeze", "make_ram", "make_snapshot"]
 
 logger = logging.getLogger(__name__)
 
@@ -72,19 +73,18 @@ async def make_snapshot(
         work.mkdir(mode=0o755, parents=True)
         progress("copying the disk")
         await copy_disk(image.disk, work / DISK)
-        saved = Saved(Memory.TEMPLATE, work / RAM, work / STATE)
-        await asyncio.to_thread(_empty, saved, boot_memory_mib(spec.memory_mib) << 20)
+        await asyncio.to_thread(make_ram, work / RAM, spec)
         progress("booting")
-        vm = await launcher.launch(spec, lan, image, host, work / DISK, saved, keep_disk=True)
+        vm = await launcher.launch(spec, lan, image, host, work / DISK, Ram(Memory.TEMPLATE, work / RAM))
         try:
-            await _settle(vm, progress)
+            await _settle(vm, spec.browser, progress)
             progress("freezing")
-            await vm.qmp.freeze(STATE_URI)
+            await freeze(vm, work / STATE)
         finally:
             await vm.stop()
         progress("checking sums")
         snapshot = await asyncio.to_thread(
-            seal, work, target, profile=image.profile, key=key, image=image.key, tsc_khz=host.tsc_khz
+            partial(seal, work, target, spec, key=key, image=image.key, tsc_khz=host.tsc_khz)
         )
         await asyncio.to_thread(sweep, target.parent, image.profile, image.key)
         return snapshot
@@ -94,7 +94,23 @@ async def make_snapshot(
         await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
 
 
-async def _settle(vm: QemuVm, progress: Callable[[str], None]) -> None:
+async def freeze(vm: QemuVm, state: Path) -> None:
+    """Stop a machine whose RAM is a file, and write what else it is made of. Raises VmError, OSError."""
+    fd = os.open(state, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        await vm.qmp.save(fd, with_ram=False)
+    finally:
+        os.close(fd)
+
+
+def make_ram(path: Path, spec: VmSpec) -> None:
+    """A file of holes for the guest's RAM. Raises OSError."""
+    with path.open("xb") as stream:
+        os.fchmod(stream.fileno(), 0o600)
+        stream.truncate(boot_memory_mib(spec.memory_mib) << 20)
+
+
+async def _settle(vm: QemuVm, browser: str, progress: Callable[[str], None]) -> None:
     """Until everything that a clone should find running runs, and does nothing."""
     await vm.link.hello(HELLO_S)
     progress("waiting for the desktop")
@@ -103,8 +119,9 @@ async def _settle(vm: QemuVm, progress: Callable[[str], None]) -> None:
     await _windows(vm, "xfce4-terminal", "chromium")
     progress("waiting until it is quiet")
     await _quiet(vm, progress)
-    await _run(vm, ["sh", "-c", _FORGET])
-    await _quiet(vm, progress)
+    if browser != "warm":
+        await _run(vm, ["sh", "-c", _FORGET])
+        await _quiet(vm, progress)
 
 
 async def _windows(vm: QemuVm, *wanted: str) -> None:
@@ -142,10 +159,3 @@ def busy_share(text: str) -> float:
 async def _run(vm: QemuVm, argv: list[str], *, as_user: bool = False) -> Mapping[str, Any]:
     params = {"argv": argv, "timeout_s": 60, "as_user": as_user, "stdin": ""}
     return await vm.link.call("exec", params, timeout_s=70.0)
-
-
-def _empty(saved: Saved, ram_bytes: int) -> None:
-    for path, size in ((saved.ram, ram_bytes), (saved.state, 0)):
-        with path.open("xb") as stream:
-            os.fchmod(stream.fileno(), 0o600)
-            stream.truncate(size)

@@ -28,7 +28,17 @@ from guest_agent.nest import AgentMain, Exited, Forked, Nest, Options
 from guest_agent.port import LOOK_S, Port
 from guest_agent.protocol.rpc import LineDecoder, Notification, Request, encode
 from guest_agent.requests import Assignment
-from guest_agent.zygote_core import Action, DoAssign, DoExec, DoIdentify, ForkAgent, Send, ToAgent, ZygoteCore
+from guest_agent.zygote_core import (
+    Action,
+    DoAssign,
+    DoExec,
+    DoIdentify,
+    ForkAgent,
+    KillAgent,
+    Send,
+    ToAgent,
+    ZygoteCore,
+)
 
 __all__ = ["Zygote"]
 
@@ -201,6 +211,9 @@ class Zygote:
                     self._exec(action)
                 case ForkAgent():
                     self._hatch()
+                case KillAgent():
+                    if self._agent is not None:
+                        self._kill_agent(self._agent)
 
     def _assign(self, ident: int, assignment: Assignment) -> None:
         from guest_agent.assign import assign, variables

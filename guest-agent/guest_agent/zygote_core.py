@@ -6,7 +6,8 @@
 
 ``hello`` and ``exec`` are answered in every state. The agent is forked at ``identify``, because only then do the
 kernel's random numbers differ from those of a clone's twin, and again whenever it ends. ``offer`` and ``bye`` go to
-it and its answers back under the gateway's ids.
+it and its answers back under the gateway's ids. A second ``identify`` with other values makes the copy of a running
+guest a machine of its own: the copied agent, which holds its twin's keys, is killed before anything else.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ __all__ = [
     "DoExec",
     "DoIdentify",
     "ForkAgent",
+    "KillAgent",
     "Send",
     "State",
     "ToAgent",
@@ -100,7 +102,12 @@ class ForkAgent:
     """Then call :meth:`ZygoteCore.forked`."""
 
 
-Action = Send | ToAgent | DoIdentify | DoAssign | DoExec | ForkAgent
+@dataclass(frozen=True, slots=True)
+class KillAgent:
+    """At once; its end is told by :meth:`ZygoteCore.agent_exited` as any other."""
+
+
+Action = Send | ToAgent | DoIdentify | DoAssign | DoExec | ForkAgent | KillAgent
 
 
 @dataclass(slots=True)
@@ -119,6 +126,7 @@ class _Pending:
     """The gateway's id; None when the gateway that asked is gone."""
     method: str
     peer: str
+    role: str
 
 
 class ZygoteCore:
@@ -138,6 +146,7 @@ class ZygoteCore:
         self._display_px: tuple[int, int] | None = None
         self._agent_pid: int | None = None
         self._agent_ready = False
+        self._agent_doomed = False
         self._forked_at = 0.0
         self._fork_at: float | None = None
         self._backoff_s = BACKOFF_S[0]
@@ -176,7 +185,8 @@ class ZygoteCore:
         """The identity is in place; ``skipped`` says what could not be done, and why."""
         self._identity = identity
         self.state = State.IDENTIFIED
-        self._fork_at = now
+        if not self._agent_doomed:
+            self._fork_at = now
         return [Send(Result(ident, _skipped(skipped))), *self.tick(now)]
 
     def assigned(self, ident: int, assignment: Assignment, outcome: Mapping[str, str] | str) -> list[Action]:
@@ -209,8 +219,8 @@ class ZygoteCore:
                 up = Notification("agent", {"state": "up", "pid": self._agent_pid, "code": None})
                 return [*self._tell_display(), Send(up)]
             case Notification(method, params):
-                if method == "peer" and params.get("state") == "closed":
-                    self._peers.pop(str(params.get("peer")), None)
+                if method == "peer":
+                    self._follow_peer(str(params.get("peer")), params.get("state"))
                 return [Send(message)]
             case Result(key, result) if key in self._calls:
                 return self._answered(self._calls.pop(key), result)
@@ -237,6 +247,10 @@ class ZygoteCore:
         if was_ready:
             actions.append(Send(Notification("desktop", {"windows": []})))
         actions.append(Send(Notification("agent", {"state": "down", "pid": pid, "code": code})))
+        if self._agent_doomed:
+            self._agent_doomed = False
+            self._fork_at = now
+            return [*actions, *self.tick(now)]
         if now - self._forked_at >= STEADY_S:
             self._backoff_s = BACKOFF_S[0]
         self._fork_at = now + self._backoff_s
@@ -273,11 +287,12 @@ class ZygoteCore:
                 return [Send(Failure(ident, METHOD_NOT_FOUND, f"no method {method[:64]!r}"))]
 
     def _identify(self, ident: int, identity: Identity) -> list[Action]:
-        if self._identity is None:
-            return [DoIdentify(ident, identity)]
         if identity == self._identity:
             return [Send(Result(ident, {}))]
-        return [Send(Failure(ident, NOT_READY, "this guest has an identity already"))]
+        if self._agent_pid is None:
+            return [DoIdentify(ident, identity)]
+        self._agent_doomed = True
+        return [KillAgent(), DoIdentify(ident, identity)]
 
     def _exec(self, ident: int, command: ExecCommand) -> list[Action]:
         if ident in self._execs.values():
@@ -298,16 +313,26 @@ class ZygoteCore:
         if len(self._calls) >= MAX_PENDING:
             return [Send(Failure(ident, NOT_READY, f"the agent has {MAX_PENDING} requests to answer"))]
         self._last_key += 1
-        self._calls[self._last_key] = _Pending(ident, method, str(params.get("peer", "")))
+        self._calls[self._last_key] = _Pending(
+            ident, method, str(params.get("peer", "")), str(params.get("role", ""))
+        )
         return [ToAgent(Request(self._last_key, method, params))]
 
     def _answered(self, pending: _Pending, result: Mapping[str, Any]) -> list[Action]:
         if pending.method == "offer":
             identity = {name: result.get(name) for name in ("ufrag", "pwd", "port")}
-            self._peers[pending.peer] = {"peer": pending.peer, **identity}
+            self._peers[pending.peer] = {
+                "peer": pending.peer, "role": pending.role, "connected": False, **identity
+            }  # fmt: skip
         else:
             self._peers.pop(pending.peer, None)
         return [] if pending.ident is None else [Send(Result(pending.ident, result))]
+
+    def _follow_peer(self, peer: str, state: object) -> None:
+        if state == "closed":
+            self._peers.pop(peer, None)
+        elif state == "connected" and peer in self._peers:
+            self._peers[peer]["connected"] = True
 
     def _tell_display(self) -> list[Action]:
         if self._display_px is None or not self._agent_ready:
@@ -320,6 +345,7 @@ class ZygoteCore:
             "version": self._version,
             "boot_id": self._boot_id,
             "uptime_s": round(now, 3),
+            "state": self.state.value,
             "agent": {"state": "up" if self._agent_ready else "down", "pid": self._agent_pid},
             "peers": list(self._peers.values()),
         }

@@ -15,7 +15,10 @@ from gateway.tokens import verify
 from tests.contract.api import KEYS, Api, api_on
 from tests.sessions import until
 
-VIEW_KEYS = {"id", "state", "created_at", "timings", "error", "viewers", "display", "template", "accelerator"}
+VIEW_KEYS = {
+    "id", "state", "created_at", "timings", "durations", "error", "notice", "viewers", "display", "template",
+    "accelerator", "metadata", "ends_at", "idle_at", "idle_action", "warning",
+}  # fmt: skip
 
 
 async def test_create_answers_at_once_with_everything_a_viewer_needs(api: Api) -> None:

@@ -35,6 +35,7 @@ class Bench(ABC):
         self.run_root = run_root
         self.lans: list[Lan] = []
         self.vms: list[Vm] = []
+        self.specs: list[VmSpec] = []
 
     @abstractmethod
     async def make_lan(self) -> Lan:
@@ -62,9 +63,18 @@ class Bench(ABC):
         return lan
 
     async def start(self, name: str, stage: StageFn = lambda name: None) -> Vm:
-        vm = await self.driver.start(self.spec(name), await self.lan(), stage)
+        spec = self.spec(name)
+        vm = await self.driver.start(spec, await self.lan(), stage)
+        # A start that fails or is cancelled has left nothing to discard.
+        self.specs.append(spec)
         self.vms.append(vm)
         return vm
+
+    async def discard(self) -> None:
+        """Delete the machines' disks."""
+        for spec in self.specs:
+            await self.driver.discard(spec)
+        self.specs.clear()
 
     async def close_lans(self) -> None:
         for lan in self.lans:
@@ -75,6 +85,7 @@ class Bench(ABC):
         """End what a failed test left running."""
         for vm in self.vms:
             await vm.stop(0)
+        await self.discard()
         await self.close_lans()
 
     def left(self) -> dict[str, list[str]]:
@@ -89,6 +100,7 @@ class VmConformance:
         """Whatever the test does, what was there before is what is there afterwards."""
         before = bench.left()
         yield
+        await bench.discard()
         await bench.close_lans()
         left = grown(before, bench.left())
         assert not left, left

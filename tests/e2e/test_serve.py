@@ -50,7 +50,7 @@ async def test_the_printed_url_shows_a_desktop(browser_host: BrowserHost, tmp_pa
                 assert await viewer.screenshot("serve")
         finally:
             if process.returncode is None:
-                process.send_signal(signal.SIGTERM)
+                process.send_signal(signal.SIGINT)
             code = await process.wait()
         assert code == 0
         assert os.listdir(run_dir) == []

@@ -106,7 +106,7 @@ class Gateway:
 
 @pytest.fixture
 async def gateway(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gateway]:
-    async def open_lan(vm_id: str) -> Lan:
+    async def open_lan(vm_id: str, pid: int | None) -> Lan:
         return LoopbackLan()
 
     monkeypatch.setattr("aioice.ice.get_host_addresses", lambda use_ipv4, use_ipv6: [LOOPBACK])

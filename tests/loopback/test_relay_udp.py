@@ -288,7 +288,7 @@ async def test_the_data_plane_composes_networks_and_relay() -> None:
     before = open_files()
     lans: dict[str, LoopbackLan] = {}
 
-    async def open_lan(vm_id: str) -> Lan:
+    async def open_lan(vm_id: str, pid: int | None) -> Lan:
         if vm_id == "bad":
             raise NetnsError("no namespace")
         lans[vm_id] = LoopbackLan()
@@ -333,7 +333,7 @@ async def test_dial_gives_streams_into_the_guest() -> None:
         await writer.drain()
         writer.close()
 
-    async def open_lan(vm_id: str) -> Lan:
+    async def open_lan(vm_id: str, pid: int | None) -> Lan:
         return LoopbackLan()
 
     server = await asyncio.start_server(greet, LOOPBACK, 0)

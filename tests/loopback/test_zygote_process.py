@@ -54,7 +54,8 @@ def test_a_session_from_hello_to_bye(up: ZygoteHost, tmp_path: Path) -> None:
     answer = up.result("offer", {"peer": "p1", "sdp": "v=0", "role": "control"})
     assert answer["port"] == up.nest()
     assert answer["pwd"] == ":7"
-    assert up.result("hello")["peers"] == [{"peer": "p1", **{k: answer[k] for k in ("ufrag", "pwd", "port")}}]
+    ice = {k: answer[k] for k in ("ufrag", "pwd", "port")}
+    assert up.result("hello")["peers"] == [{"peer": "p1", "role": "control", "connected": False, **ice}]
     up.result("bye", {"peer": "p1"})
     assert up.result("hello")["peers"] == []
 
@@ -93,6 +94,15 @@ def test_a_dead_agent_is_told_and_forked_again(up: ZygoteHost, how: str, code: i
     assert after != before
     assert isinstance(offer(up), Result)
     assert not Path(f"/proc/{before}").exists()
+
+
+def test_another_identity_means_another_agent(up: ZygoteHost, tmp_path: Path) -> None:
+    before = up.result("hello")["agent"]["pid"]
+    up.result("identify", {**IDENTIFY, "machine_id": "f" * 32})
+    assert up.news("agent", state="down")["code"] == -signal.SIGKILL
+    after = up.news("agent", state="up")["pid"]
+    assert after != before
+    assert (tmp_path / "etc/machine-id").read_text() == "f" * 32 + "\n"
 
 
 def test_zygote_and_nest_have_one_thread_each(up: ZygoteHost) -> None:

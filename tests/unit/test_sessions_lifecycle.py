@@ -6,18 +6,24 @@ import pytest
 
 from gateway.sessions.lifecycle import ENDED, TRANSITIONS, BadTransition, Event, State, step
 
+LIVING = [state for state in State if state not in (State.STOPPING, State.STOPPED, State.FAILED)]
+
 EXPECTED: dict[tuple[State, Event], State] = {
+    **{(state, Event.FAIL): State.FAILED for state in LIVING},
+    **{(state, Event.STOP): State.STOPPING for state in LIVING},
     (State.CREATING, Event.SPAWNED): State.BOOTING,
-    (State.CREATING, Event.FAIL): State.FAILED,
-    (State.CREATING, Event.STOP): State.STOPPING,
+    (State.CREATING, Event.RESTORED): State.RESTORING,
     (State.BOOTING, Event.IDENTIFIED): State.ASSIGNING,
-    (State.BOOTING, Event.FAIL): State.FAILED,
-    (State.BOOTING, Event.STOP): State.STOPPING,
+    (State.RESTORING, Event.IDENTIFIED): State.ASSIGNING,
     (State.ASSIGNING, Event.UP): State.READY,
-    (State.ASSIGNING, Event.FAIL): State.FAILED,
-    (State.ASSIGNING, Event.STOP): State.STOPPING,
-    (State.READY, Event.FAIL): State.FAILED,
-    (State.READY, Event.STOP): State.STOPPING,
+    (State.READY, Event.SUSPEND): State.SUSPENDING,
+    (State.READY, Event.REBOOT): State.BOOTING,
+    (State.SUSPENDING, Event.SAVED): State.SUSPENDED,
+    (State.SUSPENDING, Event.KEPT): State.READY,
+    (State.SUSPENDED, Event.RESUME): State.RESUMING,
+    (State.RESUMING, Event.IDENTIFIED): State.ASSIGNING,
+    (State.RESUMING, Event.SPAWNED): State.BOOTING,
+    (State.RESUMING, Event.REFUSED): State.SUSPENDED,
     (State.STOPPING, Event.RELEASED): State.STOPPED,
     (State.STOPPING, Event.FAIL): State.FAILED,
     (State.STOPPING, Event.STOP): State.STOPPING,

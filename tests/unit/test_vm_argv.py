@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.vm.argv import CMDLINE, STATE_URI, Fds, Machine, Memory, boot_memory_mib, build_argv, build_cmdline
+from gateway.vm.argv import CMDLINE, Fds, Machine, Memory, boot_memory_mib, build_argv, build_cmdline
 
 MACHINE = Machine(
     binary=Path("/usr/bin/qemu-system-x86_64"),
@@ -108,23 +108,20 @@ def test_an_images_words_come_last_and_once() -> None:
     )
 
 
-SAVED = replace(MACHINE, fds=replace(MACHINE.fds, ram=20, state=21))
+SAVED = replace(MACHINE, fds=replace(MACHINE.fds, ram=20))
 
 
 def test_a_templates_ram_shows_its_writes() -> None:
     wanted = GOLDEN.replace(
         "-object memory-backend-ram,id=mem,size=4096M\n",
-        "-object memory-backend-file,id=mem,size=4096M,mem-path=/dev/fd/20,share=on\n-add-fd fd=21,set=3\n",
+        "-object memory-backend-file,id=mem,size=4096M,mem-path=/dev/fd/20,share=on\n",
     )
     assert _lines(build_argv(replace(SAVED, memory=Memory.TEMPLATE))) == wanted
 
 
 def test_a_clone_maps_the_ram_for_itself_and_waits_for_its_state() -> None:
-    wanted = GOLDEN.replace(
-        "-object memory-backend-ram,id=mem,size=4096M\n",
-        "-object memory-backend-file,id=mem,size=4096M,mem-path=/dev/fd/20,share=off,readonly=on,rom=off\n"
-        "-add-fd fd=21,set=3\n-incoming defer\n",
-    )
-    assert _lines(build_argv(replace(SAVED, memory=Memory.CLONE))) == wanted
-    assert STATE_URI == "file:/dev/fdset/3"
-    assert {20, 21} <= set(SAVED.fds.all())
+    backend = "-object memory-backend-file,id=mem,size=4096M,mem-path=/dev/fd/20,share=off,readonly=on,rom=off\n"
+    wanted = GOLDEN.replace("-object memory-backend-ram,id=mem,size=4096M\n", backend)
+    wanted = wanted.replace("-m 4096M\n", "-incoming defer\n-m 4096M\n")
+    assert _lines(build_argv(replace(SAVED, memory=Memory.CLONE, incoming=True))) == wanted
+    assert 20 in SAVED.fds.all()

@@ -22,6 +22,7 @@ from gateway.vm.snapshot import (
     RAM,
     STATE,
     Snapshot,
+    digest,
     open_snapshot,
     seal,
     snapshot_key,
@@ -41,7 +42,7 @@ def made(root: Path, key: str = "k1", image: str = "1234") -> Snapshot:
     work.mkdir(parents=True)
     for name in (RAM, STATE, DISK):
         (work / name).write_bytes(name.encode() * 100)
-    return seal(work, root / f"xfce-{key}", profile="xfce", key=key, image=image, tsc_khz=2_400_000)
+    return seal(work, root / f"xfce-{key}", SPEC, key=key, image=image, tsc_khz=2_400_000)
 
 
 def damage(path: Path, data: bytes) -> None:
@@ -51,7 +52,7 @@ def damage(path: Path, data: bytes) -> None:
 
 def test_what_was_sealed_is_found_whole_and_frozen(tmp_path: Path) -> None:
     snapshot = made(tmp_path)
-    assert open_snapshot(tmp_path, "xfce", "k1", 2_400_000) == snapshot
+    assert open_snapshot(tmp_path / "xfce-k1", "xfce", "k1", 2_400_000) == snapshot
     verify_snapshot(snapshot)
     assert {path.stat().st_mode & 0o777 for path in (snapshot.ram, snapshot.state, snapshot.disk)} == {0o444}
     assert not (tmp_path / "work").exists()
@@ -59,13 +60,13 @@ def test_what_was_sealed_is_found_whole_and_frozen(tmp_path: Path) -> None:
 
 def test_another_key_finds_nothing(tmp_path: Path) -> None:
     made(tmp_path)
-    assert open_snapshot(tmp_path, "xfce", "k2", 2_400_000) is None
-    assert open_snapshot(tmp_path / "none", "xfce", "k1", 2_400_000) is None
+    assert open_snapshot(tmp_path / "xfce-k2", "xfce", "k2", 2_400_000) is None
+    assert open_snapshot(tmp_path / "none" / "xfce-k1", "xfce", "k1", 2_400_000) is None
 
 
 def test_sealing_again_replaces(tmp_path: Path) -> None:
     made(tmp_path)
-    assert open_snapshot(tmp_path, "xfce", "k1", None) == made(tmp_path)
+    assert open_snapshot(tmp_path / "xfce-k1", "xfce", "k1", None) == made(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -84,14 +85,14 @@ def test_sealing_again_replaces(tmp_path: Path) -> None:
 def test_a_broken_one_is_refused(tmp_path: Path, harm: Callable[[Path], object]) -> None:
     harm(made(tmp_path).path)
     with pytest.raises(SnapshotError) as caught:
-        open_snapshot(tmp_path, "xfce", "k1", None)
+        open_snapshot(tmp_path / "xfce-k1", "xfce", "k1", None)
     assert "fenster build" in caught.value.hint
 
 
 def test_one_that_bears_anothers_name_is_refused(tmp_path: Path) -> None:
     made(tmp_path).path.rename(tmp_path / "xfce-k2")
-    with pytest.raises(SnapshotError, match="another"):
-        open_snapshot(tmp_path, "xfce", "k2", None)
+    with pytest.raises(SnapshotError, match="another image"):
+        open_snapshot(tmp_path / "xfce-k2", "xfce", "k2", None)
 
 
 @pytest.mark.parametrize("name", [RAM, STATE, DISK])
@@ -100,16 +101,16 @@ def test_damage_that_keeps_the_size_is_found_by_looking_into_it(tmp_path: Path, 
     data = bytearray((snapshot.path / name).read_bytes())
     data[7] ^= 1
     damage(snapshot.path / name, bytes(data))
-    assert open_snapshot(tmp_path, "xfce", "k1", None) is not None
+    assert open_snapshot(tmp_path / "xfce-k1", "xfce", "k1", None) is not None
     with pytest.raises(SnapshotError, match="damaged"):
         verify_snapshot(snapshot)
 
 
 def test_a_clock_of_another_speed_is_refused_and_a_measuring_error_is_not(tmp_path: Path) -> None:
     made(tmp_path)
-    assert open_snapshot(tmp_path, "xfce", "k1", 2_400_900) is not None
+    assert open_snapshot(tmp_path / "xfce-k1", "xfce", "k1", 2_400_900) is not None
     with pytest.raises(SnapshotError, match="kHz"):
-        open_snapshot(tmp_path, "xfce", "k1", 2_500_000)
+        open_snapshot(tmp_path / "xfce-k1", "xfce", "k1", 2_500_000)
 
 
 def test_the_key_holds_all_that_clones_share() -> None:
@@ -122,8 +123,9 @@ def test_the_key_holds_all_that_clones_share() -> None:
         snapshot_key(IMAGE, replace(HOST, accel=Accelerator("tcg", "qemu64", "")), SPEC),
         snapshot_key(IMAGE, HOST, replace(SPEC, vcpus=4)),
         snapshot_key(IMAGE, HOST, replace(SPEC, memory_mib=4096)),
+        snapshot_key(IMAGE, HOST, replace(SPEC, browser="warm")),
     ]
-    assert len({key, *others}) == 7
+    assert len({key, *others}) == 8
 
 
 def test_the_hosts_processor_counts_where_the_guest_sees_it() -> None:
@@ -152,3 +154,15 @@ def test_older_images_snapshots_and_halves_are_swept(tmp_path: Path) -> None:
     broken.mkdir()
     assert set(sweep(tmp_path, "xfce", "new")) == {old.path, dead, broken}
     assert {path.name for path in tmp_path.iterdir()} == {small.path.name, large.path.name, other.name, mine.name}
+
+
+def test_a_digest_does_not_depend_on_which_zeros_are_holes(tmp_path: Path) -> None:
+    sparse, full, moved = tmp_path / "sparse", tmp_path / "full", tmp_path / "moved"
+    data = b"data" * 1000
+    for path, at in ((sparse, 3 << 20), (moved, (3 << 20) + 1)):
+        with path.open("wb") as stream:
+            stream.truncate(8 << 20)
+            stream.seek(at)
+            stream.write(data)
+    full.write_bytes(sparse.read_bytes())
+    assert digest(sparse) == digest(full) != digest(moved)

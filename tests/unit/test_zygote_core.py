@@ -31,6 +31,7 @@ from guest_agent.zygote_core import (
     DoExec,
     DoIdentify,
     ForkAgent,
+    KillAgent,
     Send,
     State,
     ToAgent,
@@ -110,6 +111,7 @@ def test_the_open_port_is_greeted() -> None:
         "version": "9.9",
         "boot_id": "boot-id",
         "uptime_s": 2.5,
+        "state": "fresh",
         "agent": {"state": "down", "pid": None},
         "peers": [],
     }
@@ -128,13 +130,6 @@ def test_assign_waits_for_identify() -> None:
     core = fresh()
     assert failure(ask(core, "assign", ASSIGN)) == NOT_READY
     assert core.state is State.FRESH
-
-
-def test_a_second_identity_is_refused_and_the_same_one_is_not() -> None:
-    core = identified()
-    assert ask(core, "identify", IDENTIFY, ident=5) == [Send(Result(5, {}))]
-    assert failure(ask(core, "identify", {**IDENTIFY, "entropy": "cd" * 32})) == NOT_READY
-    assert failure(ask(core, "identify", {**IDENTIFY, "machine_id": "f" * 32})) == NOT_READY
 
 
 def test_what_could_not_be_done_is_in_the_answer() -> None:
@@ -204,6 +199,35 @@ def test_secrets_are_not_in_what_is_logged() -> None:
     assert "s3cr3t!x" not in repr(only(ask(identified(), "assign", ASSIGN), DoAssign))
 
 
+def test_the_same_identity_again_changes_nothing() -> None:
+    core = ready()
+    assert ask(core, "identify", IDENTIFY, ident=5) == [Send(Result(5, {}))]
+    assert core.state is State.IDENTIFIED
+
+
+@pytest.mark.parametrize("other", [{"entropy": "cd" * 32}, {"machine_id": "f" * 32}])
+def test_another_identity_kills_the_copied_agent_first(other: dict[str, str]) -> None:
+    core = ready()
+    core.agent_line(Result(key_of(ask(core, "offer", OFFER)), ANSWER))
+    kill, become = ask(core, "identify", {**IDENTIFY, **other}, ident=5)
+    assert kill == KillAgent()
+    assert isinstance(become, DoIdentify)
+    # The copy is still ending: no second agent beside it.
+    assert core.identified(5, become.identity, {}, 2.0) == [Send(Result(5, {}))]
+    assert core.deadline() is None
+    *told, fork = core.agent_exited(-9, 2.1)
+    assert fork == ForkAgent()
+    assert Send(Notification("agent", {"state": "down", "pid": 77, "code": -9})) in told
+    assert hello(core)["peers"] == []
+
+
+def test_another_identity_without_an_agent_forks_one() -> None:
+    core = ready()
+    core.agent_exited(-9, 1.5)
+    become = only(ask(core, "identify", {**IDENTIFY, "machine_id": "f" * 32}), DoIdentify)
+    assert core.identified(1, become.identity, {}, 1.6) == [Send(Result(1, {})), ForkAgent()]
+
+
 def test_unknown_methods_and_lines_disturb_nothing() -> None:
     core = fresh()
     assert failure(ask(core, "reboot", {})) == METHOD_NOT_FOUND
@@ -217,7 +241,11 @@ def test_offers_go_to_the_agent_and_come_back_under_the_gateways_ids() -> None:
     core = ready()
     key = key_of(ask(core, "offer", OFFER, ident=41))
     assert core.agent_line(Result(key, ANSWER)) == [Send(Result(41, ANSWER))]
-    peer = {"peer": "p1", "ufrag": "abcdefgh", "pwd": "secret", "port": 40001}
+    ice = {"ufrag": "abcdefgh", "pwd": "secret", "port": 40001}
+    peer = {"peer": "p1", "role": OFFER["role"], "connected": False, **ice}
+    assert hello(core)["peers"] == [peer]
+    core.agent_line(Notification("peer", {"peer": "p1", "state": "connected", "reason": ""}))
+    peer["connected"] = True
     assert hello(core)["peers"] == [peer]
     refused = key_of(ask(core, "offer", {**OFFER, "peer": "p2"}, ident=42))
     assert core.agent_line(Failure(refused, INVALID_PARAMS, "bad")) == [Send(Failure(42, INVALID_PARAMS, "bad"))]

@@ -118,10 +118,10 @@ async def test_a_snapshot_that_qemu_refuses_costs_a_boot_and_is_counted(
         (work / STATE).write_bytes(b"not a state")
         (work / DISK).write_bytes(b"not a disk")
         key = target.name.removeprefix(f"{golden_image.profile}-")
-        seal(work, target, profile=golden_image.profile, key=key, image=golden_image.key, tsc_khz=None)
+        seal(work, target, spec, key=key, image=golden_image.key, tsc_khz=None)
 
         vm = await bench.start("aaaaaaaa")
 
         assert await vm.link.hello(bench.patience_s)
-        assert bench.driver.counters == {"boots": 1, "clones": 0, "clone_failures": 1}
+        assert bench.driver.counters == {"boots": 1, "clones": 0, "clone_failures": 1, "resumes": 0}
         await vm.stop()

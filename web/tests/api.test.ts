@@ -14,6 +14,11 @@ const SESSION = {
   display: { width: 1280, height: 720 },
   template: "xfce",
   accelerator: "tcg",
+  ends_at: "2025-01-02T04:04:05Z",
+  idle_at: null,
+  idle_action: "suspend",
+  warning: "ttl",
+  metadata: { owner: "alice" },
 };
 
 describe("parseSession", () => {
@@ -28,6 +33,10 @@ describe("parseSession", () => {
       display: { width: 1280, height: 720 },
       template: "xfce",
       accelerator: "tcg",
+      endsAt: Date.UTC(2025, 0, 2, 4, 4, 5),
+      idleAt: null,
+      idleAction: "suspend",
+      warning: "ttl",
     });
   });
 
@@ -43,6 +52,17 @@ describe("parseSession", () => {
   it("does without what it can do without", () => {
     expect(parseSession({ id: "a", state: "booting", timings: 3, viewers: "many" })).toMatchObject({
       timings: [], viewers: 0, createdAt: Number.NaN, display: { width: 0, height: 0 }, accelerator: null,
+      endsAt: null, idleAt: null, idleAction: "stop", warning: null,
+    });
+  });
+
+  it.each(["restoring", "suspending", "suspended", "resuming"])("knows the state %s", (state) => {
+    expect(parseSession({ id: "a", state })?.state).toBe(state);
+  });
+
+  it("takes nothing for a limit that is none", () => {
+    expect(parseSession({ ...SESSION, ends_at: "tomorrow", idle_at: {}, idle_action: "dance", warning: "boo" })).toMatchObject({
+      endsAt: null, idleAt: null, idleAction: "stop", warning: null,
     });
   });
 

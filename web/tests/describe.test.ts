@@ -1,11 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { parseSession } from "../src/api/types";
-import type { Problem } from "../src/api/types";
+import type { Problem, SessionInfo } from "../src/api/types";
 import { noteOf, panelOf } from "../src/session/describe";
+import { expiryNote } from "../src/session/expiry";
 import { INITIAL } from "../src/session/machine";
 import type { Phase, State } from "../src/session/machine";
+import { NEW_WATCH } from "../src/session/watching";
 import { sentence, whyNotWebrtc } from "../src/session/why";
-import { age, seconds, stageLabel } from "../src/view/stages";
+import { age, seconds, stageLabel, timeOfDay } from "../src/view/stages";
 
 function state(session: string | null, phase: Phase = { name: "waiting" }, more: Partial<State> = {}): State {
   const error = session === "failed" ? { kind: "boot-failed", message: "the guest said nothing", hint: "look at its log" } : null;
@@ -18,6 +20,7 @@ function open(name: "webrtc" | "novnc", painted: boolean, lostAt: number | null 
 }
 
 const GONE: Problem = { status: 0, kind: "unreachable", detail: "The gateway does not answer.", hint: "Check it." };
+const UNHEARD = { watch: { ...NEW_WATCH, failures: 1, retryAt: 5, problem: GONE } };
 
 describe("panelOf", () => {
   it("shows the stages with their times while it starts", () => {
@@ -41,8 +44,8 @@ describe("panelOf", () => {
   it.each([
     ["failed", state("failed"), "The guest said nothing. Look at its log.", "list"],
     ["stopped", state("stopped"), "Nothing of it is left.", "list"],
-    ["out of reach", state(null, { name: "waiting" }, { watch: { failures: 2, retryAt: 5, problem: GONE } }), "Trying again. Check it.", "again"],
-    ["interrupted by the gateway", state("ready", { name: "retry", retryAt: 1 }, { watch: { failures: 1, retryAt: 5, problem: GONE } }), "does not answer. Connecting again", "again"],
+    ["out of reach", state(null, { name: "waiting" }, UNHEARD), "Trying again. Check it.", "again"],
+    ["interrupted by the gateway", state("ready", { name: "retry", retryAt: 1 }, UNHEARD), "does not answer. Connecting again", "again"],
     ["unknown", state(null, { name: "blocked", problem: { ...GONE, status: 404 } }), "may have ended", "list"],
     ["refused", state(null, { name: "blocked", problem: { ...GONE, status: 401, detail: "the token has expired" } }), "The token has expired.", "list"],
     ["interrupted", state("ready", { name: "retry", retryAt: 1 }), "The noVNC connection closed. Connecting again", "again"],
@@ -58,11 +61,68 @@ describe("panelOf", () => {
   });
 });
 
+describe("panelOf a session that sleeps", () => {
+  it.each([
+    ["restoring", "Starting your desktop"],
+    ["suspending", "Your desktop is going to sleep"],
+    ["resuming", "Waking your desktop"],
+  ])("is busy while it is %s, and says when the gateway is not heard", (name, title) => {
+    expect(panelOf(state(name))).toMatchObject({ tone: "busy", title, text: "", action: null });
+    expect(panelOf(state(name, { name: "waiting" }, UNHEARD))?.text).toContain("Trying again.");
+  });
+
+  it("offers to wake it", () => {
+    const panel = panelOf(state("suspended", { name: "waiting" }, { wake: { name: "idle" } }));
+    expect(panel).toMatchObject({ tone: "calm", title: "Your desktop sleeps", action: { label: "Wake it", does: "wake" } });
+  });
+
+  it.each(["asked", "accepted"] as const)("offers nothing once the call is %s", (name) => {
+    const panel = panelOf(state("suspended", { name: "waiting" }, { wake: { name } }));
+    expect(panel).toMatchObject({ tone: "busy", title: "Waking your desktop", action: null });
+  });
+
+  it("says why it could not be woken, and offers another try", () => {
+    const problem: Problem = { status: 503, kind: "capacity", detail: "no room", hint: "end another session" };
+    const panel = panelOf(state("suspended", { name: "waiting" }, { wake: { name: "refused", problem } }));
+    expect(panel).toMatchObject({ tone: "bad", text: "No room. End another session.", action: { label: "Try again", does: "wake" } });
+  });
+});
+
+describe("expiryNote", () => {
+  const at = Date.UTC(2025, 0, 2, 14, 32);
+
+  function warned(more: Record<string, unknown>): SessionInfo {
+    const info = parseSession({ id: "s", state: "ready", ends_at: new Date(at).toISOString(), idle_at: new Date(at).toISOString(), ...more });
+    if (info === null) throw new Error("not a session");
+    return info;
+  }
+
+  it.each([
+    [{ warning: null }, ""],
+    [{ warning: "ttl" }, `This desktop ends at ${timeOfDay(at)}.`],
+    [{ warning: "ttl", ends_at: null }, "This desktop ends soon."],
+    [{ warning: "idle", idle_action: "suspend" }, `Nobody has used this desktop for a while; it will be suspended at ${timeOfDay(at)}.`],
+    [{ warning: "idle", idle_action: "stop" }, `Nobody has used this desktop for a while; it will end at ${timeOfDay(at)}.`],
+  ])("for %j is %j", (more, note) => {
+    expect(expiryNote(warned(more))).toBe(note);
+  });
+
+  it("is the status bar's note while the session is ready, unless the picture is disturbed", () => {
+    const session = warned({ warning: "ttl" });
+    const shown = (phase: Phase, more: Partial<State> = {}): string => noteOf({ ...INITIAL, session, phase, ...more });
+    expect(shown(open("webrtc", true))).toContain("This desktop ends at");
+    expect(shown(open("novnc", true), { why: { kind: "unconnected" } })).toContain("This desktop ends at");
+    expect(shown(open("webrtc", true, 5))).toContain("interrupted");
+    expect(shown(open("webrtc", true), UNHEARD)).toContain("does not answer");
+    expect(noteOf({ ...INITIAL, session: { ...session, state: "suspended" } })).toBe("");
+  });
+});
+
 describe("noteOf", () => {
   it("gives the reason for noVNC, and warns of an interruption", () => {
     expect(noteOf(state("ready", open("novnc", true), { why: { kind: "unconnected" } }))).toContain("UDP may be blocked");
     expect(noteOf(state("ready", open("webrtc", true, 5)))).toContain("interrupted");
-    expect(noteOf(state("ready", open("webrtc", true), { watch: { failures: 1, retryAt: 3, problem: GONE } }))).toContain("does not answer");
+    expect(noteOf(state("ready", open("webrtc", true), UNHEARD))).toContain("does not answer");
     expect(noteOf(state("booting"))).toBe("");
   });
 
@@ -81,6 +141,7 @@ describe("words", () => {
     expect(sentence("no such session")).toBe("No such session.");
     expect(sentence("Really?")).toBe("Really?");
     expect(stageLabel("some-new_stage")).toBe("Some new stage");
+    expect(timeOfDay(new Date(2025, 0, 2, 14, 32).getTime())).toMatch(/^(14:32|2:32\sPM)$/);
     expect(seconds(0.4)).toBe("0.40\u00a0s");
     expect(seconds(14.23)).toBe("14.2\u00a0s");
     expect([5_000, 125_000, 7_260_000, 200_000_000].map(age)).toEqual(["5\u00a0s", "2\u00a0min", "2\u00a0h 1\u00a0min", "2\u00a0d"]);

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { SessionState } from "../src/api/types";
 import { ANSWER_LIMIT_MS, deadline, LOST_LIMIT_MS, PAINT_LIMIT_MS, REACHED_LIMIT_MS, VNC_PAINT_LIMIT_MS } from "../src/session/machine";
 import type { Event } from "../src/session/machine";
+import { NEW_WATCH } from "../src/session/watching";
 import type { Why } from "../src/session/why";
 import { onNovnc, onWebrtc, problem, started } from "./bench";
 
@@ -12,7 +13,7 @@ describe("waiting for the session", () => {
     expect(deadline(bench.state)).toBeNull();
   });
 
-  it.each<SessionState>(["creating", "booting", "assigning", "stopping"])(
+  it.each<SessionState>(["creating", "booting", "restoring", "assigning", "suspending", "resuming", "stopping"])(
     "opens nothing while it is %s",
     (state) => {
       const bench = started().session(state);
@@ -222,7 +223,7 @@ describe("the stream of states", () => {
       bench.expire();
     }
     expect(pauses).toEqual([500, 1000, 2000, 2500, 2500]);
-    expect(bench.session("booting").state.watch).toEqual({ failures: 0, retryAt: null, problem: null });
+    expect(bench.session("booting").state.watch).toEqual(NEW_WATCH);
   });
 
   it("gives way to asking now and then while there is a picture", () => {
@@ -243,15 +244,6 @@ describe("the stream of states", () => {
     const bench = started().send({ type: "watch-ended", problem: problem(status) });
     expect(bench.state.phase).toEqual({ name: "blocked", problem: problem(status) });
     expect(deadline(bench.state)).toBeNull();
-  });
-
-  it("refused, leaves a painted picture, but ends one that has yet to come", () => {
-    const refused: Event = { type: "watch-ended", problem: problem(401) };
-    expect(onWebrtc().painted().send(refused).state.phase).toMatchObject({ name: "webrtc" });
-    const bench = onWebrtc().send(refused);
-    expect(bench.state.phase).toMatchObject({ name: "blocked" });
-    expect(bench.effects).toEqual([{ do: "close", attempt: 1 }]);
-    expect(onNovnc().closed().send(refused).state.phase).toMatchObject({ name: "blocked" });
   });
 });
 

@@ -9,7 +9,8 @@ Requests, gateway to guest:
 method     params                                         result
 ========== ============================================== =============================================
 hello      {}                                             HELLO_RESULT
-identify   {entropy: 64 hex digits, machine_id: 32 hex}   {}  (once, before assign; forks the agent)
+identify   {entropy: 64 hex digits, machine_id: 32 hex}   {}  (before assign; forks the agent; with other values
+                                                          than the last it kills the agent first)
 assign     {session_id, epoch_ns, vnc_password,           {}  (clock, environment, VNC password, display)
            proxy: str or null, display: [w_px, h_px]}
 exec       {argv: [str], timeout_s, as_user: bool,        {code, stdout, stderr}  (each at most 64 KiB,
@@ -27,9 +28,9 @@ desktop    {windows: [WM_CLASS class, ...]}: the mapped top-level windows, whene
 peer       {peer, state: "connected" or "closed", reason}
 ========== ============================================================================================
 
-HELLO_RESULT is {protocol: LINK_VERSION, version: str, boot_id: str, uptime_s: float,
-agent: {state, pid}, peers: [{peer, ufrag, pwd, port}]}; ``peers`` lets a restarted gateway rebuild its
-relay table.
+HELLO_RESULT is {protocol: LINK_VERSION, version: str, boot_id: str, uptime_s: float, state: "fresh", "identified" or
+"running", agent: {state, pid}, peers: [{peer, role, connected: bool, ufrag, pwd, port}]}; ``peers`` lets a restarted
+gateway rebuild its relay table. A zygote is fresh until its first ``identify``.
 """
 
 from __future__ import annotations

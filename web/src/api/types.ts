@@ -1,7 +1,23 @@
 /** What the gateway's JSON means here. Pure: parsers of unknown values, strict where the client depends on it. */
 
-export const STATES = ["creating", "booting", "assigning", "ready", "stopping", "stopped", "failed"] as const;
+export const STATES = [
+  "creating",
+  "booting",
+  "restoring",
+  "assigning",
+  "ready",
+  "suspending",
+  "suspended",
+  "resuming",
+  "stopping",
+  "stopped",
+  "failed",
+] as const;
 export type SessionState = (typeof STATES)[number];
+/** What comes of nobody using the session. */
+export type IdleAction = "suspend" | "stop";
+/** Which limit the session nears. */
+export type Warning = "ttl" | "idle";
 export type Role = "control" | "view";
 
 export interface SessionError {
@@ -23,6 +39,12 @@ export interface SessionInfo {
   readonly template: string;
   /** kvm or tcg; null until known. */
   readonly accelerator: string | null;
+  /** When it ends, Unix time in ms; null for never. */
+  readonly endsAt: number | null;
+  /** When {@link idleAction} comes if nobody uses it, Unix time in ms; null for never. */
+  readonly idleAt: number | null;
+  readonly idleAction: IdleAction;
+  readonly warning: Warning | null;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -44,7 +66,7 @@ export function parseSession(value: unknown): SessionInfo | null {
   if (!isRecord(value) || typeof value["id"] !== "string") return null;
   const state = STATES.find((known) => known === value["state"]);
   if (state === undefined) return null;
-  const { timings, error, display, accelerator } = value;
+  const { timings, error, display, accelerator, warning } = value;
   return {
     id: value["id"],
     state,
@@ -61,12 +83,21 @@ export function parseSession(value: unknown): SessionInfo | null {
       : { width: 0, height: 0 },
     template: text(value["template"]),
     accelerator: typeof accelerator === "string" ? accelerator : null,
+    endsAt: timeOrNull(value["ends_at"]),
+    idleAt: timeOrNull(value["idle_at"]),
+    idleAction: value["idle_action"] === "suspend" ? "suspend" : "stop",
+    warning: warning === "ttl" || warning === "idle" ? warning : null,
   };
 }
 
 function parseTime(value: unknown): number {
   if (typeof value === "number") return value * 1000;
   return typeof value === "string" ? Date.parse(value) : Number.NaN;
+}
+
+function timeOrNull(value: unknown): number | null {
+  const time = parseTime(value);
+  return Number.isFinite(time) ? time : null;
 }
 
 /** A list of sessions: `{"sessions": [...]}`. Entries that are none are left out. */

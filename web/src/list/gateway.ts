@@ -33,7 +33,7 @@ export class Gateway {
   async create(display: Size | null, template: string | null): Promise<Created> {
     const json = { ...(display === null ? {} : { display }), ...(template === null ? {} : { template }) };
     const body: unknown = await (await request("/v1/sessions", this.key, { method: "POST", json })).json();
-    return { session: parseSession(body), viewerUrl: viewerUrlOf(body) };
+    return createdOf(body);
   }
 
   /** A fresh link to the viewer page, in this role. */
@@ -42,10 +42,25 @@ export class Gateway {
     return viewerUrlOf(await response.json());
   }
 
+  /** Answers when it is under way. */
+  async suspend(id: string): Promise<void> {
+    await request(`${sessionUrl(id)}/suspend`, this.key, { method: "POST" });
+  }
+
+  /** A new session that goes on from where this one is. */
+  async fork(id: string): Promise<Created> {
+    const body: unknown = await (await request(`${sessionUrl(id)}/fork`, this.key, { method: "POST" })).json();
+    return createdOf(body);
+  }
+
   /** Answers when nothing of the session is left, which takes a moment. */
   async destroy(id: string): Promise<void> {
     await request(sessionUrl(id), this.key, { method: "DELETE" });
   }
+}
+
+function createdOf(body: unknown): Created {
+  return { session: parseSession(body), viewerUrl: viewerUrlOf(body) };
 }
 
 function viewerUrlOf(body: unknown): string {

@@ -4,6 +4,7 @@ import { problemOf } from "../api/http";
 import type { Problem, Role, SessionInfo } from "../api/types";
 import { sentences } from "../session/why";
 import { byId, el } from "../view/dom";
+import { isSettled } from "./actions";
 import { Gateway } from "./gateway";
 import { Row } from "./row";
 
@@ -11,7 +12,6 @@ const KEY_SLOT = "fenster.key";
 /** The API has no stream of all sessions: it is asked this often while one is on its way, and else, in ms. */
 const BUSY_MS = 1_000;
 const CALM_MS = 3_000;
-const SETTLED = new Set(["ready", "stopped", "failed"]);
 
 class ListPage {
   readonly #login = byId("login", HTMLFormElement);
@@ -72,7 +72,7 @@ class ListPage {
       if (this.#asking !== asking) return;
       this.#draw(sessions);
       if (this.#unheard) this.#say(null);
-      if (sessions.some((info) => !SETTLED.has(info.state))) pause = BUSY_MS;
+      if (sessions.some((info) => !isSettled(info.state))) pause = BUSY_MS;
     } catch (error) {
       if (asking.signal.aborted) return;
       const problem = problemOf(error);
@@ -114,6 +114,14 @@ class ListPage {
         openTab(await gateway.link(of, "control"));
       }),
       share: (of) => void this.#share(of, "view"),
+      suspend: (of) => void this.#attempt(async (gateway) => {
+        await gateway.suspend(of);
+        await this.#refresh();
+      }),
+      fork: (of) => void this.#attempt(async (gateway) => {
+        openTab((await gateway.fork(of)).viewerUrl);
+        await this.#refresh();
+      }),
       destroy: (of) => void this.#attempt(async (gateway) => {
         const gone = gateway.destroy(of);
         void this.#refresh();

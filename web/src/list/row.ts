@@ -3,12 +3,10 @@ import type { SessionInfo } from "../api/types";
 import { sentences } from "../session/why";
 import { button, el } from "../view/dom";
 import { age, seconds, STATE_LABELS, stagesOf } from "../view/stages";
+import { isOffered } from "./actions";
+import type { ActionName } from "./actions";
 
-export interface RowActions {
-  open(id: string): void;
-  share(id: string): void;
-  destroy(id: string): void;
-}
+export type RowActions = Readonly<Record<ActionName, (id: string) => void>>;
 
 /** How long a first click on Destroy waits for its second, in ms. */
 const CONFIRM_MS = 4_000;
@@ -21,23 +19,28 @@ export class Row {
   readonly #error = el("p", { class: "error" });
   readonly #stages = el("ol", { class: "stages" });
   readonly #more = el("details", {}, el("summary", {}, "Timings"), this.#stages);
-  readonly #open: HTMLButtonElement;
-  readonly #share: HTMLButtonElement;
-  readonly #destroy: HTMLButtonElement;
+  readonly #buttons: Readonly<Record<ActionName, HTMLButtonElement>>;
   #confirm: ReturnType<typeof setTimeout> | undefined;
   #shown = "";
 
   constructor(id: string, actions: RowActions) {
-    this.#open = button("Open", () => {
-      actions.open(id);
-    }, "primary");
-    this.#share = button("Copy view-only link", () => {
-      actions.share(id);
-    });
-    this.#destroy = button("Destroy", () => {
+    const destroy = button("Destroy", () => {
       this.#onDestroy(id, actions);
     }, "danger");
-    for (const [node, what] of [[this.#open, "Open"], [this.#share, "Copy view-only link of"], [this.#destroy, "Destroy"]] as const) {
+    const plain = (action: ActionName, label: string, kind = ""): HTMLButtonElement =>
+      button(label, () => {
+        actions[action](id);
+      }, kind);
+    // In the order shown.
+    this.#buttons = {
+      open: plain("open", "Open", "primary"),
+      share: plain("share", "Copy view-only link"),
+      suspend: plain("suspend", "Suspend"),
+      fork: plain("fork", "Fork"),
+      destroy,
+    };
+    for (const [action, node] of this.#all()) {
+      const what = action === "share" ? "Copy view-only link of" : node.textContent;
       node.setAttribute("aria-label", `${what} ${id}`);
     }
     this.node.append(
@@ -49,7 +52,7 @@ export class Row {
         this.#error,
         this.#more,
       ),
-      el("div", { class: "actions" }, this.#open, this.#share, this.#destroy),
+      el("div", { class: "actions" }, ...Object.values(this.#buttons)),
     );
   }
 
@@ -62,11 +65,13 @@ export class Row {
     this.#state.dataset["state"] = info.state;
     this.#error.hidden = info.error === null;
     this.#error.textContent = info.error === null ? "" : sentences(info.error.message, info.error.hint);
-    const over = info.state === "stopped" || info.state === "failed";
-    this.#open.hidden = this.#share.hidden = over || info.state === "stopping";
-    this.#destroy.hidden = info.state === "stopping" || info.state === "stopped";
-    if (this.#confirm === undefined) this.#destroy.textContent = destroyLabel(info);
+    for (const [action, node] of this.#all()) node.hidden = !isOffered(action, info.state);
+    if (this.#confirm === undefined) this.#buttons.destroy.textContent = destroyLabel(info);
     this.#drawStages(info);
+  }
+
+  #all(): [ActionName, HTMLButtonElement][] {
+    return Object.entries(this.#buttons) as [ActionName, HTMLButtonElement][];
   }
 
   #drawStages(info: SessionInfo): void {
@@ -87,13 +92,13 @@ export class Row {
 
   /** Twice to destroy: it cannot be undone. */
   #onDestroy(id: string, actions: RowActions): void {
-    const label = this.#destroy.textContent;
+    const label = this.#buttons.destroy.textContent;
     if (this.#confirm !== undefined) {
       this.#calm("Destroy");
       actions.destroy(id);
       return;
     }
-    this.#destroy.textContent = "Click again to destroy";
+    this.#buttons.destroy.textContent = "Click again to destroy";
     this.#confirm = setTimeout(() => {
       this.#calm(label);
     }, CONFIRM_MS);
@@ -102,7 +107,7 @@ export class Row {
   #calm(label: string): void {
     clearTimeout(this.#confirm);
     this.#confirm = undefined;
-    this.#destroy.textContent = label;
+    this.#buttons.destroy.textContent = label;
   }
 }
 
@@ -110,7 +115,7 @@ function destroyLabel(info: SessionInfo): string {
   return info.state === "failed" ? "Remove" : "Destroy";
 }
 
-/** "1280 × 720 · TCG · 2 viewers · ready in 14.2 s · 4 min old". Pure. */
+/** "1280 × 720 · TCG · 2 viewers · ready in 14.2 s · 4 min old · ends in 56 min". Pure. */
 export function facts(info: SessionInfo, now: number): string {
   const parts: string[] = [];
   if (info.display.width > 0) parts.push(`${info.display.width} × ${info.display.height}`);
@@ -120,5 +125,7 @@ export function facts(info: SessionInfo, now: number): string {
   const ready = info.timings.find(([stage]) => stage === "ready");
   if (ready !== undefined) parts.push(`ready in ${seconds(ready[1])}`);
   if (Number.isFinite(info.createdAt)) parts.push(`${age(now - info.createdAt)} old`);
+  const over = info.state === "stopped" || info.state === "failed";
+  if (info.endsAt !== null && !over) parts.push(`ends in ${age(info.endsAt - now)}`);
   return parts.join(" · ");
 }

@@ -2,11 +2,13 @@
 import type { Problem } from "../api/types";
 import { stagesOf } from "../view/stages";
 import type { Stage } from "../view/stages";
+import { expiryNote } from "./expiry";
 import { isPainted, transportOf } from "./machine";
 import type { State } from "./machine";
+import { isUnderWay } from "./wake";
 import { sentence, sentences, whyNotWebrtc } from "./why";
 
-export type Action = { readonly label: string; readonly does: "again" | "list" };
+export type Action = { readonly label: string; readonly does: "again" | "wake" | "list" };
 
 /** The panel over the picture; none while a picture is shown. */
 export interface Panel {
@@ -18,6 +20,7 @@ export interface Panel {
 }
 
 const AGAIN: Action = { label: "Try again", does: "again" };
+const WAKING = "Waking your desktop";
 const LIST: Action = { label: "Go to your desktops", does: "list" };
 
 export function panelOf(state: State): Panel | null {
@@ -27,8 +30,15 @@ export function panelOf(state: State): Panel | null {
   switch (session.state) {
     case "creating":
     case "booting":
+    case "restoring":
     case "assigning":
       return panel("busy", "Starting your desktop", watchTrouble(state), stagesOf(session), null);
+    case "suspending":
+      return panel("busy", "Your desktop is going to sleep", watchTrouble(state), [], null);
+    case "suspended":
+      return asleep(state);
+    case "resuming":
+      return panel("busy", WAKING, watchTrouble(state), [], null);
     case "stopping":
       return panel("calm", "The desktop is shutting down", "", [], null);
     case "stopped":
@@ -43,11 +53,13 @@ export function panelOf(state: State): Panel | null {
   }
 }
 
-/** One sentence for the status bar: why this transport, or what disturbs it. */
+/** One sentence for the status bar: what disturbs the transport or awaits the session; else why this transport. */
 export function noteOf(state: State): string {
-  const { phase } = state;
+  const { phase, session } = state;
   if (isPainted(phase) && "lostAt" in phase && phase.lostAt !== null) return "The connection is interrupted; waiting for it to come back.";
   if (isPainted(phase) && state.watch.problem !== null) return watchTrouble(state);
+  const expiry = session?.state === "ready" ? expiryNote(session) : "";
+  if (expiry !== "") return expiry;
   switch (transportOf(phase)) {
     case "webrtc":
       return isPainted(phase) ? "Direct video, the fastest way." : "Connecting by WebRTC.";
@@ -60,6 +72,17 @@ export function noteOf(state: State): string {
 
 function panel(tone: Panel["tone"], title: string, text: string, stages: readonly Stage[], action: Action | null): Panel {
   return { tone, title, text, stages, action };
+}
+
+function asleep(state: State): Panel {
+  const { wake } = state;
+  if (isUnderWay(wake)) return panel("busy", WAKING, watchTrouble(state), [], null);
+  if (wake.name === "refused") {
+    const text = sentences(wake.problem.detail, wake.problem.hint);
+    return panel("bad", "The desktop could not be woken", text, [], { label: "Try again", does: "wake" });
+  }
+  const text = sentences("Woken, it goes on where it was", watchTrouble(state));
+  return panel("calm", "Your desktop sleeps", text, [], { label: "Wake it", does: "wake" });
 }
 
 function connecting(state: State, stages: readonly Stage[]): Panel {

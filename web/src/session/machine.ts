@@ -8,6 +8,7 @@
  *      └──────────────────────────────────────┘        401, 403, 404 without a picture: blocked
  *
  * While noVNC shows the picture, WebRTC is tried again behind it (climb.ts) and takes over once it has painted.
+ * A session that is suspended is waited for too, and may be woken (wake.ts).
  * `step(state, event, clock)` gives the next state and effects for the runner. Time and chance come in with
  * `clock`; {@link deadline} says when a `timer` event is wanted. Each transport is opened under an attempt
  * number, and an event of another attempt than the present one is dropped.
@@ -15,16 +16,15 @@
 import type { Problem, SessionInfo } from "../api/types";
 import { isWorthRetrying, NO_CLIMB, pauseOf } from "./climb";
 import type { Climb, Trial } from "./climb";
+import { jittered } from "./clock";
+import type { Clock } from "./clock";
+import { answered, heard, isAsked, WANTED, wished } from "./wake";
+import type { Wake } from "./wake";
+import { afterEnd, isFinal, isRefusal, NEW_WATCH } from "./watching";
+import type { Watch } from "./watching";
 import type { Why } from "./why";
 
 export type Transport = "webrtc" | "novnc";
-
-export interface Clock {
-  /** Monotonic, in ms. */
-  readonly now: number;
-  /** In [0, 1). */
-  readonly random: number;
-}
 
 /** No answer to the offer this long: noVNC instead, in ms. A guest that is still booting under emulation is slow. */
 export const ANSWER_LIMIT_MS = 15_000;
@@ -39,13 +39,6 @@ export const LOST_LIMIT_MS = 3_000;
 export const VNC_PAINT_LIMIT_MS = 15_000;
 const RETRY_FIRST_MS = 500;
 const RETRY_MAX_MS = 8_000;
-const WATCH_FIRST_MS = 1_000;
-const WATCH_MAX_MS = 5_000;
-/**
- * Once there is a picture the state is asked for this often, in ms. A stream would hold one of the six
- * connections that a browser opens to a host over HTTP/1.1, and a seventh tab would hang.
- */
-const POLL_MS = 5_000;
 
 export type Phase =
   | { readonly name: "waiting" }
@@ -65,7 +58,8 @@ export interface State {
   /** When the page was opened, in the clock's ms. */
   readonly openedAt: number;
   readonly session: SessionInfo | null;
-  readonly watch: { readonly failures: number; readonly retryAt: number | null; readonly problem: Problem | null };
+  readonly watch: Watch;
+  readonly wake: Wake;
   readonly visible: boolean;
   readonly phase: Phase;
   /** Attempts made so far. */
@@ -91,6 +85,10 @@ export type Event =
   | { readonly type: "visible"; readonly visible: boolean }
   /** A person asks for WebRTC again, or for another try. */
   | { readonly type: "again" }
+  /** A person asks for the suspended desktop. */
+  | { readonly type: "wake" }
+  /** The gateway took the call to resume; with a problem, it did not. */
+  | { readonly type: "resume-answered"; readonly problem: Problem | null }
   | { readonly type: "leave" }
   | { readonly type: "timer" };
 
@@ -98,6 +96,7 @@ export type Effect =
   /** Follow the session's states, afresh: as a stream, or by asking once. */
   | { readonly do: "watch"; readonly stream: boolean }
   | { readonly do: "unwatch" }
+  | { readonly do: "resume" }
   | { readonly do: "open"; readonly transport: Transport; readonly attempt: number }
   | { readonly do: "close"; readonly attempt: number }
   | { readonly do: "mark-painted"; readonly transport: Transport; /** Since the page was opened. */ readonly elapsedMs: number };
@@ -110,7 +109,8 @@ export interface Step {
 export const INITIAL: State = {
   openedAt: 0,
   session: null,
-  watch: { failures: 0, retryAt: null, problem: null },
+  watch: NEW_WATCH,
+  wake: WANTED,
   visible: true,
   phase: { name: "waiting" },
   attempts: 0,
@@ -152,6 +152,10 @@ export function step(state: State, event: Event, clock: Clock): Step {
       return onVisible(state, event.visible, clock);
     case "again":
       return onAgain(state, clock);
+    case "wake":
+      return state.session?.state === "suspended" ? waking(state, wished(state.wake)) : then(state);
+    case "resume-answered":
+      return onResumeAnswered(state, event.problem);
     case "leave":
       return then({ ...state, phase: { name: "waiting" }, climb: NO_CLIMB }, [...closing(state), { do: "unwatch" }]);
     case "timer":
@@ -206,13 +210,14 @@ function open(state: State, transport: Transport, clock: Clock): Step {
 }
 
 function onSession(state: State, info: SessionInfo, clock: Clock): Step {
-  const next: State = { ...state, session: info, watch: { failures: 0, retryAt: null, problem: null } };
+  const { state: next, effects } = waking({ ...state, session: info, watch: NEW_WATCH }, heard(state.wake, info.state));
   if (info.state !== "ready") {
     // A session that has ended says nothing more.
     const silence: Effect[] = isOver(info) ? [{ do: "unwatch" }] : [];
     return then({ ...next, phase: { name: "waiting" }, why: null, failures: 0, climb: NO_CLIMB }, [
       ...closing(state),
       ...silence,
+      ...effects,
     ]);
   }
   return state.phase.name === "waiting" || state.phase.name === "blocked" ? open(next, "webrtc", clock) : then(next);
@@ -222,22 +227,27 @@ function isOver(info: SessionInfo): boolean {
   return info.state === "stopped" || info.state === "failed";
 }
 
-/** Credentials refused or session unknown: waiting mends neither. */
-function isFinal(problem: Problem): boolean {
-  return [401, 403, 404].includes(problem.status);
+/** With this wish, and the call if it is a new one. */
+function waking(state: State, wake: Wake): Step {
+  return then({ ...state, wake }, isAsked(state.wake, wake) ? [{ do: "resume" }] : []);
+}
+
+function onResumeAnswered(state: State, problem: Problem | null): Step {
+  const wake = answered(state.wake, problem);
+  if (wake.name !== "accepted" || state.wake.name === "accepted") return then({ ...state, wake });
+  // What the stream says may be older than the answer; a fresh one begins with what is now.
+  return then({ ...state, wake, watch: { ...state.watch, retryAt: null } }, [{ do: "watch", stream: true }]);
 }
 
 function onWatchEnded(state: State, problem: Problem | null, clock: Clock): Step {
-  if (problem !== null && isFinal(problem)) {
-    const watch = { failures: state.watch.failures + 1, retryAt: null, problem };
-    // A picture that is there stays: it has its own, older permission.
-    if (isPainted(state.phase)) return then({ ...state, watch });
-    return then({ ...state, watch, phase: { name: "blocked", problem }, climb: NO_CLIMB }, closing(state));
-  }
-  const failures = problem === null ? 0 : state.watch.failures + 1;
-  const first = isPainted(state.phase) ? POLL_MS : WATCH_FIRST_MS;
-  const pause = Math.min(first * 2 ** Math.max(failures - 1, 0), WATCH_MAX_MS);
-  return then({ ...state, watch: { failures, retryAt: clock.now + jittered(pause, clock), problem } });
+  const painted = isPainted(state.phase);
+  const watch = afterEnd(state.watch, problem, painted, clock);
+  // A picture that is there stays: it has its own, older permission.
+  if (problem === null || painted || !isFinal(watch, state.session !== null, clock)) return then({ ...state, watch });
+  return then(
+    { ...state, watch: { ...watch, retryAt: null }, phase: { name: "blocked", problem }, climb: NO_CLIMB },
+    closing(state),
+  );
 }
 
 function onVisible(state: State, visible: boolean, clock: Clock): Step {
@@ -352,7 +362,7 @@ function onConnection(state: State, phase: OpenPhase, connection: RTCPeerConnect
 /** WebRTC makes way for noVNC; noVNC tries again after a pause, and asks whether the session is still there. */
 function fail(state: State, phase: OpenPhase, why: Why, clock: Clock): Step {
   if (phase.name === "webrtc") {
-    if (why.kind === "refused" && isFinal(why.problem) && why.problem.status !== 404) {
+    if (why.kind === "refused" && isRefusal(why.problem) && why.problem.status !== 404) {
       return then({ ...state, phase: { name: "blocked", problem: why.problem } }, closing(state));
     }
     return open({ ...state, why }, "novnc", clock);
@@ -365,9 +375,4 @@ function fail(state: State, phase: OpenPhase, why: Why, clock: Clock): Step {
     ...closing(state),
     { do: "watch", stream: true },
   ]);
-}
-
-/** Half to whole of the pause, so that many viewers of a restarted gateway do not come back at once. */
-function jittered(pauseMs: number, clock: Clock): number {
-  return pauseMs * (0.5 + 0.5 * clock.random);
 }

@@ -60,6 +60,9 @@ export class Runner {
         this.#watching?.abort();
         this.#watching = null;
         break;
+      case "resume":
+        this.#resume();
+        break;
       case "open":
         this.#links.set(effect.attempt, this.openers[effect.transport](effect.attempt, this.#later));
         break;
@@ -94,6 +97,18 @@ export class Runner {
       },
       (error: unknown) => {
         tell({ type: "watch-ended", problem: problemOf(error) });
+      },
+    );
+  }
+
+  /** The answer's session is left aside: what the stream has said meanwhile may be newer. */
+  #resume(): void {
+    request(`${sessionUrl(this.access.id)}/resume`, this.access.token, { method: "POST" }).then(
+      () => {
+        this.dispatch({ type: "resume-answered", problem: null });
+      },
+      (error: unknown) => {
+        this.dispatch({ type: "resume-answered", problem: problemOf(error) });
       },
     );
   }

@@ -28,8 +28,12 @@ const LABELS = new Map<string, string>([
 const NOW: Readonly<Record<SessionState, string | null>> = {
   creating: "Preparing the machine",
   booting: "Booting Linux",
+  restoring: "Restoring a snapshot",
   assigning: "Starting the desktop",
   ready: null,
+  suspending: "Suspending",
+  suspended: null,
+  resuming: "Resuming",
   stopping: "Shutting down",
   stopped: null,
   failed: null,
@@ -38,8 +42,12 @@ const NOW: Readonly<Record<SessionState, string | null>> = {
 export const STATE_LABELS: Readonly<Record<SessionState, string>> = {
   creating: "Creating",
   booting: "Booting",
+  restoring: "Restoring",
   assigning: "Starting",
   ready: "Ready",
+  suspending: "Suspending",
+  suspended: "Suspended",
+  resuming: "Resuming",
   stopping: "Stopping",
   stopped: "Stopped",
   failed: "Failed",
@@ -65,6 +73,11 @@ const NBSP = "\u00a0";
 
 export function seconds(value: number): string {
   return `${value < 10 ? value.toFixed(2) : value.toFixed(1)}${NBSP}s`;
+}
+
+/** "14:32" or "2:32 PM", as the browser's language has it, of Unix time in ms. */
+export function timeOfDay(time: number): string {
+  return new Date(time).toLocaleTimeString([], { hour: "numeric", minute: "2-digit" });
 }
 
 /** "4 min", "2 h", for ages in ms. */

@@ -28,6 +28,7 @@ export class StatusBar {
     this.#transport.textContent = transport === null ? "" : TRANSPORT_LABELS[transport];
     this.#transport.className = `pill pill-${painted ? (transport ?? "none") : "pending"}`;
     this.#note.textContent = this.#note.title = noteOf(state);
+    this.#note.dataset["warning"] = state.session?.warning ?? "";
     this.#role.hidden = role !== "view";
     this.#state.textContent = state.session === null ? "" : STATE_LABELS[state.session.state];
     this.#state.dataset["state"] = state.session?.state ?? "";

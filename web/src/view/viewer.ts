@@ -26,10 +26,10 @@ class Viewer {
   readonly #input = new InputHub(this.#field, byId("stage", HTMLElement), this.#video);
   readonly #panel = new PanelView(byId("panel", HTMLElement), (does) => {
     if (does === "list") location.assign("/");
-    else this.#again();
+    else this.#ask(does);
   });
   readonly #bar = new StatusBar(() => {
-    this.#again();
+    this.#ask("again");
   });
   readonly #runner: Runner;
   /** What the token states, until the agent says what it grants. */
@@ -75,8 +75,8 @@ class Viewer {
     });
   }
 
-  #again(): void {
-    this.#runner.dispatch({ type: "again" });
+  #ask(type: "again" | "wake"): void {
+    this.#runner.dispatch({ type });
     this.#input.focus();
   }
 

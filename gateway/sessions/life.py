@@ -1,0 +1,325 @@
+"""A session's task: it brings a machine up, follows it until it ends, and lets go of all it held.
+
+Only the task acquires and releases. A session that sleeps, or whose guest reboots, goes through several lives of its
+machine in one task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from gateway.errors import GatewayError, LinkError, SnapshotError, VmBootFailed, VmError, VmLost
+from gateway.sessions import rundir
+from gateway.sessions.guest import Assignment, Guest, Origin
+from gateway.sessions.lifecycle import Event, State
+from gateway.sessions.machine import Machine
+from gateway.sessions.record import SessionRecord
+from gateway.sessions.status import Status
+from gateway.sessions.view import ErrorView
+from gateway.sessions.waiting import together
+from gateway.sessions.world import World
+from gateway.vm.driver import Vm
+
+__all__ = ["Begin", "Life"]
+
+logger = logging.getLogger(__name__)
+
+Begin = Callable[[], Awaitable[Guest]]
+"""Gives a machine that runs."""
+
+
+class _Rebooted(Exception):
+    """The guest rebooted."""
+
+
+class _Asleep(Exception):
+    """The machine is on disk."""
+
+
+class _Mute(Exception):
+    """A machine that was resumed says nothing."""
+
+
+class Life:
+    """Args:
+    machine: not yet started, or parked; it is released at the end.
+    status: the session's, which this changes.
+    world: what it may use.
+    """
+
+    def __init__(self, machine: Machine, status: Status, world: World) -> None:
+        self.machine = machine
+        self.pumps: set[asyncio.Task[Any]] = set()
+        """Of noVNC viewers."""
+        self._status = status
+        self._world = world
+        self._suspend_asked = asyncio.Event()
+        self._resume_asked = asyncio.Event()
+        self._asked_at = time.monotonic()
+        self._releasing = False
+        self._leaving = False
+        self._task: asyncio.Task[None] | None = None
+
+    # What others ask of it.
+
+    def start(self, begin: Begin) -> None:
+        self._task = asyncio.create_task(self._run(begin), name=f"session-{self._status.id}")
+
+    def begin_suspend(self) -> None:
+        """Of a session that is ready."""
+        self._asked_at = time.monotonic()
+        self._status.apply(Event.SUSPEND)
+        self._suspend_asked.set()
+
+    def begin_resume(self) -> None:
+        """Of a session that is suspended."""
+        self._asked_at = time.monotonic()
+        self._status.apply(Event.RESUME)
+        self._resume_asked.set()
+
+    async def ended(self) -> None:
+        """Return when it holds nothing any more."""
+        if self._task is not None:
+            await asyncio.wait({self._task})
+
+    def end(self) -> None:
+        """Begin to let go of everything; a release under way is not disturbed."""
+        if self._task is not None and not self._releasing:
+            self._task.cancel()
+
+    async def leave(self) -> None:
+        """Let go of the machine as it is, for the next gateway."""
+        self._leaving = True
+        self.end()
+        await self.ended()
+
+    async def lost(self, error: GatewayError) -> None:
+        """There is no task, and will be none: release what an earlier gateway has left, and fail."""
+        self._releasing = True
+        self.machine.claim_run_dir()
+        await self._release(error)
+
+    async def save(self) -> None:
+        """Have the next gateway know of the session as it is now. Raises StoreError."""
+        status, identity = self._status, self.machine.identity
+        await self._world.store.put_session(
+            SessionRecord(
+                id=status.id,
+                state=status.state.value,
+                template=status.template,
+                display_px=status.display_px,
+                created_at=status.created_at,
+                machine_id=identity.machine_id,
+                vnc_password=identity.vnc_password,
+                timings=status.timings,
+                error=status.error,
+                lifetime=status.lifetime,
+                metadata=status.metadata,
+                forked=self.machine.forked,
+            )
+        )
+
+    # The beginnings.
+
+    async def first(self) -> Guest:
+        """From nothing, or from the warm pool."""
+        self._status.accelerator = (await self._world.facts()).accelerator
+        guest = self.machine.guest or await self.machine.start(self._status.mark)
+        restored = guest.origin is Origin.PARKED or "restore" in self._status.timings
+        self._status.apply(Event.RESTORED if restored else Event.SPAWNED)
+        return guest
+
+    async def adopted(self, guest: Guest) -> Guest:
+        """From an earlier gateway."""
+        self._status.accelerator = (await self._world.facts()).accelerator
+        return guest
+
+    async def sleep(self) -> Guest:
+        """From disk, once somebody wakes it."""
+        while True:
+            await self._resume_asked.wait()
+            self._resume_asked.clear()
+            try:
+                return await self._wake()
+            except GatewayError as exc:
+                await self.machine.halt()
+                if not self.machine.suspended:
+                    raise
+                logger.warning("x not resumed: %s", exc)
+                self._status.error = _error_view(exc, self.machine.run_dir, None)
+                self._status.apply(Event.REFUSED)
+
+    async def _wake(self) -> Guest:
+        self._status.accelerator = (await self._world.facts()).accelerator
+        try:
+            guest = await self.machine.resume(_silent)
+        except SnapshotError as exc:
+            await self.machine.halt()
+            return await self._boot_own_disk(exc.message)
+        guest.origin = Origin.FORKED if self.machine.forked else Origin.WOKEN
+        return guest
+
+    async def _boot_own_disk(self, why: str) -> Guest:
+        self._status.notice = f"The desktop was started anew from its disk, and what ran in it is closed: {why}."
+        logger.warning("x %s", self._status.notice)
+        guest = await self.machine.reboot(_silent)
+        self._status.apply(Event.SPAWNED)
+        return guest
+
+    # The task.
+
+    async def _run(self, first: Begin) -> None:
+        structlog.contextvars.bind_contextvars(session_id=self._status.id)
+        failure: GatewayError | None = None
+        try:
+            await self._live(first)
+        except GatewayError as exc:
+            failure = exc
+        except Exception:
+            logger.exception("! the session's task failed")
+            failure = GatewayError("the gateway made a mistake", hint="its log has the details; please report it")
+        finally:
+            self._releasing = True
+            if self._leaving:
+                await self._end_pumps()
+                await self.machine.leave()
+            else:
+                await self._release(failure)
+
+    async def _release(self, failure: GatewayError | None) -> None:
+        kept: Path | None = None
+        if failure is not None and self._status.state is not State.STOPPING:
+            try:
+                kept = await asyncio.to_thread(rundir.keep_logs, self.machine.run_dir, self._world.logs_dir)
+            except OSError as exc:
+                logger.warning("x the guest's logs could not be kept: %s", exc)
+        await self.machine.release()
+        if self.machine.leaks:
+            failure = GatewayError(
+                "not everything was released: " + "; ".join(self.machine.leaks), hint="see the gateway's log"
+            )
+        elif self._status.state is State.STOPPING or failure is None:
+            self._status.apply(Event.STOP)
+            self._status.apply(Event.RELEASED)
+            return
+        self._status.error = _error_view(failure, self.machine.run_dir, kept)
+        logger.error("! failed (%s): %s", failure.kind, failure.message)
+        self._status.apply(Event.FAIL)
+        try:
+            await self.save()
+        except GatewayError as exc:
+            logger.warning("x the failure is not written down: %s", exc)
+
+    async def _live(self, first: Begin) -> None:
+        """One life of the machine after the other; never returns otherwise than by raising."""
+        begin = first
+        while True:
+            guest = await begin()
+            self.machine.own("WebRTC peers", partial(self._world.signalling.forget, self._status.id))
+            self.machine.own("noVNC viewers", self._end_pumps)
+            try:
+                await together(
+                    self._watch(guest.vm), self._follow(guest), self._bring_up(guest), self._until_asleep(guest)
+                )
+            except _Rebooted:
+                self._status.apply(Event.REBOOT)
+                await self.machine.halt()
+                begin = partial(self.machine.reboot, _silent)
+            except _Mute:
+                await self.machine.halt()
+                begin = partial(self._boot_own_disk, "its restored memory gave no sign of life")
+            except _Asleep:
+                await self.machine.halt()
+                self._status.apply(Event.SAVED)
+                self._status.lasted("suspend", time.monotonic() - self._asked_at)
+                await self.save()
+                begin = self.sleep
+
+    # While it runs.
+
+    async def _end_pumps(self) -> None:
+        # Its machine is about to go without a word on its TCP connections: only we can tell the viewers.
+        pumps = set(self.pumps)
+        for pump in pumps:
+            pump.cancel()
+        if pumps:
+            await asyncio.wait(pumps)
+
+    async def _watch(self, vm: Vm) -> None:
+        """Raise when the machine has ended."""
+        end = await vm.wait()
+        if end.expected and self._status.state is State.SUSPENDING:
+            await asyncio.Event().wait()  # Its end is the suspend's, which tells of it.
+        if end.rebooted and self._status.state is State.READY:
+            logger.info("= the guest rebooted")
+            raise _Rebooted
+        error = VmLost if self._status.state in (State.READY, State.ASSIGNING) else VmBootFailed
+        raise error(end.reason, hint=end.hint)
+
+    async def _follow(self, guest: Guest) -> None:
+        """Take the guest's notifications until it ends."""
+        while True:
+            event = await guest.vm.link.events.get()
+            await guest.take(event)
+            try:
+                await self._world.signalling.handle_event(self._status.id, event)
+            except GatewayError as exc:
+                logger.warning("x %s notification: %s", event.method, exc)
+            self._status.publish()
+
+    async def _bring_up(self, guest: Guest) -> None:
+        if self._status.state is State.READY:
+            return  # Adopted.
+        woken = self._status.state is State.RESUMING
+        assignment = Assignment(self._status.id, self._status.display_px)
+        try:
+            await guest.bring_up(
+                assignment, _silent if woken else self._status.mark, lambda: self._status.apply(Event.IDENTIFIED)
+            )
+        except (LinkError, VmBootFailed):
+            if self._status.state is State.RESUMING and guest.origin is Origin.WOKEN:
+                raise _Mute from None
+            raise
+        self.machine.forked = False
+        self._status.touch()
+        self._status.apply(Event.UP)
+        if woken:
+            self._status.lasted("resume", time.monotonic() - self._asked_at)
+        await self.save()
+
+    async def _until_asleep(self, guest: Guest) -> None:
+        """Suspend it when that is asked; raises when it has come to its end."""
+        while True:
+            await self._suspend_asked.wait()
+            self._suspend_asked.clear()
+            await self._end_pumps()
+            await self._world.signalling.dismiss(self._status.id)
+            try:
+                await self.machine.suspend()
+            except VmError as exc:
+                logger.warning("x not suspended: %s", exc)
+                self._status.notice = f"The desktop could not be suspended: {exc.message}."
+                self._status.apply(Event.KEPT)
+            else:
+                raise _Asleep
+
+
+def _silent(stage: str) -> None:
+    """Stages count from the session's request, and those of a later life of its machine do not."""
+
+
+def _error_view(failure: GatewayError, run_dir: Path, kept: Path | None) -> ErrorView:
+    hint = failure.hint
+    if kept is not None and str(run_dir) in hint:
+        hint = hint.replace(str(run_dir), str(kept))
+    elif kept is not None:
+        hint = f"{hint}; the logs are in {kept}".lstrip("; ")
+    return ErrorView(kind=failure.kind, message=failure.message, hint=hint)

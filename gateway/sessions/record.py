@@ -1,0 +1,74 @@
+"""What a session and a machine leave on disk, so that another gateway knows them (store.py keeps it)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.sessions.view import ErrorView
+
+__all__ = ["TEMPLATE_NAME", "IdleAction", "Lifetime", "MachineRecord", "SessionRecord", "Template"]
+
+IdleAction = Literal["suspend", "stop"]
+
+
+TEMPLATE_NAME = r"[a-z0-9][a-z0-9-]{0,31}"
+"""Pattern of the whole name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A named desktop to start sessions from, with its size."""
+
+    name: str
+    profile: str
+    """Golden image profile."""
+    vcpus: int
+    memory_mib: int
+    browser: Literal["fresh", "warm"] = "fresh"
+    """Whether Chromium starts with the session or runs in the snapshot."""
+    saved: str = ""
+    """Name of the saved desktop that it starts; "" starts the golden image."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Lifetime(_Record):
+    """How long a session may go on. Pure data; expiry.py reads it."""
+
+    ends_at: float | None = None
+    """Unix time in s; None: until somebody ends it."""
+    idle_timeout_s: float | None = None
+    """Without a viewer, a call or a busy program for so long, ``idle_action`` follows; None: never."""
+    idle_action: IdleAction = "suspend"
+
+
+class MachineRecord(_Record):
+    """Written before anything of the machine is made, deleted after the last of it is gone."""
+
+    id: str
+    uuid: str
+    template: Template
+
+
+class SessionRecord(_Record):
+    """Written whenever the session has come to rest in a state."""
+
+    id: str
+    state: str
+    template: Template
+    display_px: tuple[int, int]
+    created_at: datetime
+    machine_id: str
+    vnc_password: str = Field(repr=False)
+    timings: dict[str, float] = {}
+    error: ErrorView | None = None
+    lifetime: Lifetime = Lifetime()
+    metadata: dict[str, str] = {}
+    forked: bool = False
+    """Its machine still has the identity of the one that it was forked from."""

@@ -1,0 +1,141 @@
+"""What is known of a session, and told to those who watch it. No I/O."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import structlog
+
+from gateway.sessions.expiry import Verdict, judge
+from gateway.sessions.lifecycle import STARTING, Event, State, step
+from gateway.sessions.record import Lifetime, Template
+from gateway.sessions.updates import Updates
+from gateway.sessions.view import DisplayView, ErrorView, SessionView
+
+__all__ = ["Status"]
+
+logger = logging.getLogger(__name__)
+
+
+class Status:
+    """Args:
+    sid: the session's id.
+    template: what it was started from.
+    display_px: width and height.
+    lifetime: how long it may go on.
+    metadata: the caller's own words about it.
+    viewers: counts those who watch its picture.
+    """
+
+    def __init__(
+        self,
+        sid: str,
+        template: Template,
+        display_px: tuple[int, int],
+        lifetime: Lifetime,
+        metadata: Mapping[str, str],
+        viewers: Callable[[], int],
+    ) -> None:
+        self.id = sid
+        self.template = template
+        self.display_px = display_px
+        self.lifetime = lifetime
+        self.metadata = dict(metadata)
+        self.created_at = datetime.now(UTC)
+        self.state = State.CREATING
+        self.timings: dict[str, float] = {}
+        """Stage to seconds since it was asked for."""
+        self.durations: dict[str, float] = {}
+        """What the last of each kind of change took, in s."""
+        self.error: ErrorView | None = None
+        self.notice = ""
+        self.accelerator: str | None = None
+        self.settled = asyncio.Event()
+        """Set while it is not on its way up."""
+        self.busy_at = time.time()
+        """When it was last in use; Unix time in s."""
+        self.verdict: Verdict = judge(lifetime, self.busy_at, self.busy_at)
+        """On its age and use, by the last look (reaper.py)."""
+        self._began = time.monotonic()
+        self._viewers = viewers
+        self.updates: Updates[SessionView] = Updates(self.view())
+
+    @property
+    def viewers(self) -> int:
+        return self._viewers()
+
+    def view(self) -> SessionView:
+        return SessionView(
+            id=self.id,
+            state=self.state.value,
+            created_at=self.created_at,
+            timings=dict(self.timings),
+            durations=dict(self.durations),
+            error=self.error,
+            notice=self.notice,
+            viewers=self.viewers,
+            display=DisplayView(width=self.display_px[0], height=self.display_px[1]),
+            template=self.template.name,
+            accelerator=self.accelerator,
+            metadata=self.metadata,
+            ends_at=_time(self.verdict.ends_at),
+            idle_at=_time(self.verdict.idle_at) if self.state is State.READY else None,
+            idle_action=self.lifetime.idle_action,
+            warning=self.verdict.warning,
+        )
+
+    def publish(self) -> None:
+        """Tell the watchers what is so now."""
+        self.updates.publish(self.view())
+
+    def mark(self, stage: str) -> None:
+        """Record when a stage was first reached, in seconds since the session was asked for."""
+        if stage not in self.timings:
+            self.timings[stage] = round(time.monotonic() - self._began, 3)
+            logger.debug("= stage %s %.3f s", stage, self.timings[stage])
+            self.publish()
+
+    def lasted(self, what: str, seconds: float) -> None:
+        """Record what a change took."""
+        self.durations[what] = round(seconds, 3)
+        self.publish()
+
+    def apply(self, event: Event) -> None:
+        """Go to the next state and tell. Raises BadTransition."""
+        before, self.state = self.state, step(self.state, event)
+        if self.state in STARTING:
+            self.settled.clear()
+        else:
+            self.settled.set()
+        if self.state is not before:
+            # Also where a request's task asks for the end, which is not the session's own.
+            with structlog.contextvars.bound_contextvars(session_id=self.id):
+                logger.info("= %s -> %s", before.value, self.state.value)
+            self.publish()
+
+    def settle_as(self, state: State) -> None:
+        """It is what an earlier gateway has left."""
+        self.state = state
+        self.settled.set()
+        self.look(time.time())
+        self.publish()
+
+    def touch(self) -> None:
+        """It is in use now."""
+        self.busy_at = time.time()
+
+    def look(self, now: float) -> Verdict:
+        """Judge its age and use anew, and tell the watchers what has changed; Unix time in s."""
+        before, self.verdict = self.verdict, judge(self.lifetime, self.busy_at, now)
+        # Not idle_at, which moves with every use: what watches the session would be told all the time.
+        if (before.warning, before.ends_at) != (self.verdict.warning, self.verdict.ends_at):
+            self.publish()
+        return self.verdict
+
+
+def _time(unix_s: float | None) -> datetime | None:
+    return None if unix_s is None else datetime.fromtimestamp(unix_s, UTC)
