@@ -35,7 +35,17 @@ from gateway.vm.local import ProcessDriver
 from gateway.vm.qemu import QemuDriver
 from gateway.vm.snapshot import Snapshot
 
-__all__ = ["Serving", "build_snapshot", "local_url", "make_driver", "running", "serving", "store_path", "templates"]
+__all__ = [
+    "Serving",
+    "build_snapshot",
+    "disk_dir",
+    "local_url",
+    "make_driver",
+    "running",
+    "serving",
+    "store_path",
+    "templates",
+]
 
 logger = logging.getLogger(__name__)
 

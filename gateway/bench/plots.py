@@ -42,9 +42,11 @@ def runs_plot(report: CreateReport, stage: str, title: str) -> str:
 def stages_plot(report: CreateReport, stages: Sequence[str], title: str) -> str:
     """The median seconds to each stage, a line for each mode; SVG."""
     medians = {mode: [report.median_s(mode, stage) for stage in stages] for mode in MODES}
-    chart = _chart([[value for value in values if value is not None] for values in medians.values()], dots_size=4)
+    chart = _chart(
+        [[value for value in values if value is not None] for values in medians.values()], dots_size=4, height=420
+    )
     chart.x_labels = list(stages)
-    chart.x_label_rotation = 40
+    chart.x_label_rotation = 60
     for mode, values in medians.items():
         chart.add(mode, [_shown(value) for value in values])
     return _svg(chart, title)
@@ -88,7 +90,6 @@ def _chart(values: Sequence[Sequence[float]], **config: Any) -> Any:
     chart = pygal.Line(
         style=style,
         width=_WIDTH,
-        height=_HEIGHT,
         margin=8,
         margin_bottom=20,
         margin_right=24,
@@ -99,11 +100,14 @@ def _chart(values: Sequence[Sequence[float]], **config: Any) -> Any:
         legend_at_bottom_columns=len(MODES),
         show_y_guides=True,
         value_formatter=lambda seconds: f"{seconds:g} s",
-        **config,
+        **{"height": _HEIGHT, **config},
     )
     seen = [value for some in values for value in some]
     if seen:
-        chart.y_labels = ticks(seen)
+        scale = ticks(seen)
+        chart.y_labels = scale
+        # Up to a little more: pygal leaves out a label that stands at the very top.
+        chart.range = (scale[0], scale[-1] * 1.05)
     return chart
 
 

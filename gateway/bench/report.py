@@ -85,8 +85,9 @@ def stage_order(report: CreateReport, names: Mapping[str, str]) -> list[str]:
 
 
 def _under(report: CreateReport) -> str:
-    """What stands beside every figure."""
-    return f"QEMU {report.versions.get('qemu', 'unknown')}, accelerator {report.accelerator}"
+    """What stands beside every figure; the packager's addition to QEMU's version is left to the facts."""
+    qemu = report.versions.get("qemu", "unknown").partition(" (")[0]
+    return f"QEMU {qemu}, accelerator {report.accelerator}"
 
 
 def _facts(report: CreateReport) -> dict[str, str]:
@@ -116,11 +117,13 @@ def _transports(report: CreateReport) -> str:
 
 
 def _rows(report: CreateReport, stages: Sequence[str], names: Mapping[str, str]) -> list[Row]:
-    rows = [
+    table = [
         Row(stage, names.get(stage, stage), [_cell(report.seen_s(mode, stage)) for mode in MODES]) for stage in stages
     ]
     bare = [[run["ready"] - run.get("disk", 0.0) for run in report.runs[mode] if "ready" in run] for mode in MODES]
-    return [*rows, Row("", "ready, disk copy left out", [_cell(seen) for seen in bare])]
+    after_ready = stages.index("ready") + 1 if "ready" in stages else len(table)
+    table.insert(after_ready, Row("", "ready, disk copy left out", [_cell(seen) for seen in bare]))
+    return table
 
 
 def _cell(seen: Sequence[float]) -> Cell:
@@ -136,7 +139,7 @@ def _ratios(report: CreateReport) -> list[Ratio]:
         "first frame painted": report.stage_ratios(PAINTED),
     }
     return [
-        Ratio(label, [f"{values[mode]:g}" if mode in values else "" for mode in MODES if mode != "cold"])
+        Ratio(label, [f"{values[mode]:.1f}" if mode in values else "" for mode in MODES if mode != "cold"])
         for label, values in every.items()
         if values
     ]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
-
-from gateway.vm.driver import AgentLink
+from typing import Any, Protocol, TypeVar
 
 __all__ = ["Guest", "Rect", "eventually"]
 
@@ -42,8 +40,12 @@ class Rect:
         return self.x + self.width // 2, self.y + self.height // 2
 
 
+class Link(Protocol):
+    async def call(self, method: str, params: Mapping[str, Any], *, timeout_s: float = 10.0) -> Mapping[str, Any]: ...
+
+
 class Guest:
-    def __init__(self, link: AgentLink) -> None:
+    def __init__(self, link: Link) -> None:
         self._link = link
 
     async def run(self, *argv: str, user: bool = True, stdin: str = "", timeout_s: float = 20.0) -> str:

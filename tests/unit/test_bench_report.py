@@ -64,7 +64,7 @@ class Checker(HTMLParser):
 
 def report(**more: Any) -> CreateReport:
     made = CreateReport(
-        {"qemu": "10.0.2", "image": "xfce-5aa8"},
+        {"qemu": "10.0.2 (Debian 1:10.0.2)", "image": "xfce-5aa8"},
         "tcg",
         why="there is no /dev/kvm <here>",
         host=Host(cores=2, memory_mib=24576, cpu="A CPU", kernel="6.1"),
@@ -115,7 +115,14 @@ def test_qemu_and_the_accelerator_stand_beside_every_table_and_plot() -> None:
 
 def test_it_says_when_and_where_it_was_measured() -> None:
     page = render(report(), STAGES)
-    for fact in ("2026-02-03 04:05 UTC", "there is no /dev/kvm &lt;here&gt;", "2 of A CPU", "24.0 GiB", "xfce-5aa8"):
+    for fact in (
+        "10.0.2 (Debian 1:10.0.2)",
+        "2026-02-03 04:05 UTC",
+        "there is no /dev/kvm &lt;here&gt;",
+        "2 of A CPU",
+        "24.0 GiB",
+        "xfce-5aa8",
+    ):
         assert fact in page
     assert "2 vCPUs, 2048 MiB" in page
     assert "Chromium" not in page.replace(STAGES["complete"], "")
@@ -136,6 +143,11 @@ def test_medians_spreads_counts_and_ratios_are_there() -> None:
 def test_every_run_is_a_point() -> None:
     # Six runs to ready, and the medians: two stages from the pool, three each cloned and cold.
     assert check(render(report(), STAGES)).points == 6 + 2 + 3 + 3
+
+
+def test_every_round_figure_of_the_axis_is_labelled() -> None:
+    (plot, _) = check(render(report(), STAGES)).figures
+    assert [figure for figure in ("0.1 s", "0.2 s", "1 s", "10 s", "20 s") if figure not in plot] == []
 
 
 def test_with_a_browser_painted_is_in_tables_and_plots() -> None:
