@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import string
 import time
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from gateway.errors import LinkClosed, LinkTimeout, VmBootFailed, VncError
+from gateway.errors import GuestError, LinkClosed, LinkTimeout, VmBootFailed, VncError
 from gateway.sessions.waiting import rfb_banner, together
 from gateway.sessions.world import Timeouts
 from gateway.vm.driver import GuestEvent, Vm
@@ -25,6 +26,8 @@ __all__ = ["COMPLETE_WINDOWS", "Assignment", "Guest", "Identity", "Origin"]
 
 COMPLETE_WINDOWS = ("xfce4-terminal", "chromium")
 """WM_CLASS of what makes a desktop complete, lower-case."""
+
+logger = logging.getLogger(__name__)
 
 RESUME_S = 5.0
 """For the first answer of a machine that was parked."""
@@ -94,6 +97,11 @@ class Guest:
         """
         await self._prepare()
         await together(self._hear_agent(), self._wait_vnc())
+        try:
+            # So that the first viewer does not wait for code that has never run.
+            await self.vm.link.call("warm", {}, timeout_s=self._timeouts.call_s)
+        except GuestError as exc:
+            logger.warning("x machine %s is parked cold: %s", self.vm.id, exc)
         await self.vm.pause()
         self.origin = Origin.PARKED
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections import deque
@@ -25,6 +26,8 @@ __all__ = ["Limits", "Room", "SessionManager"]
 
 logger = logging.getLogger(__name__)
 
+CALM_S = 60.0
+"""A desktop that has not started its programs by then may compete with the pool's refill."""
 _ID_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _ID_LENGTH = 8
 
@@ -257,9 +260,19 @@ class SessionManager:
         return Machine(self._fresh_id(), template, self._world, display_px or self._display_px)
 
     async def _calm(self) -> None:
-        """Until no session is on its way up."""
-        while starting := [session for session in self._sessions.values() if session.state in STARTING]:
-            await starting[0].settled.wait()
+        """Until no session is on its way up, and what has just come up has started its programs."""
+        while True:
+            sessions = self._sessions.values()
+            starting = [session for session in sessions if session.state in STARTING]
+            young = [session for session in sessions if session.age_s < CALM_S and not session.calm.is_set()]
+            if starting:
+                await starting[0].settled.wait()
+            elif young:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(CALM_S - young[0].age_s):
+                        await young[0].calm.wait()
+            else:
+                return
 
     def _fresh_id(self) -> str:
         while True:

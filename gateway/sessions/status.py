@@ -20,6 +20,9 @@ __all__ = ["Status"]
 
 logger = logging.getLogger(__name__)
 
+COMPLETE = "complete"
+"""The stage at which terminal and Chromium are on the screen."""
+
 
 class Status:
     """Args:
@@ -56,6 +59,8 @@ class Status:
         self.accelerator: str | None = None
         self.settled = asyncio.Event()
         """Set while it is not on its way up."""
+        self.calm = asyncio.Event()
+        """Set once its desktop is complete, or it is over."""
         self.busy_at = time.time()
         """When it was last in use; Unix time in s."""
         self.verdict: Verdict = judge(lifetime, self.busy_at, self.busy_at)
@@ -67,6 +72,11 @@ class Status:
     @property
     def viewers(self) -> int:
         return self._viewers()
+
+    @property
+    def age_s(self) -> float:
+        """Since it was asked for."""
+        return time.monotonic() - self._began
 
     def view(self) -> SessionView:
         return SessionView(
@@ -97,6 +107,8 @@ class Status:
         if stage not in self.timings:
             self.timings[stage] = round(time.monotonic() - self._began, 3)
             logger.debug("= stage %s %.3f s", stage, self.timings[stage])
+            if stage == COMPLETE:
+                self.calm.set()
             self.publish()
 
     def lasted(self, what: str, seconds: float) -> None:
@@ -111,6 +123,8 @@ class Status:
             self.settled.clear()
         else:
             self.settled.set()
+        if self.state not in STARTING and self.state is not State.READY:
+            self.calm.set()
         if self.state is not before:
             # Also where a request's task asks for the end, which is not the session's own.
             with structlog.contextvars.bound_contextvars(session_id=self.id):
@@ -121,6 +135,7 @@ class Status:
         """It is what an earlier gateway has left."""
         self.state = state
         self.settled.set()
+        self.calm.set()
         self.look(time.time())
         self.publish()
 

@@ -175,7 +175,7 @@ class QemuDriver:
         host = await self._host(image)
         files = self._files(child)
         await asyncio.to_thread(files.claim, image.key)
-        return await fork(vm, files, self._key(spec, image, host), image.key, host.tsc_khz)
+        return await fork(vm, self._files(spec), files, self._key(spec, image, host), image.key, host.tsc_khz)
 
     async def save(self, spec: VmSpec, lan: Lan, name: str) -> SavedTemplate:
         image = await self._image_of_disk(spec)

@@ -114,7 +114,7 @@ class Qmp:
         await self._end_copy()
         _, status = await self.status()
         if status not in ("running", "shutdown"):
-            if status == "postmigrate":
+            with contextlib.suppress(VmError):  # QEMU before version 10 does so by itself when it goes on.
                 await self.activate()
             await self.resume()
 

@@ -12,6 +12,7 @@ import os
 import time
 
 from gateway.errors import DiskError, SnapshotError, VmError
+from gateway.vm.disk import copy_disk
 from gateway.vm.files import MachineFiles
 from gateway.vm.qemu_vm import QemuVm
 
@@ -53,7 +54,9 @@ async def load(vm: QemuVm, files: MachineFiles) -> None:
         raise SnapshotError(f"its memory could not be restored: {exc}") from exc
 
 
-async def fork(vm: QemuVm, child: MachineFiles, key: str, image: str, tsc_khz: int | None) -> float:
+async def fork(
+    vm: QemuVm, source: MachineFiles, child: MachineFiles, key: str, image: str, tsc_khz: int | None
+) -> float:
     """Write a second machine that is this one now, and let this one go on. Failing, it leaves nothing of the second.
 
     Its RAM is written while it stands still; its disk is copied as it was then while it runs again
@@ -68,15 +71,15 @@ async def fork(vm: QemuVm, child: MachineFiles, key: str, image: str, tsc_khz: i
     began = time.monotonic()
     try:
         await _write(vm, child)
-        await vm.qmp.activate()
-        disk = os.open(child.disk, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            os.ftruncate(disk, await vm.qmp.disk_bytes())
-            async with vm.qmp.backup(disk):
-                await vm.qmp.resume()
-                pause_s = time.monotonic() - began
-        finally:
-            os.close(disk)
+            await vm.qmp.activate()
+        except VmError:
+            # Before version 10 QEMU takes its disk back only by going on: copy it while nobody writes.
+            await copy_disk(source.disk, child.disk)
+            await vm.qmp.resume()
+            pause_s = time.monotonic() - began
+        else:
+            pause_s = await _copy_behind(vm, child, began)
         await asyncio.to_thread(child.seal, key, image, tsc_khz)
         return pause_s
     except BaseException as exc:
@@ -85,6 +88,19 @@ async def fork(vm: QemuVm, child: MachineFiles, key: str, image: str, tsc_khz: i
         if isinstance(exc, OSError):
             raise DiskError(f"cannot write {child.disk}: {exc.strerror}") from exc
         raise
+
+
+async def _copy_behind(vm: QemuVm, child: MachineFiles, began: float) -> float:
+    """Let the machine go on and copy its disk as it is now behind its back; for how long it stood still."""
+    disk = os.open(child.disk, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.ftruncate(disk, await vm.qmp.disk_bytes())
+        async with vm.qmp.backup(disk):
+            await vm.qmp.resume()
+            pause_s = time.monotonic() - began
+    finally:
+        os.close(disk)
+    return pause_s
 
 
 async def _write(vm: QemuVm, files: MachineFiles) -> None:

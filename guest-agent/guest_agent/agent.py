@@ -17,7 +17,7 @@ from typing import Any
 from guest_agent.errors import AgentError, DisplayError, NotReady, OfferError
 from guest_agent.input.sink import XInputSink
 from guest_agent.input.worker import InputWorker
-from guest_agent.media import MediaHub
+from guest_agent.media import GUEST_IP, MediaHub
 from guest_agent.ports import PeerEvent
 from guest_agent.protocol.rpc import (
     INTERNAL_ERROR,
@@ -31,6 +31,7 @@ from guest_agent.protocol.rpc import (
     encode,
 )
 from guest_agent.resize import resize
+from guest_agent.warm import warm
 from guest_agent.windows import WindowWatcher
 
 __all__ = ["DISPLAY_LOST", "Agent", "run"]
@@ -40,6 +41,7 @@ logger = logging.getLogger(__name__)
 READ_BYTES = 64 * 1024
 DISPLAY_RETRY_S = (0.1, 2.0)
 """First and longest pause between tries to reach the X server, which may start after us."""
+WARM_S = 20.0
 DISPLAY_LOST = 3
 """Exit status when the X server went away."""
 
@@ -149,6 +151,9 @@ class Agent:
         hub = self._hub
         if hub is None:
             raise NotReady("the display is not there yet")
+        if method == "warm":
+            await self._warm(hub)
+            return {}
         peer = params.get("peer")
         if not isinstance(peer, str) or not peer:
             raise OfferError("peer is not a name")
@@ -163,6 +168,12 @@ class Agent:
                 return {}
             case _:
                 raise _Unknown(f"no method {method!r}")
+
+    async def _warm(self, hub: MediaHub) -> None:
+        try:
+            await warm(hub, GUEST_IP, timeout_s=WARM_S)
+        except TimeoutError:
+            raise NotReady(f"no frame within {WARM_S:g} s") from None
 
     async def _keep_size(self) -> None:
         """Set each size asked for; of several that come meanwhile, the newest."""

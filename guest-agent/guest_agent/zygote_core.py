@@ -281,7 +281,7 @@ class ZygoteCore:
                 return [DoAssign(ident, assignment)]
             case "exec":
                 return self._exec(ident, ExecCommand.parse(params))
-            case "offer" | "bye":
+            case "offer" | "bye" | "warm":
                 return self._pass_on(ident, method, params)
             case _:
                 return [Send(Failure(ident, METHOD_NOT_FOUND, f"no method {method[:64]!r}"))]
@@ -324,7 +324,7 @@ class ZygoteCore:
             self._peers[pending.peer] = {
                 "peer": pending.peer, "role": pending.role, "connected": False, **identity
             }  # fmt: skip
-        else:
+        elif pending.method == "bye":
             self._peers.pop(pending.peer, None)
         return [] if pending.ident is None else [Send(Result(pending.ident, result))]
 

@@ -32,7 +32,7 @@ async def test_what_is_parked_has_an_identity_and_stands_still(stage: Stage) -> 
     await stage.parked(2)
     first, second = parked_vms(stage)
     for vm in (first, second):
-        assert set(dict(vm.guest.calls)) == {"hello", "identify"}
+        assert set(dict(vm.guest.calls)) == {"hello", "identify", "warm"}
     assert dict(first.guest.calls)["identify"] != dict(second.guest.calls)["identify"]
     assert stage.manager.list() == []
 

@@ -81,6 +81,19 @@ describe("panelOf a session that sleeps", () => {
     expect(panel).toMatchObject({ tone: "busy", title: "Waking your desktop", action: null });
   });
 
+  it("says why it sleeps on after the call was taken", () => {
+    const error = { kind: "vm", message: "its disk is gone", hint: "look for it" };
+    const session = parseSession({ id: "s", state: "suspended", error });
+    const shown = (wake: State["wake"]): ReturnType<typeof panelOf> => panelOf({ ...INITIAL, session, wake });
+    expect(shown({ name: "idle" })).toMatchObject({ tone: "bad", text: "Its disk is gone. Look for it.", action: { does: "wake" } });
+    expect(shown({ name: "asked" })).toMatchObject({ tone: "busy", action: null });
+  });
+
+  it("shows no stages of the first start on a later one", () => {
+    const session = parseSession({ id: "s", state: "assigning", timings: { hello: 12.1, ready: 14.2 } });
+    expect(panelOf({ ...INITIAL, session })).toMatchObject({ tone: "busy", stages: [] });
+  });
+
   it("says why it could not be woken, and offers another try", () => {
     const problem: Problem = { status: 503, kind: "capacity", detail: "no room", hint: "end another session" };
     const panel = panelOf(state("suspended", { name: "waiting" }, { wake: { name: "refused", problem } }));

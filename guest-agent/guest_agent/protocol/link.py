@@ -1,7 +1,7 @@
 """The agent link: what the gateway and the guest say to each other over virtio-serial.
 
 Newline-delimited JSON-RPC 2.0 (rpc.py frames it). The zygote owns the port for life and answers its own
-methods; ``offer`` and ``bye`` it passes on to the agent it forked. Bulk data never goes here.
+methods; ``offer``, ``bye`` and ``warm`` it passes on to the agent it forked. Bulk data never goes here.
 
 Requests, gateway to guest:
 
@@ -17,6 +17,7 @@ exec       {argv: [str], timeout_s, as_user: bool,        {code, stdout, stderr}
            stdin: str}                                    UTF-8 with replacement)
 offer      {peer, sdp, role: "control" or "view"}         {sdp, ufrag, pwd, port}
 bye        {peer}                                         {}
+warm       {}                                             {}  (the agent has watched itself once, see warm.py)
 ========== ============================================== =============================================
 
 Notifications, guest to gateway:

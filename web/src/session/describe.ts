@@ -1,5 +1,5 @@
 /** What the person is told, for every state of the machine. Pure. */
-import type { Problem } from "../api/types";
+import type { Problem, SessionInfo } from "../api/types";
 import { stagesOf } from "../view/stages";
 import type { Stage } from "../view/stages";
 import { expiryNote } from "./expiry";
@@ -32,11 +32,11 @@ export function panelOf(state: State): Panel | null {
     case "booting":
     case "restoring":
     case "assigning":
-      return panel("busy", "Starting your desktop", watchTrouble(state), stagesOf(session), null);
+      return panel("busy", "Starting your desktop", watchTrouble(state), hasBeenReady(session) ? [] : stagesOf(session), null);
     case "suspending":
       return panel("busy", "Your desktop is going to sleep", watchTrouble(state), [], null);
     case "suspended":
-      return asleep(state);
+      return asleep(state, session);
     case "resuming":
       return panel("busy", WAKING, watchTrouble(state), [], null);
     case "stopping":
@@ -74,15 +74,23 @@ function panel(tone: Panel["tone"], title: string, text: string, stages: readonl
   return { tone, title, text, stages, action };
 }
 
-function asleep(state: State): Panel {
+/** Woken or rebooted, then: its stages and their times are those of its first start. */
+function hasBeenReady({ timings }: SessionInfo): boolean {
+  return timings.some(([stage]) => stage === "ready");
+}
+
+function asleep(state: State, { error }: SessionInfo): Panel {
   const { wake } = state;
   if (isUnderWay(wake)) return panel("busy", WAKING, watchTrouble(state), [], null);
-  if (wake.name === "refused") {
-    const text = sentences(wake.problem.detail, wake.problem.hint);
-    return panel("bad", "The desktop could not be woken", text, [], { label: "Try again", does: "wake" });
-  }
+  if (wake.name === "refused") return unwoken(wake.problem.detail, wake.problem.hint);
+  // The call was taken, and came to nothing.
+  if (error !== null) return unwoken(error.message, error.hint);
   const text = sentences("Woken, it goes on where it was", watchTrouble(state));
   return panel("calm", "Your desktop sleeps", text, [], { label: "Wake it", does: "wake" });
+}
+
+function unwoken(what: string, hint: string): Panel {
+  return panel("bad", "The desktop could not be woken", sentences(what, hint), [], { label: "Try again", does: "wake" });
 }
 
 function connecting(state: State, stages: readonly Stage[]): Panel {
