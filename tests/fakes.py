@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.dataplane import DataPlane, IceCredentials
-from gateway.errors import Conflict, GatewayError, NetnsError, NotFound, SnapshotError, VmBootFailed
+from gateway.errors import Conflict, GatewayError, NetnsError, NotFound, SnapshotError, VmBootFailed, VmLost
 from gateway.sessions.record import MachineRecord, SessionRecord
 from gateway.sessions.world import Keeper
 from gateway.vm.driver import (
@@ -225,8 +225,9 @@ class FakeVm:
 class FakeDriver:
     """Starts FakeVms.
 
-    A test may set ``check_error`` or ``start_error`` (raised after the disk stage), give ``guest`` to script
-    the next guests, or clear ``gate`` to hold start() until it is set again.
+    A test may set one of the errors (``start_error`` is raised after the disk stage, by whatever starts a machine),
+    give ``guest`` to script the next guests, or clear ``gate`` to hold start(), boot() and resume(), and
+    ``write_gate`` to hold suspend(), fork() and save(), until it is set again.
     """
 
     def __init__(self, *, guest: Callable[[], FakeGuest] = FakeGuest) -> None:
@@ -237,6 +238,10 @@ class FakeDriver:
         self.gate.set()
         self.starting = asyncio.Event()
         """Set when a start() has made its disk and waits at the gate."""
+        self.write_gate = asyncio.Event()
+        self.write_gate.set()
+        self.writing = asyncio.Event()
+        """Set when a suspend(), fork() or save() waits at the write gate."""
         self.vms: dict[str, FakeVm] = {}
         """By id, also when they have ended."""
         self.specs: list[VmSpec] = []
@@ -245,6 +250,7 @@ class FakeDriver:
         """Suspended machines by id; False: it cannot be resumed any more."""
         self.suspend_error: GatewayError | None = None
         self.fork_error: GatewayError | None = None
+        self.save_error: GatewayError | None = None
         self.templates: list[SavedTemplate] = []
 
     async def check(self) -> Facts:
@@ -262,9 +268,12 @@ class FakeDriver:
         return vm
 
     async def boot(self, spec: VmSpec, lan: Lan, stage: StageFn) -> Vm:
+        self.asleep.pop(spec.id, None)
+        return await self._launch(spec, lan, stage)
+
+    async def _launch(self, spec: VmSpec, lan: Lan, stage: StageFn) -> FakeVm:
         assert spec.id in self.disks
         self.specs.append(spec)
-        self.asleep.pop(spec.id, None)
         self.starting.set()
         await self.gate.wait()
         if self.start_error is not None:
@@ -279,9 +288,7 @@ class FakeDriver:
         return vm
 
     async def suspend(self, vm: Vm, spec: VmSpec) -> None:
-        await asyncio.sleep(0)
-        if self.suspend_error is not None:
-            raise self.suspend_error
+        await self._write(vm, self.suspend_error)
         self.asleep[spec.id] = True
         await vm.stop()
 
@@ -291,8 +298,8 @@ class FakeDriver:
     async def resume(self, spec: VmSpec, lan: Lan, stage: StageFn) -> Vm:
         if not self.asleep[spec.id]:
             raise SnapshotError("it was suspended on another QEMU, image or host")
-        vm = await self.boot(spec, lan, stage)
-        assert isinstance(vm, FakeVm)
+        vm = await self._launch(spec, lan, stage)
+        del self.asleep[spec.id]
         # What slept is still somebody, and its agent runs.
         vm.guest.identity = "as before"
         stage("restore")
@@ -300,14 +307,13 @@ class FakeDriver:
         return vm
 
     async def fork(self, vm: Vm, spec: VmSpec, child: VmSpec) -> float:
-        await asyncio.sleep(0)
-        if self.fork_error is not None:
-            raise self.fork_error
+        await self._write(vm, self.fork_error)
         self.disks.add(child.id)
         self.asleep[child.id] = True
         return 0.25
 
     async def save(self, spec: VmSpec, lan: Lan, name: str) -> SavedTemplate:
+        await self._write(None, self.save_error)
         del self.asleep[spec.id]
         self.templates.append(SavedTemplate(name, spec.profile, spec.vcpus, spec.memory_mib))
         return self.templates[-1]
@@ -332,6 +338,28 @@ class FakeDriver:
         await self.end(spec)
         self.disks.discard(spec.id)
         self.asleep.pop(spec.id, None)
+
+    async def survivor(self) -> FakeDriver:
+        """What the next gateway's driver finds when this one's gateway is killed now: files, and machines that run.
+
+        Both drivers have them from then on, and nothing that is done with one shows in the other. The guests are the
+        same: a test may script what they say to the next.
+        """
+        other = FakeDriver(guest=self.guest)
+        other.disks, other.asleep, other.templates = set(self.disks), dict(self.asleep), list(self.templates)
+        for vm in [vm for vm in self.vms.values() if not vm.ended]:
+            other.vms[vm.id] = twin = await other._boot(vm.spec, FakeLan(), vm.guest)
+            await twin.let_go()
+        return other
+
+    async def _write(self, vm: Vm | None, error: GatewayError | None) -> None:
+        self.writing.set()
+        await self.write_gate.wait()
+        await asyncio.sleep(0)
+        if error is not None:
+            raise error
+        if isinstance(vm, FakeVm) and vm.ended:
+            raise VmLost("it ended meanwhile")
 
     async def _boot(self, spec: VmSpec, lan: Lan, guest: FakeGuest | None = None) -> FakeVm:
         guest = guest or self.guest()
@@ -399,6 +427,13 @@ class MemoryStore:
         self.kept_sessions: dict[str, SessionRecord] = {}
         self.kept_machines: dict[str, MachineRecord] = {}
         self.keys: dict[str, tuple[str, str]] = {}
+
+    def survivor(self) -> MemoryStore:
+        """What the next gateway reads when this one is killed now."""
+        other = MemoryStore()
+        other.kept_sessions, other.kept_machines = dict(self.kept_sessions), dict(self.kept_machines)
+        other.keys = dict(self.keys)
+        return other
 
     async def put_session(self, record: SessionRecord) -> None:
         self._check()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gateway.sessions.lifecycle import State
@@ -73,6 +73,23 @@ class Stage:
         session = await self.manager.create()
         await until(session, State.READY)
         return session
+
+    def next(self) -> Stage:
+        """The gateway after this one has left in order."""
+        return replace(self, dataplane=FakeDataPlane())
+
+    async def killed(self) -> Stage:
+        """The gateway after this one was killed, now: on a copy of all that outlives a process.
+
+        This one then ends as it likes, which changes nothing of the copy.
+        """
+        store, run_dirs = self.store.survivor(), list(self.run_root.iterdir()) if self.run_root.exists() else []
+        driver = await self.driver.survivor()
+        await self.manager.close()
+        assert self.left() == []
+        for path in run_dirs:
+            path.mkdir(mode=0o700)
+        return replace(self, driver=driver, store=store, dataplane=FakeDataPlane())
 
     def vm(self, session: Session) -> FakeVm:
         return self.driver.vms[session.id]

@@ -76,12 +76,14 @@ class Life:
     def begin_suspend(self) -> None:
         """Of a session that is ready."""
         self._asked_at = time.monotonic()
+        self._status.notice = ""
         self._status.apply(Event.SUSPEND)
         self._suspend_asked.set()
 
     def begin_resume(self) -> None:
         """Of a session that is suspended."""
         self._asked_at = time.monotonic()
+        self._status.notice = ""
         self._status.apply(Event.RESUME)
         self._resume_asked.set()
 
@@ -100,6 +102,9 @@ class Life:
         self._leaving = True
         self.end()
         await self.ended()
+        if not self._releasing:
+            # Cancelled before its first step.
+            await self.machine.leave()
 
     async def lost(self, error: GatewayError) -> None:
         """There is no task, and will be none: release what an earlier gateway has left, and fail."""

@@ -111,7 +111,8 @@ def build_argv(machine: Machine) -> list[str]:
         "-M", "microvm,acpi=on,rtc=on,memory-backend=mem,mem-merge=off,dump-guest-core=off",
         "-global", "virtio-mmio.force-legacy=false",
         *_memory(machine, memory_mib),
-        *(["-incoming", "defer"] if machine.incoming else []),
+        # -S, or a guest that ran when its state was written would run again of itself.
+        *(["-S", "-incoming", "defer"] if machine.incoming else []),
         "-m", f"{memory_mib}M",
         "-smp", str(machine.vcpus),
         "-kernel", f"/dev/fd/{fds.kernel}",

@@ -19,6 +19,7 @@ from gateway.vm.driver import Command, Lan, VmSpec
 from gateway.vm.find import uid_of
 from gateway.vm.images import GoldenImage
 from gateway.vm.link import StreamLink
+from gateway.vm.migration import go_on
 from gateway.vm.process import Process, Stranger, drop_privileges, spare_uid
 from gateway.vm.qemu_vm import AGENT_SOCKET, QEMU_LOG, QMP_SOCKET, SERIAL_LOG, SERIAL_SOCKET, QemuVm, last_words
 from gateway.vm.qmp import Qmp
@@ -108,7 +109,7 @@ class Launcher:
             found, _ = await vm.qmp.status()
             if found != spec.uuid:
                 raise VmError(f"the QEMU on its socket is another, {found}")
-            await vm.qmp.go_on()
+            await go_on(vm.qmp)
         except BaseException:
             if vm is not None:
                 await vm.let_go()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from gateway.errors import DiskError, ImageError, LinkError, SnapshotError, VmError
+from gateway.vm import migration
 from gateway.vm.accel import choose_accelerator
 from gateway.vm.argv import Memory
 from gateway.vm.binary import find_qemu
@@ -175,7 +176,7 @@ class QemuDriver:
         host = await self._host(image)
         files = self._files(child)
         await asyncio.to_thread(files.claim, image.key)
-        return await fork(vm, self._files(spec), files, self._key(spec, image, host), image.key, host.tsc_khz)
+        return await fork(vm, files, self._key(spec, image, host), image.key, host.tsc_khz)
 
     async def save(self, spec: VmSpec, lan: Lan, name: str) -> SavedTemplate:
         image = await self._image_of_disk(spec)
@@ -242,7 +243,7 @@ class QemuDriver:
             vm = await self._launch(spec, lan, image, host, stage, ram, incoming=True)
             undo.push_async_callback(vm.stop, 0)
             with snapshot.state.open("rb") as state:
-                await vm.qmp.load(state.fileno(), with_ram=False)
+                await migration.load(vm.qmp, state.fileno(), with_ram=False)
             stage("restore")
             await vm.qmp.resume()
             # QEMU restores a few mismatches without a word, and such a guest never moves.

@@ -7,13 +7,15 @@ of pages and device state.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
-import time
 
 from gateway.errors import DiskError, SnapshotError, VmError
-from gateway.vm.disk import copy_disk
 from gateway.vm.files import MachineFiles
+from gateway.vm.migration import go_on, save, save_running
+from gateway.vm.migration import load as read
+from gateway.vm.mirror import disk_bytes, mirrored
 from gateway.vm.qemu_vm import QemuVm
 
 __all__ = ["fork", "load", "suspend"]
@@ -47,20 +49,17 @@ async def load(vm: QemuVm, files: MachineFiles) -> None:
     try:
         fd = await asyncio.to_thread(os.open, files.stream, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            await vm.qmp.load(fd, with_ram=True)
+            await read(vm.qmp, fd, with_ram=True)
         finally:
             os.close(fd)
     except (OSError, VmError) as exc:
         raise SnapshotError(f"its memory could not be restored: {exc}") from exc
 
 
-async def fork(
-    vm: QemuVm, source: MachineFiles, child: MachineFiles, key: str, image: str, tsc_khz: int | None
-) -> float:
+async def fork(vm: QemuVm, child: MachineFiles, key: str, image: str, tsc_khz: int | None) -> float:
     """Write a second machine that is this one now, and let this one go on. Failing, it leaves nothing of the second.
 
-    Its RAM is written while it stands still; its disk is copied as it was then while it runs again
-    (QEMU docs/interop/live-block-operations.rst).
+    RAM and disk are written while it runs; it stands still for the last of both.
 
     Returns:
         For how long it stood still, in s.
@@ -68,18 +67,15 @@ async def fork(
     Raises:
         VmError: and the machine runs as before.
     """
-    began = time.monotonic()
     try:
-        await _write(vm, child)
-        try:
-            await vm.qmp.activate()
-        except VmError:
-            # Before version 10 QEMU takes its disk back only by going on: copy it while nobody writes.
-            await copy_disk(source.disk, child.disk)
-            await vm.qmp.resume()
-            pause_s = time.monotonic() - began
-        else:
-            pause_s = await _copy_behind(vm, child, began)
+        with contextlib.ExitStack() as ours:
+            disk = os.open(child.disk, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            ours.callback(os.close, disk)
+            os.ftruncate(disk, await disk_bytes(vm.qmp))
+            stream = await asyncio.to_thread(child.open_stream)
+            ours.callback(os.close, stream)
+            async with mirrored(vm.qmp, disk) as cut:
+                pause_s = await save_running(vm.qmp, stream, cut)
         await asyncio.to_thread(child.seal, key, image, tsc_khz)
         return pause_s
     except BaseException as exc:
@@ -90,23 +86,10 @@ async def fork(
         raise
 
 
-async def _copy_behind(vm: QemuVm, child: MachineFiles, began: float) -> float:
-    """Let the machine go on and copy its disk as it is now behind its back; for how long it stood still."""
-    disk = os.open(child.disk, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.ftruncate(disk, await vm.qmp.disk_bytes())
-        async with vm.qmp.backup(disk):
-            await vm.qmp.resume()
-            pause_s = time.monotonic() - began
-    finally:
-        os.close(disk)
-    return pause_s
-
-
 async def _write(vm: QemuVm, files: MachineFiles) -> None:
     fd = await asyncio.to_thread(files.open_stream)
     try:
-        await vm.qmp.save(fd, with_ram=True)
+        await save(vm.qmp, fd, with_ram=True)
     finally:
         os.close(fd)
 
@@ -116,6 +99,6 @@ async def _let_go_on(vm: QemuVm, files: MachineFiles) -> None:
     await asyncio.to_thread(files.use_up)
     if vm.process.returncode is None:
         try:
-            await vm.qmp.go_on()
+            await go_on(vm.qmp)
         except VmError as exc:
             logger.error("! the machine %s does not go on: %s", vm.id, exc)

@@ -21,6 +21,7 @@ from gateway.vm.disk import copy_disk
 from gateway.vm.driver import Lan, VmSpec
 from gateway.vm.images import GoldenImage
 from gateway.vm.launch import Host, Launcher, Ram
+from gateway.vm.migration import save
 from gateway.vm.qemu_vm import QemuVm
 from gateway.vm.snapshot import DISK, RAM, STATE, Snapshot, seal, sweep
 
@@ -98,7 +99,7 @@ async def freeze(vm: QemuVm, state: Path) -> None:
     """Stop a machine whose RAM is a file, and write what else it is made of. Raises VmError, OSError."""
     fd = os.open(state, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        await vm.qmp.save(fd, with_ram=False)
+        await save(vm.qmp, fd, with_ram=False)
     finally:
         os.close(fd)
 

@@ -122,6 +122,6 @@ def test_a_templates_ram_shows_its_writes() -> None:
 def test_a_clone_maps_the_ram_for_itself_and_waits_for_its_state() -> None:
     backend = "-object memory-backend-file,id=mem,size=4096M,mem-path=/dev/fd/20,share=off,readonly=on,rom=off\n"
     wanted = GOLDEN.replace("-object memory-backend-ram,id=mem,size=4096M\n", backend)
-    wanted = wanted.replace("-m 4096M\n", "-incoming defer\n-m 4096M\n")
+    wanted = wanted.replace("-m 4096M\n", "-S\n-incoming defer\n-m 4096M\n")
     assert _lines(build_argv(replace(SAVED, memory=Memory.CLONE, incoming=True))) == wanted
     assert 20 in SAVED.fds.all()

@@ -22,7 +22,7 @@ cat /etc/fenster/session
 
 
 async def system_draws(session: Session) -> tuple[dict[str, str], float, str]:
-    """(what must differ, by name; seconds that its clock is wrong, at least; its session id) as the guest sees them."""
+    """(what must differ, by name; least seconds that its clock is wrong; its session id) as the guest sees it."""
     asked_at = time.time()
     told = await session.exec(["sh", "-c", SYSTEM])
     answered_at = time.time()

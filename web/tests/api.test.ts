@@ -18,6 +18,7 @@ const SESSION = {
   idle_at: null,
   idle_action: "suspend",
   warning: "ttl",
+  notice: "Started anew.",
   metadata: { owner: "alice" },
 };
 
@@ -37,6 +38,7 @@ describe("parseSession", () => {
       idleAt: null,
       idleAction: "suspend",
       warning: "ttl",
+      notice: "Started anew.",
     });
   });
 
@@ -52,7 +54,7 @@ describe("parseSession", () => {
   it("does without what it can do without", () => {
     expect(parseSession({ id: "a", state: "booting", timings: 3, viewers: "many" })).toMatchObject({
       timings: [], viewers: 0, createdAt: Number.NaN, display: { width: 0, height: 0 }, accelerator: null,
-      endsAt: null, idleAt: null, idleAction: "stop", warning: null,
+      endsAt: null, idleAt: null, idleAction: "stop", warning: null, notice: "",
     });
   });
 

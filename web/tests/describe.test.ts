@@ -125,6 +125,7 @@ describe("expiryNote", () => {
     const shown = (phase: Phase, more: Partial<State> = {}): string => noteOf({ ...INITIAL, session, phase, ...more });
     expect(shown(open("webrtc", true))).toContain("This desktop ends at");
     expect(shown(open("novnc", true), { why: { kind: "unconnected" } })).toContain("This desktop ends at");
+    expect(shown(open("webrtc", true), { session: { ...warned({ warning: null }), notice: "Started anew." } })).toBe("Started anew.");
     expect(shown(open("webrtc", true, 5))).toContain("interrupted");
     expect(shown(open("webrtc", true), UNHEARD)).toContain("does not answer");
     expect(noteOf({ ...INITIAL, session: { ...session, state: "suspended" } })).toBe("");

@@ -45,6 +45,8 @@ export interface SessionInfo {
   readonly idleAt: number | null;
   readonly idleAction: IdleAction;
   readonly warning: Warning | null;
+  /** What a person should know of it; empty when there is nothing. */
+  readonly notice: string;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -87,6 +89,7 @@ export function parseSession(value: unknown): SessionInfo | null {
     idleAt: timeOrNull(value["idle_at"]),
     idleAction: value["idle_action"] === "suspend" ? "suspend" : "stop",
     warning: warning === "ttl" || warning === "idle" ? warning : null,
+    notice: text(value["notice"]),
   };
 }
 

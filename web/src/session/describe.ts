@@ -60,6 +60,7 @@ export function noteOf(state: State): string {
   if (isPainted(phase) && state.watch.problem !== null) return watchTrouble(state);
   const expiry = session?.state === "ready" ? expiryNote(session) : "";
   if (expiry !== "") return expiry;
+  if (session !== null && session.notice !== "") return session.notice;
   switch (transportOf(phase)) {
     case "webrtc":
       return isPainted(phase) ? "Direct video, the fastest way." : "Connecting by WebRTC.";
