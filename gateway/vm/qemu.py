@@ -344,7 +344,7 @@ class QemuDriver:
             except (SnapshotError, OSError) as exc:
                 logger.warning("x the snapshot is not used: %s", exc)
                 return None, image if not spec.saved else _SavedDisk(path, spec.profile, image.key)
-            return snapshot, snapshot
+            return snapshot, snapshot if spec.saved else image
 
 
 @dataclass(frozen=True, slots=True)
