@@ -315,7 +315,7 @@ class FakeDriver:
     async def save(self, spec: VmSpec, lan: Lan, name: str) -> SavedTemplate:
         await self._write(None, self.save_error)
         del self.asleep[spec.id]
-        self.templates.append(SavedTemplate(name, spec.profile, spec.vcpus, spec.memory_mib))
+        self.templates.append(SavedTemplate(name, spec.profile, spec.vcpus, spec.memory_mib, spec.browser))
         return self.templates[-1]
 
     def saved(self) -> Sequence[SavedTemplate]:

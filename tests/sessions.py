@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from gateway.sessions.world import Timeouts, World
 from gateway.signaling.whep import Whep
 from tests.fakes import FakeDataPlane, FakeDriver, FakeVm, MemoryStore
 
-__all__ = ["Stage", "turns_until", "until", "watch"]
+__all__ = ["LONG_S", "Stage", "recovered", "turns_until", "until", "watch"]
 
 LONG_S = 20.0
 """Longer than any test waits for something that does happen."""
@@ -74,6 +75,13 @@ class Stage:
         await until(session, State.READY)
         return session
 
+    async def asleep(self) -> Session:
+        """A session that is suspended."""
+        session = await self.ready()
+        session.suspend()
+        await until(session, State.SUSPENDED)
+        return session
+
     def next(self) -> Stage:
         """The gateway after this one has left in order."""
         return replace(self, dataplane=FakeDataPlane())
@@ -103,6 +111,15 @@ class Stage:
         running = [vm.id for vm in self.driver.vms.values() if not vm.ended]
         kept = [*self.driver.disks, *self.driver.asleep, *self.store.kept_machines]
         return [*files, *tasks, *running, *kept, *self.dataplane.lans, *map(str, self.dataplane.admitted)]
+
+
+@asynccontextmanager
+async def recovered(stage: Stage) -> AsyncIterator[Stage]:
+    """With what the gateway before it has left taken over; leaves nothing at its own end."""
+    await stage.manager.recover()
+    yield stage
+    await stage.manager.close()
+    assert stage.left() == []
 
 
 async def until(session: Session, *states: State) -> SessionView:

@@ -145,13 +145,20 @@ class Guest:
         self._up = True
         self._mark("ready")
 
-    async def adopt(self, assignment: Assignment) -> Mapping[str, Any]:
-        """Go on with a guest that an earlier gateway had brought up; gives its hello. Raises LinkError."""
+    @property
+    def up(self) -> bool:
+        """Whether its desktop answers."""
+        return self._up
+
+    async def adopt(self, assignment: Assignment, *, up: bool) -> Mapping[str, Any]:
+        """Go on with a guest that an earlier gateway had brought up, or nearly; gives its hello. Raises LinkError."""
         self._assignment = assignment
         hello = await self.vm.link.hello(self._timeouts.adopt_s)
         if hello.get("state") == "fresh":
             # Its zygote was started anew while nobody was there to tell it who it is.
             await self._identify()
+            await self._assign()
+        elif not up:
             await self._assign()
         self._see_agent(hello)
         self._up = True

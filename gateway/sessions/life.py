@@ -7,6 +7,7 @@ machine in one task.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -19,7 +20,7 @@ import structlog
 from gateway.errors import GatewayError, LinkError, SnapshotError, VmBootFailed, VmError, VmLost
 from gateway.sessions import rundir
 from gateway.sessions.guest import Assignment, Guest, Origin
-from gateway.sessions.lifecycle import Event, State
+from gateway.sessions.lifecycle import BadTransition, Event, State
 from gateway.sessions.machine import Machine
 from gateway.sessions.record import SessionRecord
 from gateway.sessions.status import Status
@@ -144,7 +145,9 @@ class Life:
 
     async def adopted(self, guest: Guest) -> Guest:
         """From an earlier gateway."""
-        self._status.accelerator = (await self._world.facts()).accelerator
+        # A host that can start nothing any more goes on with what it runs.
+        with contextlib.suppress(GatewayError):
+            self._status.accelerator = (await self._world.facts()).accelerator
         return guest
 
     async def sleep(self) -> Guest:
@@ -188,9 +191,11 @@ class Life:
             await self._live(first)
         except GatewayError as exc:
             failure = exc
-        except Exception:
-            logger.exception("! the session's task failed")
-            failure = GatewayError("the gateway made a mistake", hint="its log has the details; please report it")
+        except Exception as exc:
+            # While its end is written down the task goes on, and may reach what comes too late.
+            if not (isinstance(exc, BadTransition) and self._status.state is State.STOPPING):
+                logger.exception("! the session's task failed")
+                failure = GatewayError("the gateway made a mistake", hint="its log has the details; please report it")
         finally:
             self._releasing = True
             if self._leaving:
@@ -218,10 +223,14 @@ class Life:
         self._status.error = _error_view(failure, self.machine.run_dir, kept)
         logger.error("! failed (%s): %s", failure.kind, failure.message)
         self._status.apply(Event.FAIL)
+        await self._note()
+
+    async def _note(self) -> None:
+        # The next gateway goes by what it finds more than by the record: not worth a desktop.
         try:
             await self.save()
         except GatewayError as exc:
-            logger.warning("x the failure is not written down: %s", exc)
+            logger.warning("x the session's state is not written down: %s", exc)
 
     async def _live(self, first: Begin) -> None:
         """One life of the machine after the other; never returns otherwise than by raising."""
@@ -245,7 +254,7 @@ class Life:
                 await self.machine.halt()
                 self._status.apply(Event.SAVED)
                 self._status.lasted("suspend", time.monotonic() - self._asked_at)
-                await self.save()
+                await self._note()
                 begin = self.sleep
 
     # While it runs.
@@ -266,7 +275,8 @@ class Life:
         if end.rebooted and self._status.state is State.READY:
             logger.info("= the guest rebooted")
             raise _Rebooted
-        error = VmLost if self._status.state in (State.READY, State.ASSIGNING) else VmBootFailed
+        ran = self._status.state in (State.READY, State.ASSIGNING, State.SUSPENDING)
+        error = VmLost if ran else VmBootFailed
         raise error(end.reason, hint=end.hint)
 
     async def _follow(self, guest: Guest) -> None:
@@ -281,7 +291,7 @@ class Life:
             self._status.publish()
 
     async def _bring_up(self, guest: Guest) -> None:
-        if self._status.state is State.READY:
+        if guest.up:
             return  # Adopted.
         woken = self._status.state is State.RESUMING
         assignment = Assignment(self._status.id, self._status.display_px)
@@ -298,7 +308,7 @@ class Life:
         self._status.apply(Event.UP)
         if woken:
             self._status.lasted("resume", time.monotonic() - self._asked_at)
-        await self.save()
+        await self._note()
 
     async def _until_asleep(self, guest: Guest) -> None:
         """Suspend it when that is asked; raises when it has come to its end."""

@@ -164,9 +164,14 @@ class Machine:
         await self._remove_run_dir()
 
     async def halt(self) -> None:
-        """Let go of everything but its files, last acquired first. Idempotent."""
-        await self._running.aclose()
-        self.guest = None
+        """Let go of everything but its files, last acquired first. Idempotent; also to its end when cancelled."""
+        letting_go = asyncio.create_task(self._running.pop_all().aclose())
+        try:
+            await asyncio.shield(letting_go)
+        finally:
+            # What was half let go of would be nobody's.
+            await asyncio.wait({letting_go})
+            self.guest = None
 
     async def release(self) -> None:
         """Let go of everything. Idempotent."""

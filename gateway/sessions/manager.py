@@ -7,10 +7,11 @@ import contextlib
 import logging
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 
-from gateway.errors import BadRequest, CapacityError, Conflict, NotFound
+from gateway.errors import BadRequest, CapacityError, Conflict, GatewayError, NotFound
 from gateway.sessions.admission import Limits, Room, check_room
 from gateway.sessions.lifecycle import IDLE, STARTING, State
 from gateway.sessions.machine import Machine
@@ -63,6 +64,8 @@ class SessionManager:
         self._ended: deque[str] = deque(maxlen=limits.max_remembered)
         self._keyed = asyncio.Lock()
         self._saving: set[str] = set()
+        self._copies: dict[str, tuple[Template, asyncio.Future[None]]] = {}
+        """Machines that are being written and are no session's yet, by id."""
         self._closing = False
         default = next(iter(templates.values()))
         self.pool = WarmPool(pool_size, default, partial(self._fresh_machine, default), self._calm)
@@ -78,7 +81,7 @@ class SessionManager:
     def templates(self) -> Mapping[str, Template]:
         """By name; the settings' own come first."""
         saved = {
-            one.name: Template(one.name, one.profile, one.vcpus, one.memory_mib, saved=one.name)
+            one.name: Template(one.name, one.profile, one.vcpus, one.memory_mib, one.browser, one.name)
             for one in self._world.driver.saved()
         }
         return {**self._templates, **{name: one for name, one in saved.items() if name not in self._templates}}
@@ -126,7 +129,12 @@ class SessionManager:
             used = await self._world.store.key(key)
             if used is None:
                 session = await create()
-                await self._world.store.put_key(key, session.id, asked)
+                try:
+                    await self._world.store.put_key(key, session.id, asked)
+                except BaseException:
+                    # Asked again, it would be made a second time.
+                    await asyncio.shield(self.destroy(session.id))
+                    raise
                 return session
         sid, before = used
         if before != asked:
@@ -148,18 +156,14 @@ class SessionManager:
     async def fork(self, sid: str, *, metadata: Mapping[str, str] | None = None) -> Session:
         """A second session that is this one now, on its way up. Raises NotFound, Conflict, CapacityError, VmError."""
         source = self.get(sid)
-        child = await self._fork(source)
-        session = Session(
-            child, source.display_px, self._world,
-            lifetime=source.lifetime, metadata=metadata or source.metadata,
-        )  # fmt: skip
-        try:
+        async with self._copy(source) as child:
+            session = Session(
+                child, source.display_px, self._world,
+                lifetime=source.lifetime, metadata=source.metadata if metadata is None else metadata,
+            )  # fmt: skip
             await self._enter(session)
-        except BaseException:
-            await child.release()
-            raise
-        session.asleep()
-        session.resume()
+            session.asleep()
+            session.resume()
         return session
 
     async def save_template(self, sid: str, name: str) -> SavedTemplate:
@@ -169,26 +173,34 @@ class SessionManager:
             raise Conflict(f"there is a template {name} already", hint="choose another name")
         self._saving.add(name)
         try:
-            child = await self._fork(source)
-            try:
-                return await child.save(name)
-            finally:
-                await asyncio.shield(child.release())
+            async with self._copy(source) as child:
+                try:
+                    return await child.save(name)
+                finally:
+                    await asyncio.shield(child.release())
         finally:
             self._saving.discard(name)
 
-    async def _fork(self, source: Session) -> Machine:
-        """A machine that is on disk, its own from now on."""
-        source.require_ready()
+    @asynccontextmanager
+    async def _copy(self, source: Session) -> AsyncIterator[Machine]:
+        """A machine that is on disk, its own from now on; it has a place meanwhile. Failing leaves nothing."""
+        source.require_whole()
         room = await asyncio.to_thread(self._room)
         self._check_room(source.template, room)
         child = Machine(self._fresh_id(), source.template, self._world, source.display_px, forked=True)
+        copied = asyncio.get_running_loop().create_future()
+        self._copies[child.id] = (source.template, copied)
         try:
             await source.fork(child)
+            if self._closing:
+                raise _closed()
+            yield child
         except BaseException:
             await asyncio.shield(child.release())
             raise
-        return child
+        finally:
+            del self._copies[child.id]
+            copied.set_result(None)
 
     async def _enter(self, session: Session) -> None:
         self._sessions[session.id] = session
@@ -198,7 +210,10 @@ class SessionManager:
             del self._sessions[session.id]
             await asyncio.shield(session.stop())
             raise
-        await self._forget_old_failures()
+        try:
+            await self._forget_old_failures()
+        except GatewayError as exc:
+            logger.warning("x old failures are not forgotten: %s", exc)
 
     def get(self, sid: str) -> Session:
         """Raises NotFound."""
@@ -234,6 +249,7 @@ class SessionManager:
         await self.reaper.close()
         await self.pool.close()
         await asyncio.gather(*(self.destroy(sid) for sid in list(self._sessions)))
+        await self._end_copies()
 
     async def leave(self) -> int:
         """Let go of every session as it is, for the next gateway, and accept no more; how many that are."""
@@ -242,8 +258,13 @@ class SessionManager:
         await self.pool.close()
         sessions = list(self._sessions.values())
         await asyncio.gather(*(session.leave() for session in sessions))
+        await self._end_copies()
         self._sessions.clear()
         return sum(session.state in (State.READY, State.SUSPENDED) for session in sessions)
+
+    async def _end_copies(self) -> None:
+        if self._copies:
+            await asyncio.wait([copied for _, copied in self._copies.values()])
 
     async def _forget(self, session: Session) -> None:
         if self._sessions.pop(session.id, None) is not None:
@@ -282,6 +303,12 @@ class SessionManager:
 
     def _check_room(self, template: Template, room: Room, *, parked: bool = False) -> None:
         if self._closing:
-            raise CapacityError("the gateway is shutting down", hint="try again when it is back")
+            raise _closed()
         states = [(session.state, session.template) for session in self._sessions.values()]
+        copies = self._copies.items()
+        states += [(State.RESUMING, copied) for sid, (copied, _) in copies if sid not in self._sessions]
         check_room(template, states, self.limits, room, parked=parked)
+
+
+def _closed() -> CapacityError:
+    return CapacityError("the gateway is shutting down", hint="try again when it is back")

@@ -73,12 +73,12 @@ class Reaper:
         return now > before_at and (spent - before) / (now - before_at) > BUSY_SHARE
 
     def _suspend(self, session: Session, now: float) -> None:
+        # Where it is refused or fails, it is asked again when the session has been idle for as long once more.
+        session.busy_at = now
         try:
             session.suspend()
         except GatewayError as exc:
-            # Asked again when it has been idle for as long once more.
             logger.warning("x session %s is not suspended: %s", session.id, exc)
-            session.busy_at = now
 
     def _begin_end(self, sid: str) -> None:
         name = f"end-{sid}"

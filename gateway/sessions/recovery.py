@@ -96,14 +96,14 @@ async def _recover(record: SessionRecord, known: MachineRecord | None, world: Wo
             await _clear(machine)
             session.over()
         case Plan.SLEEP:
-            if alive:
-                await machine.end_process()
+            # Also without a process: a run directory that is left would refuse the next resume.
+            await machine.end_process()
             session.asleep()
         case Plan.FAIL:
             await session.lost(VmLost(why, hint="create a new session"))
         case Plan.ADOPT:
             try:
-                await session.adopt()
+                await session.adopt(up=record.state == State.READY.value)
             except GatewayError as exc:
                 await session.lost(exc)
     return session

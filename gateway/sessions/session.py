@@ -150,8 +150,7 @@ class Session(Status):
         """Begin to write it to disk; it is suspended later. Idempotent. Raises Conflict unless it is ready."""
         if self.state in (State.SUSPENDING, State.SUSPENDED):
             return
-        self.require_ready()
-        self._require_whole()
+        self.require_whole()
         self._life.begin_suspend()
 
     def resume(self) -> None:
@@ -166,14 +165,15 @@ class Session(Status):
 
     async def fork(self, child: Machine) -> float:
         """Write what ``child`` resumes from and go on; gives the pause in s. Raises Conflict, VmError."""
-        self.require_ready()
-        self._require_whole()
+        self.require_whole()
         async with self._forking:
             pause_s = await self._machine.fork(child)
         self.lasted("fork_pause", pause_s)
         return pause_s
 
-    def _require_whole(self) -> None:
+    def require_whole(self) -> None:
+        """Raises Conflict unless the session is ready, and nobody makes a copy of it."""
+        self.require_ready()
         if self._forking.locked():
             raise Conflict("the session is being forked", hint="try again in a moment")
 
@@ -184,23 +184,28 @@ class Session(Status):
         if self.state is State.CREATING:
             self._life.start(self._life.first)
 
-    async def adopt(self) -> None:
+    async def adopt(self, *, up: bool) -> None:
         """Go on with the machine that an earlier gateway left, in a task of its own.
+
+        Args:
+            up: it had been ready; else it may not have heard yet what the time is.
 
         Raises:
             GatewayError: it cannot be gone on with; lost() is due.
         """
         guest = await self._machine.adopt()
-        hello = await guest.adopt(Assignment(self.id, self.display_px))
+        hello = await guest.adopt(Assignment(self.id, self.display_px), up=up)
         peers = hello.get("peers")
-        await self._world.signalling.recall(self, peers if isinstance(peers, list) else [])
+        told = [peer for peer in peers if isinstance(peer, dict)] if isinstance(peers, list) else []
+        await self._world.signalling.recall(self, told)
         self.settle_as(State.READY)
         self._life.start(partial(self._life.adopted, guest))
 
     def asleep(self) -> None:
-        """All of it is on disk: wait until it is woken, in a task of its own."""
-        self.settle_as(State.SUSPENDED)
-        self._life.start(self._life.sleep)
+        """All of it is on disk: wait until it is woken, in a task of its own; not once somebody has ended it."""
+        if self.state is State.CREATING:
+            self.settle_as(State.SUSPENDED)
+            self._life.start(self._life.sleep)
 
     def over(self) -> None:
         """It had failed when an earlier gateway ended."""
@@ -260,6 +265,8 @@ class Session(Status):
             self.updates.end()
         elif self.state is not State.FAILED:
             await self.stop()
+        else:
+            self.updates.end()
 
     def _count_viewers(self) -> int:
         return sum(peer.connected for peer in self._world.signalling.peers(self.id)) + len(self._life.pumps)

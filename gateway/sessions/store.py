@@ -62,11 +62,11 @@ class Store:
             except BaseException:
                 await db.close()
                 raise
-        except sqlite3.Error as exc:
-            raise StoreError(f"{path} cannot be used: {exc}", hint="move it away; its sessions are lost") from exc
-        except BaseException:
+        except BaseException as exc:
             if lock is not None:
                 os.close(lock)
+            if isinstance(exc, sqlite3.Error):
+                raise StoreError(f"{path} cannot be used: {exc}", hint="move it away; its sessions are lost") from exc
             raise
         return cls(db, lock)
 
@@ -140,7 +140,7 @@ def machine_uuids(path: Path) -> list[str]:
     if not path.is_file():
         return []
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
             rows = db.execute("SELECT body FROM machines").fetchall()
             return [MachineRecord.model_validate_json(row[0]).uuid for row in rows]
     except (sqlite3.Error, ValidationError):

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 __all__ = [
     "AgentLink",
@@ -46,7 +46,7 @@ class VmSpec:
     memory_mib: int = 2048
     profile: str = "xfce"
     """Golden image profile."""
-    browser: str = "fresh"
+    browser: Literal["fresh", "warm"] = "fresh"
     """"fresh": Chromium starts when the machine is somebody's; "warm": it runs in the snapshot already."""
     saved: str = ""
     """Name of a saved template to start from; "" starts from the golden image."""
@@ -178,6 +178,8 @@ class SavedTemplate:
     profile: str
     vcpus: int
     memory_mib: int
+    browser: Literal["fresh", "warm"] = "fresh"
+    """As VmSpec.browser: a snapshot's key holds it."""
 
 
 class VmDriver(Protocol):

@@ -38,6 +38,10 @@ class MachineFiles:
     def record(self) -> Path:
         return self.folder / f"{self.id}.json"
 
+    @property
+    def _half_record(self) -> Path:
+        return self.folder / f"{self.id}.json.new"
+
     def claim(self, image: str) -> None:
         """Note the key of the golden image that the disk comes from. Raises DiskError."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -111,7 +115,7 @@ class MachineFiles:
 
     def remove(self) -> None:
         """All of them. Idempotent."""
-        for path in (self.record, self.stream, self.disk):
+        for path in (self.record, self._half_record, self.stream, self.disk):
             path.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, Any]:
@@ -122,7 +126,7 @@ class MachineFiles:
         return told if isinstance(told, dict) else {}
 
     def _write(self, told: dict[str, Any]) -> None:
-        half = self.record.with_suffix(".json.new")
+        half = self._half_record
         try:
             with half.open("w") as stream:
                 json.dump(told, stream)

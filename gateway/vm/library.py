@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gateway.errors import SnapshotError
 from gateway.vm.argv import Memory
@@ -46,8 +46,9 @@ class Library:
         for path in sorted(self.folder.iterdir()):
             told = _manifest(path)
             if told is not None and not path.name.startswith("."):
+                browser: Literal["fresh", "warm"] = "warm" if told.get("browser") == "warm" else "fresh"
                 found.append(
-                    SavedTemplate(path.name, str(told["profile"]), int(told["vcpus"]), int(told["memory_mib"]))
+                    SavedTemplate(path.name, str(told["profile"]), told["vcpus"], told["memory_mib"], browser)
                 )
         return found
 
@@ -90,7 +91,7 @@ class Library:
         finally:
             await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
             await asyncio.to_thread(files.remove)
-        return SavedTemplate(name, spec.profile, spec.vcpus, spec.memory_mib)
+        return SavedTemplate(name, spec.profile, spec.vcpus, spec.memory_mib, spec.browser)
 
 
 def _begin(target: Path, work: Path, spec: VmSpec) -> None:
@@ -103,8 +104,10 @@ def _begin(target: Path, work: Path, spec: VmSpec) -> None:
 def _manifest(path: Path) -> dict[str, Any] | None:
     try:
         told = json.loads((path / MANIFEST).read_bytes())
-        if all((path / name).is_file() for name in (RAM, STATE, DISK)) and {"profile", "vcpus", "image"} <= set(told):
+        sized = all(isinstance(told[name], int) for name in ("vcpus", "memory_mib"))
+        named = {"profile", "image"} <= set(told)
+        if sized and named and all((path / name).is_file() for name in (RAM, STATE, DISK)):
             return dict(told)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, KeyError):
         pass
     return None

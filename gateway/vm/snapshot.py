@@ -156,6 +156,7 @@ def seal(work: Path, target: Path, spec: VmSpec, *, key: str, image: str, tsc_kh
         "profile": spec.profile,
         "vcpus": spec.vcpus,
         "memory_mib": spec.memory_mib,
+        "browser": spec.browser,
         "key": key,
         "image": image,
         "tsc_khz": tsc_khz,

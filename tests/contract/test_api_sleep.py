@@ -36,13 +36,6 @@ async def refused(api: Api, session: Session, call: str, status: int, kind: str)
     return problem
 
 
-async def asleep(api: Api) -> Session:
-    session = await api.stage.ready()
-    session.suspend()
-    await until(session, State.SUSPENDED)
-    return session
-
-
 async def test_a_session_is_suspended_and_resumed(api: Api) -> None:
     session = await api.stage.ready()
     for _ in range(2):
@@ -60,7 +53,7 @@ async def test_a_session_is_suspended_and_resumed(api: Api) -> None:
 
 @pytest.mark.parametrize("role", ["control", "view"])
 async def test_whoever_opens_a_desktop_may_wake_it_and_no_more(api: Api, role: Any) -> None:
-    session = await asleep(api)
+    session = await api.stage.asleep()
     viewer = api.viewer(session, role)
     for call in ("suspend", "fork", "template"):
         await api.refused("POST", path(session, call), 403, "forbidden", headers=viewer)
@@ -100,7 +93,7 @@ async def test_an_unknown_session(api: Api, call: str) -> None:
 
 @pytest.mark.parametrize("call", ["tokens", "whep", "fork", "template"])
 async def test_a_session_that_sleeps_can_be_looked_at_but_not_used(api: Api, call: str) -> None:
-    session = await asleep(api)
+    session = await api.stage.asleep()
     if call == "tokens":
         assert (await post(api, session, "tokens", 201))["role"] == "control"
         return
@@ -112,7 +105,7 @@ async def test_a_session_that_sleeps_can_be_looked_at_but_not_used(api: Api, cal
 
 
 async def test_a_host_without_room_wakes_nobody(api: Api) -> None:
-    session = await asleep(api)
+    session = await api.stage.asleep()
     api.stage.room = Room(memory_mib=100, disk_mib=1 << 20)
     problem = await refused(api, session, "resume", 503, "capacity")
     assert "memory" in problem["detail"]
@@ -218,7 +211,7 @@ async def test_a_template_must_be_named(api: Api) -> None:
 
 
 async def test_a_woken_session_that_fails_sleeps_on_and_says_why(api: Api) -> None:
-    session = await asleep(api)
+    session = await api.stage.asleep()
     api.stage.driver.start_error = DiskError("no space", hint="free some")
     await post(api, session, "resume", 202)
     await until(session, State.SUSPENDED)

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> FakeDriver:
     driver = FakeDriver()
-    monkeypatch.setattr(app, "make_driver", lambda settings: driver)
+    monkeypatch.setattr(app, "make_driver", lambda settings, *, lasting: driver)
     return driver
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import CapacityError, Conflict, DiskError, NotFound, SnapshotError, StoreError, VmLost
+from gateway.errors import CapacityError, Conflict, DiskError, NotFound, StoreError, VmLost
 from gateway.sessions.admission import Limits, Room
 from gateway.sessions.lifecycle import State
 from gateway.sessions.record import Lifetime
 from gateway.sessions.session import Session
 from tests.fakes import boot_failure
-from tests.sessions import LONG_S, Stage, until
+from tests.sessions import Stage, until
 
 
 @pytest.fixture
@@ -233,59 +233,3 @@ async def test_without_room_nothing_is_made(stage: Stage) -> None:
     only(stage, source)
     with pytest.raises(NotFound):
         await stage.manager.fork("nosuchid")
-
-
-async def test_a_desktop_that_was_saved_starts_sessions(stage: Stage) -> None:
-    source = await stage.manager.create(template="openbox")
-    await until(source, State.READY)
-    saved = await stage.manager.save_template(source.id, "mine")
-    assert (saved.name, saved.profile, saved.vcpus, saved.memory_mib) == ("mine", "openbox", 1, 1024)
-    only(stage, source)
-    assert list(stage.manager.templates) == ["xfce", "openbox", "mine"]
-    session = await stage.manager.create(template="mine")
-    await until(session, State.READY)
-    spec = stage.vm(session).spec
-    assert (spec.saved, spec.profile, spec.vcpus, spec.memory_mib) == ("mine", "openbox", 1, 1024)
-    assert session.view().template == "mine"
-    assert "identify" in methods(stage, session)
-
-
-async def test_a_forks_template_is_the_sources_also_when_it_was_saved(stage: Stage) -> None:
-    source = await stage.ready()
-    await stage.manager.save_template(source.id, "mine")
-    await stage.manager.destroy(source.id)
-    session = await stage.manager.create(template="mine")
-    await until(session, State.READY)
-    child = await forked(stage, session)
-    assert child.view().template == "mine"
-    assert stage.vm(child).spec.saved == "mine"
-
-
-async def test_a_name_is_given_once(stage: Stage) -> None:
-    source = await stage.ready()
-    stage.driver.write_gate.clear()
-    saving = asyncio.create_task(stage.manager.save_template(source.id, "mine"))
-    await stage.driver.writing.wait()
-    for taken in ("mine", "xfce", "openbox"):
-        with pytest.raises(Conflict, match=f"template {taken} already") as caught:
-            await stage.manager.save_template(source.id, taken)
-        assert "another name" in caught.value.hint
-    stage.driver.write_gate.set()
-    await saving
-    with pytest.raises(Conflict, match="template mine already"):
-        await stage.manager.save_template(source.id, "mine")
-    assert [one.name for one in stage.driver.templates] == ["mine"]
-    only(stage, source)
-
-
-async def test_a_template_that_cannot_be_saved_leaves_nothing_and_its_name_free(stage: Stage) -> None:
-    source = await stage.ready()
-    stage.driver.save_error = SnapshotError("its memory could not be restored")
-    with pytest.raises(SnapshotError):
-        await stage.manager.save_template(source.id, "mine")
-    only(stage, source)
-    assert "mine" not in stage.manager.templates
-    stage.driver.save_error = None
-    async with asyncio.timeout(LONG_S):
-        await stage.manager.save_template(source.id, "mine")
-    assert "mine" in stage.manager.templates

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gateway.dataplane import IceCredentials
-from gateway.errors import Conflict, NotFound
+from gateway.errors import Conflict
 from gateway.sessions.lifecycle import State
 from gateway.sessions.record import Lifetime
 from gateway.sessions.recovery import Plan, plan
-from gateway.sessions.session import Session
-from tests.sessions import Stage, turns_until, until
+from tests.sessions import Stage, recovered, turns_until, until
 
 PEER = {"peer": "p1", "role": "view", "connected": True, "ufrag": "u" * 8, "pwd": "p" * 22, "port": 40001}
 
@@ -27,22 +23,6 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     stage = Stage(tmp_path / "run", tmp_path / "logs")
     yield stage
     await stage.manager.close()
-
-
-@asynccontextmanager
-async def recovered(stage: Stage) -> AsyncIterator[Stage]:
-    """A gateway that has taken over what there is, and leaves nothing at its own end."""
-    await stage.manager.recover()
-    yield stage
-    await stage.manager.close()
-    assert stage.left() == []
-
-
-async def asleep(stage: Stage) -> Session:
-    session = await stage.ready()
-    session.suspend()
-    await until(session, State.SUSPENDED)
-    return session
 
 
 SLEEP, FAIL, ADOPT, FORGET, KEEP = Plan.SLEEP, Plan.FAIL, Plan.ADOPT, Plan.FORGET, Plan.KEEP
@@ -198,7 +178,7 @@ async def test_a_machine_that_ends_after_it_was_taken_over_fails_its_session(sta
 
 @pytest.mark.parametrize("how", ["left", "killed"])
 async def test_a_session_that_sleeps_sleeps_on_and_can_be_woken(stage: Stage, how: str) -> None:
-    before = await asleep(stage)
+    before = await stage.asleep()
     if how == "left":
         assert await stage.manager.leave() == 1
     async with recovered(stage.next() if how == "left" else await stage.killed()) as stage:
@@ -210,132 +190,6 @@ async def test_a_session_that_sleeps_sleeps_on_and_can_be_woken(stage: Stage, ho
         calls = dict(stage.vm(session).guest.calls)
         assert "identify" not in calls
         assert calls["assign"]["vnc_password"] == before.vnc_password
-
-
-async def test_one_that_started_fails_and_leaves_nothing(stage: Stage) -> None:
-    stage.driver.gate.clear()
-    before = await stage.manager.create()
-    await stage.driver.starting.wait()
-    following = await stage.killed()
-    assert following.left() != []
-    async with recovered(following) as stage:
-        (session,) = stage.manager.list()
-        assert (session.id, session.state) == (before.id, State.FAILED)
-        assert session.error is not None
-        assert session.error.message == "the gateway was killed while the session started"
-        assert session.error.hint
-        assert stage.left() == []
-
-
-async def test_one_whose_machine_was_not_even_begun_fails_too(stage: Stage) -> None:
-    before = await stage.manager.create()
-    following = await stage.killed()
-    assert (following.driver.disks, following.store.kept_machines) == (set(), {})
-    async with recovered(following) as stage:
-        (session,) = stage.manager.list()
-        assert (session.id, session.state) == (before.id, State.FAILED)
-
-
-@pytest.mark.parametrize("runs", [True, False])
-async def test_an_end_that_was_begun_is_finished(stage: Stage, monkeypatch: pytest.MonkeyPatch, runs: bool) -> None:
-    ending, go_on = asyncio.Event(), asyncio.Event()
-    # What is let go of first, and last.
-    owner, name = (stage.whep, "forget") if runs else (stage.driver, "discard")
-    let_go = getattr(owner, name)
-
-    async def slow(what: Any) -> None:
-        ending.set()
-        await go_on.wait()
-        await let_go(what)
-
-    monkeypatch.setattr(owner, name, slow)
-    before = await stage.ready()
-    destroying = asyncio.create_task(stage.manager.destroy(before.id))
-    await ending.wait()
-    go_on.set()
-    following = await stage.killed()
-    await destroying
-    assert bool(following.driver.vms) == runs
-    assert following.store.kept_sessions[before.id].state == "stopping"
-    async with recovered(following) as stage:
-        assert stage.manager.list() == []
-        assert (stage.left(), stage.store.kept_sessions) == ([], {})
-        await stage.manager.destroy(before.id)
-        with pytest.raises(NotFound):
-            await stage.manager.destroy("nosuchid")
-
-
-async def test_one_that_was_being_written_goes_on(stage: Stage) -> None:
-    before = await stage.ready()
-    stage.driver.write_gate.clear()
-    before.suspend()
-    await stage.driver.writing.wait()
-    async with recovered(await stage.killed()) as stage:
-        assert [one.state for one in stage.manager.list()] == [State.READY]
-
-
-async def test_one_that_was_written_but_not_yet_ended_sleeps(stage: Stage) -> None:
-    before = await stage.ready()
-    following = await stage.killed()
-    following.driver.asleep[before.id] = True
-    async with recovered(following) as stage:
-        (session,) = stage.manager.list()
-        assert session.state is State.SUSPENDED
-        assert stage.driver.vms[before.id].ended
-        assert list(stage.run_root.iterdir()) == []
-        await stage.manager.resume(session.id)
-        await until(session, State.READY)
-
-
-async def test_a_fork_that_was_written_sleeps_and_wakes_as_itself(stage: Stage) -> None:
-    source = await stage.ready()
-    child = await stage.manager.fork(source.id)
-    assert child.state is State.RESUMING
-    async with recovered(await stage.killed()) as stage:
-        up, copy = stage.manager.list()
-        assert (up.state, copy.id, copy.state) == (State.READY, child.id, State.SUSPENDED)
-        await stage.manager.resume(copy.id)
-        await until(copy, State.READY)
-        assert dict(stage.vm(copy).guest.calls)["identify"]["machine_id"] == child_machine_id(stage, copy)
-
-
-def child_machine_id(stage: Stage, session: Session) -> str:
-    return stage.store.kept_sessions[session.id].machine_id
-
-
-async def test_a_fork_that_ran_as_its_source_fails(stage: Stage) -> None:
-    source = await stage.ready()
-    record = stage.store.kept_sessions[source.id]
-    following = await stage.killed()
-    following.store.kept_sessions[source.id] = record.model_copy(update={"forked": True})
-    async with recovered(following) as stage:
-        assert [one.state for one in stage.manager.list()] == [State.FAILED]
-        assert stage.left() == []
-
-
-async def test_a_fork_that_no_session_has_yet_is_cleared_away(stage: Stage) -> None:
-    source = await stage.ready()
-    stage.driver.write_gate.clear()
-    forking = asyncio.create_task(stage.manager.fork(source.id))
-    await stage.driver.writing.wait()
-    forking.cancel()
-    following = await stage.killed()
-    assert forking.cancelled()
-    assert len(following.store.kept_machines) == 2
-    async with recovered(following) as stage:
-        assert [one.id for one in stage.manager.list()] == [source.id]
-        assert set(stage.store.kept_machines) == stage.driver.disks == {source.id}
-
-
-async def test_parked_machines_are_cleared_away(stage: Stage) -> None:
-    stage = replace(stage, pool_size=2)
-    stage.manager.pool.start()
-    await stage.parked(2)
-    following = await stage.killed()
-    assert len(following.driver.vms) == len(list(following.run_root.iterdir())) == 2
-    async with recovered(following) as stage:
-        assert stage.manager.list() == []
-        assert stage.left() == []
 
 
 async def test_one_that_had_failed_keeps_its_reason(stage: Stage) -> None:
@@ -352,7 +206,7 @@ async def test_one_that_had_failed_keeps_its_reason(stage: Stage) -> None:
 
 
 async def test_sessions_are_listed_oldest_first_as_before(stage: Stage) -> None:
-    first, second, third = await stage.ready(), await asleep(stage), await stage.ready()
+    first, second, third = await stage.ready(), await stage.asleep(), await stage.ready()
     await stage.vm(third).crash()
     await third.wait_ended()
     async with recovered(await stage.killed()) as stage:

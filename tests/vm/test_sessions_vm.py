@@ -58,7 +58,7 @@ async def test_one_killed_of_two(settings: Settings) -> None:
 
 async def test_a_session_stopped_while_its_guest_boots(settings: Settings) -> None:
     await asyncio.to_thread(int)
-    async with running(settings, media_port=0) as services:
+    async with running(settings.model_copy(update={"clones": False}), media_port=0) as services:
         before = footprint(settings.run_dir, disk_dir(settings))
         session = await services.manager.create()
         await until(session, State.BOOTING)
