@@ -1,4 +1,4 @@
-"""Rare orders of events around sessions, their store and their files: what may not be lost, or left, in any of them."""
+"""Rare orders of events around sessions, their store and their files: what none of them may lose or leave."""
 
 from __future__ import annotations
 
