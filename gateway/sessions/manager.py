@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 from gateway.errors import BadRequest, CapacityError, Conflict, GatewayError, NotFound
@@ -68,7 +70,9 @@ class SessionManager:
         """Machines that are being written and are no session's yet, by id."""
         self._closing = False
         default = next(iter(templates.values()))
-        self.pool = WarmPool(pool_size, default, partial(self._fresh_machine, default), self._calm)
+        self.pool = WarmPool(
+            pool_size, default, partial(self._fresh_machine, default), self._calm, self._admit_parked
+        )
         self.reaper = Reaper(self.list, self.destroy)
 
     async def recover(self) -> None:
@@ -294,6 +298,13 @@ class SessionManager:
                         await young[0].calm.wait()
             else:
                 return
+
+    async def _admit_parked(self) -> None:
+        """Room for one more of the pool, which counts against no number of sessions. Raises CapacityError."""
+        room = await asyncio.to_thread(self._room)
+        limits = replace(self.limits, max_sessions=sys.maxsize)
+        states = [(session.state, session.template) for session in self._sessions.values()]
+        check_room(next(iter(self._templates.values())), states, limits, room)
 
     def _fresh_id(self) -> str:
         while True:

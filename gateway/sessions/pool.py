@@ -29,6 +29,7 @@ class WarmPool:
     template: what they are made from.
     make: a new machine, not yet started.
     calm: returns when a refill slows nobody.
+    admit: raises CapacityError when the host has no room for one more.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class WarmPool:
         template: Template,
         make: Callable[[], Machine],
         calm: Callable[[], Awaitable[None]],
+        admit: Callable[[], Awaitable[None]],
     ) -> None:
         self.size = size
         self.counters = dict.fromkeys(["pool_hits", "pool_misses", "pool_lost", "pool_failures"], 0)
@@ -44,6 +46,7 @@ class WarmPool:
         self._template = template
         self._make = make
         self._calm = calm
+        self._admit = admit
         self._parked: deque[Machine] = deque()
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._releases: set[asyncio.Task[None]] = set()
@@ -113,6 +116,7 @@ class WarmPool:
     async def _park_one(self) -> bool:
         machine = self._make()
         try:
+            await self._admit()
             guest = await machine.start(_unmarked)
             await guest.park()
         except GatewayError as exc:

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.errors import VmBootFailed
 from gateway.sessions import pool
+from gateway.sessions.admission import Room
 from gateway.sessions.lifecycle import State
 from tests.fakes import FakeVm
 from tests.sessions import Stage, turns_until, until
@@ -139,3 +140,11 @@ async def test_size_zero_makes_nothing(tmp_path: Path) -> None:
     assert list(stage.driver.vms) == [session.id]
     assert set(stage.manager.pool.counters.values()) == {0}
     await stage.manager.close()
+
+
+async def test_nothing_is_parked_where_there_is_no_room(stage: Stage) -> None:
+    stage.room = Room(memory_mib=100, disk_mib=1 << 20)
+    stage.manager.pool.start()
+    await turns_until(lambda: stage.manager.pool.counters["pool_failures"] > 0)
+    assert stage.manager.pool.parked == 0
+    assert stage.driver.specs == []

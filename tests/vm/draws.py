@@ -34,7 +34,7 @@ async def system_draws(session: Session) -> tuple[dict[str, str], float, str]:
 async def chromium_draws(session: Session) -> dict[str, str]:
     """What its Chromium draws, by name; all of it, or the test fails."""
     guest = Guest(session.link)
-    # A second Chromium gives one that cannot answer yet up for dead, and starts in its place.
+    # Two that start at once take more than twice as long.
     await eventually(lambda: guest.window("Fenster - Chromium"), "the start page", 180)
     script = (HERE / "draws_guest.py").read_text()
     told = await session.exec(["python3", "-"], as_user=True, stdin=script, timeout_s=PATIENCE_S + 10)

@@ -58,7 +58,7 @@ async def an_offer() -> str:
         await viewer.close()
 
 
-async def draws_of_a_clone(gateway: Services, offer: str, *, chromium: bool) -> dict[str, str]:
+async def draws_of_a_clone(gateway: Services, offer: str) -> dict[str, str]:
     """All that a clone of its own draws, by name; the clone is ended."""
     began = time.monotonic()
     session = await gateway.manager.create()
@@ -71,22 +71,20 @@ async def draws_of_a_clone(gateway: Services, offer: str, *, chromium: bool) -> 
     said, at_start = await ask_terminal(session, "$SESSION_ID")
     assert said == session.id
     assert at_start["SESSION_ID"] == "", "the shell is younger than the session"
-    if chromium:
-        own |= await chromium_draws(session)
+    own |= await chromium_draws(session)
     await gateway.manager.destroy(session.id)
     print(f"{len(own)} draws in {time.monotonic() - began:.1f} s; {session.timings}")
     return {f"{name} of {session.id}": value for name, value in own.items()}
 
 
 @pytest.mark.parametrize(
-    ("count", "chromium"),
+    "count",
     [
-        pytest.param(2, False, id="two"),
-        # Chromium and a second one that opens its tabs take minutes to start under emulation.
-        pytest.param(MANY, True, marks=[pytest.mark.slow, pytest.mark.timeout(600 + 240 * MANY)], id="many"),
+        pytest.param(2, id="two"),
+        pytest.param(MANY, marks=[pytest.mark.slow, pytest.mark.timeout(600 + 240 * MANY)], id="many"),
     ],
 )
-async def test_clones_are_strangers(services: tuple[Services, Settings], count: int, chromium: bool) -> None:
+async def test_clones_are_strangers(services: tuple[Services, Settings], count: int) -> None:
     gateway, settings = services
     before = footprint(settings.run_dir, disk_dir(settings))
     offer = await an_offer()
@@ -94,7 +92,7 @@ async def test_clones_are_strangers(services: tuple[Services, Settings], count: 
 
     async def one() -> dict[str, str]:
         async with places:
-            return await draws_of_a_clone(gateway, offer, chromium=chromium)
+            return await draws_of_a_clone(gateway, offer)
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one()) for _ in range(count)]
@@ -103,7 +101,7 @@ async def test_clones_are_strangers(services: tuple[Services, Settings], count: 
         for name, value in task.result().items():
             holders.setdefault(value, []).append(name)
     assert [names for names in holders.values() if len(names) > 1] == []
-    assert len(holders) == count * (20 if chromium else 6)
+    assert len(holders) == count * 20
     assert grown(before, footprint(settings.run_dir, disk_dir(settings))) == {}
 
 
