@@ -78,7 +78,7 @@ def make_driver(settings: Settings, *, lasting: bool = False) -> VmDriver:
         logger.warning(
             "! the process driver isolates NOTHING: desktops run as programs of this host, for development"
         )
-        return ProcessDriver()
+        return ProcessDriver(display=settings.process_display or None)
     return QemuDriver(
         settings.cache_dir / "golden",
         settings.state_dir,

@@ -88,6 +88,11 @@ class Settings(BaseModel):
     driver: Literal["qemu", "process"] = Field(
         default="qemu", description="process runs the desktop WITHOUT a VM: development only"
     )
+    process_display: str = Field(
+        default="",
+        pattern=r"^(:[0-9]{1,5})?$",
+        description="an X display for the process driver's sessions to share, for benchmarks",
+    )
     accel: Literal["auto", "kvm", "tcg"] = Field(
         default="auto", description="auto boots a kernel to find out whether KVM works"
     )

@@ -98,10 +98,13 @@ class ProcessDriver(StartsOnly):
 
     Args:
         python: interpreter with the guest agent's packages.
+        display: an X display (":7") that sessions share, in place of one of their own with a desktop. Benchmarks
+            compare on it what others make of the same picture.
     """
 
-    def __init__(self, python: str = sys.executable) -> None:
+    def __init__(self, python: str = sys.executable, display: str | None = None) -> None:
         self._python = python
+        self._display = display
 
     async def check(self) -> Facts:
         missing = [name for name in _TOOLS if shutil.which(name) is None]
@@ -136,9 +139,11 @@ class ProcessDriver(StartsOnly):
         width, height = spec.display_px
         argv = [
             "setpriv", "--pdeathsig=KILL", "--",
-            # With an IPC namespace the shared memory of what is killed goes too.
-            "unshare", "--ipc", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "--",
+            # With an IPC namespace the shared memory of what is killed goes too; another's X server must share it.
+            "unshare", *(() if self._display else ("--ipc",)),
+            "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "--",
             self._python, "-m", "gateway.vm.local_init", str(spec.run_dir), f"{width}x{height}",
+            *((self._display,) if self._display else ()),
         ]  # fmt: skip
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         log = os.open(spec.run_dir / INIT_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

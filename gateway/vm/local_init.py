@@ -1,4 +1,7 @@
-"""The first process of the development driver's "guest": ``python -m gateway.vm.local_init RUN_DIR DISPLAY_PX``.
+"""The first process of the development driver's "guest".
+
+``python -m gateway.vm.local_init RUN_DIR WIDTHxHEIGHT [DISPLAY]``: with a display, the agent and x11vnc serve that one
+and nothing else is started.
 
 It is PID 1 of a process namespace, so whatever ends it ends everything that it started, and nothing of a desktop's
 many daemons is left on the host. It does what systemd does in the golden image, for four programs.
@@ -96,6 +99,7 @@ def desktop_argv() -> list[list[str]]:
 class _Guest:
     run_dir: Path
     size_px: tuple[int, int]
+    display: str
     env: dict[str, str]
 
     def start(self, argv: Sequence[str], log: str, pass_fds: Sequence[int] = ()) -> int:
@@ -118,7 +122,7 @@ class _Guest:
         cookie.write_bytes(_xauthority(secrets.token_bytes(16)))
         ready_r, ready_w = os.pipe()
         argv = [
-            x_server() or "Xorg", DISPLAY, "-config", str(config), "-auth", str(cookie),
+            x_server() or "Xorg", self.display, "-config", str(config), "-auth", str(cookie),
             "-logfile", str(self.run_dir / "xorg.log"), "-displayfd", str(ready_w),
             "-nolock", "-nolisten", "tcp", "-noreset", "-novtswitch", "-sharevts", "-dpi", "96",
         ]  # fmt: skip
@@ -132,7 +136,7 @@ class _Guest:
     def start_agent(self) -> int:
         argv = [
             sys.executable, "-m", "guest_agent", "--link", f"unix:{self.run_dir / 'agent.sock'}", "--user", "",
-            "--etc", str(self.run_dir / "etc"), "--display", DISPLAY,
+            "--etc", str(self.run_dir / "etc"), "--display", self.display,
         ]  # fmt: skip
         return self.start(argv, "agent.log")
 
@@ -145,7 +149,7 @@ class _Guest:
                 ["x11vnc", "-storepasswd", secrets.token_hex(4), str(password)], check=True, capture_output=True
             )
         argv = [
-            "x11vnc", "-display", DISPLAY, "-auth", str(self.run_dir / "xauth"), "-rfbport", str(VNC_PORT),
+            "x11vnc", "-display", self.display, "-rfbport", str(VNC_PORT),
             "-rfbauth", str(password), "-forever", "-shared", "-wait", "50", "-no6",
         ]  # fmt: skip
         return self.start(argv, "x11vnc.log")
@@ -167,24 +171,30 @@ def _xauthority(cookie: bytes) -> bytes:
     return struct.pack(">H", 0xFFFF) + b"".join(struct.pack(">H", len(f)) + f for f in fields)
 
 
-def main(run_dir: Path, size_px: tuple[int, int]) -> int:
-    """Start everything and stay until told to end, or until X or the agent has ended."""
+def main(run_dir: Path, size_px: tuple[int, int], display: str | None = None) -> int:
+    """Start everything and stay until told to end, or until X or the agent has ended.
+
+    Args:
+        display: serve this display, and start neither an X server nor a desktop.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM})
     for name in ("home", "xdg"):
         (run_dir / name).mkdir(mode=0o700, exist_ok=True)
     env = {
         **os.environ,
-        "DISPLAY": DISPLAY,
-        "XAUTHORITY": str(run_dir / "xauth"),
+        "DISPLAY": display or DISPLAY,
         "HOME": str(run_dir / "home"),
         "XDG_RUNTIME_DIR": str(run_dir / "xdg"),
         "NO_AT_BRIDGE": "1",
         "LIBGL_ALWAYS_SOFTWARE": "1",
     }
-    guest = _Guest(run_dir, size_px, env)
-    names = {guest.start_x(): "the X server", guest.start_agent(): "the guest agent"}
+    if display is None:
+        env["XAUTHORITY"] = str(run_dir / "xauth")
+    guest = _Guest(run_dir, size_px, display or DISPLAY, env)
+    names = {} if display else {guest.start_x(): "the X server"}
+    names[guest.start_agent()] = "the guest agent"
     vnc = guest.start_vnc()
-    for argv in desktop_argv():
+    for argv in [] if display else desktop_argv():
         guest.start(argv, "desktop.log")
     while True:
         number = signal.sigwait({signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM})
@@ -216,4 +226,5 @@ def _reap() -> list[tuple[int, int]]:
 
 if __name__ == "__main__":
     wanted = re.fullmatch(r"(\d+)x(\d+)", sys.argv[2])
-    raise SystemExit(main(Path(sys.argv[1]), (int(wanted[1]), int(wanted[2])) if wanted else DEFAULT_MODE))
+    size = (int(wanted[1]), int(wanted[2])) if wanted else DEFAULT_MODE
+    raise SystemExit(main(Path(sys.argv[1]), size, *sys.argv[3:4]))

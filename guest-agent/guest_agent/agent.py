@@ -12,6 +12,7 @@ import logging
 import socket
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from guest_agent.errors import AgentError, DisplayError, NotReady, OfferError
@@ -30,7 +31,9 @@ from guest_agent.protocol.rpc import (
     Result,
     encode,
 )
+from guest_agent.pump import Pump
 from guest_agent.resize import resize
+from guest_agent.times import InputTimes
 from guest_agent.warm import warm
 from guest_agent.windows import WindowWatcher
 
@@ -61,6 +64,7 @@ class Agent:
         self._tasks: set[asyncio.Task[None]] = set()
         self._writer: asyncio.StreamWriter | None = None
         self._hub: MediaHub | None = None
+        self._times = InputTimes()
 
     async def serve(self, sock: socket.socket) -> int:
         reader, self._writer = await asyncio.open_connection(sock=sock)
@@ -83,11 +87,11 @@ class Agent:
         loop = asyncio.get_running_loop()
         worker = await self._reach_display(loop)
         worker.start()
-        sink = XInputSink(worker)
+        sink = XInputSink(worker, times=self._times)
         watcher = await asyncio.to_thread(
             WindowWatcher, self._display, lambda classes: loop.call_soon_threadsafe(self._tell_windows, classes)
         )
-        self._hub = MediaHub(self._display, self._tell_peer, sink)
+        self._hub = MediaHub(self._display, self._tell_peer, sink, source=partial(Pump, times=self._times))
         try:
             self._notify("ready", {})
             resizing = asyncio.create_task(self._keep_size(), name="resize")
@@ -109,6 +113,7 @@ class Agent:
                     self._display,
                     on_lost=lambda: loop.call_soon_threadsafe(self._lost.set),
                     prepare=True,
+                    times=self._times,
                 )
             except DisplayError as exc:
                 logger.debug("! %s", exc)

@@ -10,7 +10,21 @@ from dataclasses import dataclass
 
 from guest_agent.ports import InputSink, Role
 from guest_agent.protocol import codec
-from guest_agent.protocol.messages import VERSION, Channel, Direction, Hello, Message, Ping, Pong, Size, Welcome
+from guest_agent.protocol.messages import (
+    VERSION,
+    Channel,
+    Direction,
+    FrameTimes,
+    Hello,
+    Instant,
+    Message,
+    Ping,
+    Pong,
+    Size,
+    WantTimes,
+    Welcome,
+)
+from guest_agent.times import FrameStamps, now_us
 
 __all__ = ["ChannelCounters", "Inbox"]
 
@@ -52,6 +66,7 @@ class Inbox:
         self._send = send
         self._size_px = size_px
         self._counters = counters
+        self._wants_times = False
 
     def receive(self, channel: Channel, data: object) -> None:
         """One message of one channel. Text (a browser's send("...")) is never one of ours."""
@@ -70,6 +85,9 @@ class Inbox:
                 self._answer(Welcome(VERSION, self._role is Role.CONTROL, width, height))
             case Ping(stamp):
                 self._answer(Pong(stamp))
+            case WantTimes(on, stamp):
+                self._wants_times = on
+                self._answer(Instant(stamp, now_us()))
             case _ if self._role is Role.CONTROL:
                 self._sink.handle(self._peer, message)
             case _:
@@ -77,6 +95,12 @@ class Inbox:
 
     def display_resized(self) -> None:
         self._answer(Size(*self._size_px()))
+
+    def frame_sent(self, rtp: int, stamps: FrameStamps) -> None:
+        """A captured frame went out under this RTP timestamp."""
+        if self._wants_times:
+            instants = (stamps.damaged_us, stamps.captured_us, stamps.encoded_us, now_us())
+            self._answer(FrameTimes(rtp, stamps.input_seq, stamps.received_us, stamps.injected_us, *instants))
 
     def _answer(self, message: Message) -> None:
         if not self._send(codec.encode(message)):

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from guest_agent.times import FrameStamps
+
 __all__ = ["MAX_PAYLOAD_BYTES", "EncodedFrame", "packetize", "split_annexb"]
 
 MAX_PAYLOAD_BYTES = 1150
@@ -32,6 +34,8 @@ class EncodedFrame:
     key: bool
     """Decodable without any frame before it."""
     size_bytes: int
+    stamps: FrameStamps | None = None
+    """None for a picture that was only encoded again."""
 
 
 def split_annexb(unit: bytes) -> Iterator[memoryview]:

@@ -17,6 +17,7 @@ from aiortc.rtcdatachannel import RTCDataChannel
 from guest_agent import ice, rtp
 from guest_agent.channels import ChannelCounters, Inbox
 from guest_agent.errors import AgentError, OfferError
+from guest_agent.h264 import EncodedFrame
 from guest_agent.ports import InputSink, OfferResult, PeerState, Role
 from guest_agent.protocol.messages import Channel
 from guest_agent.track import ScreenTrack
@@ -88,6 +89,7 @@ class Peer:
             on_estimate=_total(on_estimate),
             on_loss=_total(on_loss),
         )
+        track.on_sent = _total(self._frame_sent)
         self._connection.on("connectionstatechange", _total(self._state_changed))
         self._connection.on("datachannel", _total(self._channel_opened))
 
@@ -144,6 +146,10 @@ class Peer:
         """End the connection. Idempotent."""
         self.track.stop()
         await self._connection.close()
+
+    def _frame_sent(self, frame: EncodedFrame) -> None:
+        if frame.stamps is not None:
+            self._inbox.frame_sent(rtp.sent_timestamp(self._transceiver.sender), frame.stamps)
 
     def _send(self, data: bytes) -> bool:
         channel = self._channels.get(Channel.CONTROL)

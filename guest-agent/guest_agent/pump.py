@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from guest_agent.capture import Resized, Screen
 from guest_agent.convert import Picture
@@ -26,6 +26,7 @@ from guest_agent.h264 import EncodedFrame, packetize
 from guest_agent.rate import RUNGS_BPS
 from guest_agent.rects import Rect, plan
 from guest_agent.schedule import Action, Schedule
+from guest_agent.times import FrameStamps, InputTimes, now_us
 
 __all__ = ["Pump", "PumpCounters"]
 
@@ -59,6 +60,7 @@ class Pump:
     deliver: called on the loop with each frame.
     on_size: called on the loop with the display's width and height in px, first and after each change.
     threads: for the encoder; 0 chooses.
+    times: of the input that frames may show.
     """
 
     def __init__(
@@ -68,11 +70,15 @@ class Pump:
         on_size: Callable[[int, int], None],
         *,
         threads: int = 0,
+        times: InputTimes | None = None,
     ) -> None:
         self._display = display
         self._deliver = deliver
         self._on_size = on_size
         self._threads = threads or default_threads()
+        self._times = times or InputTimes()
+        self._damaged_us: int | None = None
+        """When what the next capture shows was first heard of."""
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -157,6 +163,7 @@ class Pump:
                 self._announce(screen)
                 self._picture = self._encoder = None
             if damaged or resized:
+                self._damaged_us = self._damaged_us or now_us()
                 self._schedule.damage()
             if not self._step(screen):
                 self._wait([screen], self._schedule.timeout_s(time.monotonic()))
@@ -173,7 +180,10 @@ class Pump:
         if picture is None:
             picture = self._picture = Picture(screen.width_px & ~1, screen.height_px & ~1)
             self._everything = True
+        stamps: FrameStamps | None = None
         if action is Action.CAPTURE:
+            shown, damaged_us = self._times.last, self._damaged_us or now_us()
+            self._damaged_us = None
             try:
                 grabbed = self._capture(screen, picture)
             except Resized:
@@ -181,7 +191,10 @@ class Pump:
             if not grabbed:
                 self._schedule.nothing_changed()
                 return True
+            stamps = FrameStamps(*shown, damaged_us, captured_us=now_us(), encoded_us=0)
         frame = self._encode(picture, now, key)
+        if stamps is not None:
+            frame = replace(frame, stamps=replace(stamps, encoded_us=now_us()))
         self._schedule.did(action, frame.key, now)
         self.counters.refines += action is Action.REFINE
         self.counters.heartbeats += action is Action.HEARTBEAT

@@ -36,6 +36,7 @@ __all__ = [
     "install",
     "join_bundle",
     "negotiate_playout_delay",
+    "sent_timestamp",
     "touched_names",
 ]
 
@@ -53,6 +54,7 @@ _SCTP_RTO_MIN_S = 0.2
 
 _SENDER_ENCODER = "_RTCRtpSender__encoder"
 _SENDER_EXTENSIONS = "_RTCRtpSender__rtp_header_extensions_map"
+_SENDER_TIMESTAMP = "_RTCRtpSender__rtp_timestamp"
 
 
 def install() -> None:
@@ -175,6 +177,11 @@ def ice_connection(transceiver: RTCRtpTransceiver) -> Connection:
     return transceiver.sender.transport.transport.iceGatherer._connection
 
 
+def sent_timestamp(sender: RTCRtpSender) -> int:
+    """The RTP timestamp of the last packet sent; aiortc adds a random origin to a frame's own."""
+    return int(getattr(sender, _SENDER_TIMESTAMP))
+
+
 def touched_names(sender: RTCRtpSender, transceiver: RTCRtpTransceiver) -> list[tuple[Any, str]]:
     """(object, attribute) that this module relies on beyond the public API."""
     transport = sender.transport
@@ -187,6 +194,7 @@ def touched_names(sender: RTCRtpSender, transceiver: RTCRtpTransceiver) -> list[
         (sender, "_send_keyframe"),
         (sender, _SENDER_ENCODER),
         (sender, _SENDER_EXTENSIONS),
+        (sender, _SENDER_TIMESTAMP),
         (transceiver, "_headerExtensions"),
         (transceiver, "_bundled"),
         (transport, "_role"),

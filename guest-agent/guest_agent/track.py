@@ -24,6 +24,8 @@ class ScreenTrack(MediaStreamTrack):
     """Args:
     on_idle: the sender has sent what it took and waits for more. The first call means that it is ready to send.
     on_stop: no more frames will be taken.
+
+    ``on_sent``, where somebody sets it, is called with each frame whose last packet has been handed to the socket.
     """
 
     kind = "video"
@@ -33,6 +35,8 @@ class ScreenTrack(MediaStreamTrack):
         self._on_idle = on_idle
         self._on_stop = on_stop
         self._frame: EncodedFrame | None = None
+        self._sending: EncodedFrame | None = None
+        self.on_sent: Callable[[EncodedFrame], None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._sent: deque[tuple[float, int]] = deque()
         self.needs_key = True
@@ -75,6 +79,10 @@ class ScreenTrack(MediaStreamTrack):
         Raises MediaStreamError once stopped and nothing else: any other exception would end the sender without a
         word, and the video would stand still for ever.
         """
+        if self._sending is not None:
+            sent, self._sending = self._sending, None
+            if self.on_sent is not None:
+                self.on_sent(sent)
         while self._frame is None:
             if self.readyState != "live":
                 raise MediaStreamError
@@ -86,8 +94,8 @@ class ScreenTrack(MediaStreamTrack):
             finally:
                 self._pulling = False
                 self._waiter = None
-        frame, self._frame = self._frame, None
-        return frame
+        self._sending, self._frame = self._frame, None
+        return self._sending
 
     def stop(self) -> None:
         """Idempotent."""

@@ -10,6 +10,7 @@ from guest_agent.input.ops import Op
 from guest_agent.input.state import InputState
 from guest_agent.ports import InputSink
 from guest_agent.protocol.messages import Message
+from guest_agent.times import InputTimes
 
 __all__ = ["Pusher", "XInputSink"]
 
@@ -21,15 +22,21 @@ class Pusher(Protocol):
 
 
 class XInputSink:
-    """An :class:`~guest_agent.ports.InputSink`, made on the running loop, whose clock times the leases."""
+    """An :class:`~guest_agent.ports.InputSink`, made on the running loop, whose clock times the leases.
 
-    def __init__(self, worker: Pusher, state: InputState | None = None) -> None:
+    ``times`` hears of each message as it comes.
+    """
+
+    def __init__(self, worker: Pusher, state: InputState | None = None, *, times: InputTimes | None = None) -> None:
         self.state = state or InputState()
+        self._times = times
         self._worker = worker
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
     def handle(self, peer: str, message: Message) -> None:
+        if self._times is not None:
+            self._times.received(getattr(message, "seq", 0))
         self._do(self.state.apply(peer, message, self._loop.time()))
 
     def peer_gone(self, peer: str) -> None:

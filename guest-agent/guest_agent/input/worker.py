@@ -16,6 +16,7 @@ from guest_agent.input.injector import Injector, InjectorCounters
 from guest_agent.input.keysyms import keysym_of
 from guest_agent.input.ops import Op, OpQueue
 from guest_agent.input.xtest import XtestWire
+from guest_agent.times import InputTimes
 
 __all__ = ["InputWorker"]
 
@@ -40,6 +41,7 @@ class InputWorker:
         on_lost: called on the thread when the X server is gone; the worker is of no use afterwards.
         prepare: let go of what is down, and bind the characters of common European layouts at once (COMMON).
         limit: ops that may wait (ops.OpQueue says what is dropped beyond).
+        times: hears when what came in has been handed to the server.
 
     Raises DisplayError.
     """
@@ -51,9 +53,11 @@ class InputWorker:
         on_lost: Callable[[], object] = lambda: None,
         prepare: bool = False,
         limit: int = 4096,
+        times: InputTimes | None = None,
     ) -> None:
         self._wire = XtestWire(name, self._pong)
         self._on_lost = on_lost
+        self._times = times
         self._lock = threading.Lock()
         self._inbox = OpQueue(limit)
         """What came in since the thread last looked; the one thing under the lock."""
@@ -120,9 +124,12 @@ class InputWorker:
         if self._wire.handle_events():
             self._injector.map_changed()
         with self._lock:
-            self._queue.push(self._inbox.take())
+            came = self._inbox.take()
+        self._queue.push(came)
         deadline = self._injector.step(time.monotonic())
         self._wire.flush()
+        if came and self._times is not None:
+            self._times.injected()
         if self._wire.pending():
             return
         timeout_s = None if deadline is None else max(0.0, deadline - time.monotonic())

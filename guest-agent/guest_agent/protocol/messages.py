@@ -30,8 +30,10 @@ __all__ = [
     "Button",
     "Channel",
     "Direction",
+    "FrameTimes",
     "Held",
     "Hello",
+    "Instant",
     "Key",
     "Message",
     "Move",
@@ -40,6 +42,7 @@ __all__ = [
     "ReleaseAll",
     "Size",
     "Text",
+    "WantTimes",
     "Welcome",
     "Wheel",
     "wire_fields",
@@ -185,6 +188,18 @@ class Ping(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class WantTimes(Message):
+    """Send FrameTimes from now on, or no more; answered by an Instant, so that clocks can be joined."""
+
+    code = 0x22
+    channel = Channel.CONTROL
+    direction = Direction.TO_AGENT
+    on: bool = _wire("bool")
+    stamp: int = _wire("u32")
+    """The viewer's own; comes back unread."""
+
+
+@dataclass(frozen=True, slots=True)
 class Welcome(Message):
     """Answer to Hello: the agent's version, whether this viewer controls, and the display in px."""
 
@@ -216,8 +231,43 @@ class Size(Message):
     height: int = _wire("u16")
 
 
+@dataclass(frozen=True, slots=True)
+class FrameTimes(Message):
+    """When a frame came to be: instants of the agent's clock in us, which wraps (times.FrameStamps says of what)."""
+
+    code = 0x8A
+    channel = Channel.CONTROL
+    direction = Direction.TO_VIEWER
+    rtp: int = _wire("u32")
+    """The frame's RTP timestamp, as requestVideoFrameCallback names it."""
+    seq: int = _wire("u32")
+    """Of the last input that reached the X server before the frame was grabbed."""
+    received: int = _wire("u32")
+    injected: int = _wire("u32")
+    damaged: int = _wire("u32")
+    captured: int = _wire("u32")
+    encoded: int = _wire("u32")
+    sent: int = _wire("u32")
+
+
+@dataclass(frozen=True, slots=True)
+class Instant(Message):
+    """Answer to WantTimes: what the clock of FrameTimes said."""
+
+    code = 0x8B
+    channel = Channel.CONTROL
+    direction = Direction.TO_VIEWER
+    stamp: int = _wire("u32")
+    at: int = _wire("u32")
+
+
 MESSAGES: dict[int, type[Message]] = {
-    m.code: m for m in (Move, Key, Button, Wheel, Text, ReleaseAll, Held, Hello, Ping, Welcome, Pong, Size)
+    m.code: m
+    for m in (
+        *(Move, Key, Button, Wheel, Text, ReleaseAll, Held),
+        *(Hello, Ping, WantTimes),
+        *(Welcome, Pong, Size, FrameTimes, Instant),
+    )
 }
 
 

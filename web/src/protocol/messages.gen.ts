@@ -64,6 +64,12 @@ export interface Ping {
   readonly stamp: number;
 }
 
+export interface WantTimes {
+  readonly type: "WantTimes";
+  readonly on: boolean;
+  readonly stamp: number;
+}
+
 export interface Welcome {
   readonly type: "Welcome";
   readonly version: number;
@@ -83,6 +89,24 @@ export interface Size {
   readonly height: number;
 }
 
+export interface FrameTimes {
+  readonly type: "FrameTimes";
+  readonly rtp: number;
+  readonly seq: number;
+  readonly received: number;
+  readonly injected: number;
+  readonly damaged: number;
+  readonly captured: number;
+  readonly encoded: number;
+  readonly sent: number;
+}
+
+export interface Instant {
+  readonly type: "Instant";
+  readonly stamp: number;
+  readonly at: number;
+}
+
 export type Message =
   | Move
   | Key
@@ -93,9 +117,12 @@ export type Message =
   | Held
   | Hello
   | Ping
+  | WantTimes
   | Welcome
   | Pong
-  | Size;
+  | Size
+  | FrameTimes
+  | Instant;
 
 export type Kind = "u8" | "u16" | "u32" | "i16" | "bool" | "text" | "u32s";
 export type Channel = "input" | "pointer" | "control";
@@ -174,6 +201,13 @@ export const PLANS: readonly Plan[] = [
     fields: [["stamp", "u32"]],
   },
   {
+    type: "WantTimes",
+    code: 0x22,
+    channel: "control",
+    direction: "to-agent",
+    fields: [["on", "bool"], ["stamp", "u32"]],
+  },
+  {
     type: "Welcome",
     code: 0x80,
     channel: "control",
@@ -193,5 +227,19 @@ export const PLANS: readonly Plan[] = [
     channel: "control",
     direction: "to-viewer",
     fields: [["width", "u16"], ["height", "u16"]],
+  },
+  {
+    type: "FrameTimes",
+    code: 0x8a,
+    channel: "control",
+    direction: "to-viewer",
+    fields: [["rtp", "u32"], ["seq", "u32"], ["received", "u32"], ["injected", "u32"], ["damaged", "u32"], ["captured", "u32"], ["encoded", "u32"], ["sent", "u32"]],
+  },
+  {
+    type: "Instant",
+    code: 0x8b,
+    channel: "control",
+    direction: "to-viewer",
+    fields: [["stamp", "u32"], ["at", "u32"]],
   },
 ];
