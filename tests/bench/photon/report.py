@@ -82,7 +82,8 @@ def _distribution(results: Results, kind: str) -> str:
     """How many percent of the presses were answered by when; SVG."""
     chart = pygal.XY(
         style=page_style(COLOURS), js=(), width=640, height=360, dots_size=0, legend_at_bottom=True,
-        show_y_guides=True,        x_title="ms", y_title="% of presses", x_value_formatter=lambda ms: f"{ms:g}", range=(0, 100),
+        show_y_guides=True, x_title="ms", y_title="% of presses", x_value_formatter=lambda ms: f"{ms:g}",
+        range=(0, 100),
     )  # fmt: skip
     for name, one in results.presses[kind].items():
         if one.ms:
