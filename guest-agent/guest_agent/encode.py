@@ -1,9 +1,9 @@
 """x264 by PyAV, set up for a desktop: no delay, no keyframe unless asked, text kept sharp.
 
-A desktop moves by whole pixels. So motion is searched widely (umh), which finds scrolled text, and only at whole pixels
-(subme 0), which spares the half-pixel planes of every picture: on a click 3.0 ms against 4.4 with hex and subme 2 on a
-busy host, and 4.0 against 14.2 KiB for scrolled text at equal quality (720p). Capped CRF: constant quality, and a VBV that bounds what
-one picture may weigh. No B-frames, no lookahead, slices for threads.
+A desktop moves by whole pixels. So motion is searched widely (umh), which finds scrolled text, and only at whole
+pixels (subme 0), which spares the half-pixel planes of every picture: on a click 3.0 ms against 4.4 with hex and
+subme 2 on a busy host, and 4.0 against 14.2 KiB for scrolled text at equal quality (720p). Capped CRF: constant
+quality, and a VBV that bounds what one picture may weigh. No B-frames, no lookahead, slices for threads.
 """
 
 from __future__ import annotations
