@@ -33,6 +33,9 @@ __all__ = ["Pump", "PumpCounters"]
 logger = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
+_SLOW_US_PER_MPX = 10_000
+"""To convert a megapixel: a core takes 1 ms, an emulated one 40. Beyond this, a second thread gains more than its
+waking costs."""
 _JOIN_S = 3.0
 
 
@@ -75,8 +78,9 @@ class Pump:
         self._display = display
         self._deliver = deliver
         self._on_size = on_size
-        self._threads = threads or default_threads()
+        self._threads = threads
         self._times = times or InputTimes()
+        self._encoder_threads = threads or default_threads()
         self._damaged_us: int | None = None
         """When what the next capture shows was first heard of."""
         self._loop = asyncio.get_running_loop()
@@ -215,6 +219,10 @@ class Pump:
             picture.update(rect, pixels)
             convert_ns += time.perf_counter_ns() - before
             self.counters.captured_px += rect.area_px
+        if self._everything and not self._threads:
+            slow = convert_ns / 1000 > _SLOW_US_PER_MPX * picture.width_px * picture.height_px / 1e6
+            picture.threads = default_threads(slow=True) if slow else 1
+            self._encoder_threads = default_threads(slow=slow)
         self._everything = False
         if rects:
             self.counters.captures += 1
@@ -226,7 +234,7 @@ class Pump:
         started = time.perf_counter_ns()
         if self._encoder is None:
             self._encoder = Encoder(
-                picture.width_px, picture.height_px, max_bps=self._rate_bps, threads=self._threads
+                picture.width_px, picture.height_px, max_bps=self._rate_bps, threads=self._encoder_threads
             )
             self.counters.encoders += 1
         pts = max(self._last_pts + 1, int((now - self._origin_s) * CLOCK_HZ))
