@@ -10,7 +10,18 @@ from dataclasses import dataclass
 
 from guest_agent.ports import InputSink, Role
 from guest_agent.protocol import codec
-from guest_agent.protocol.messages import VERSION, Channel, Direction, Hello, Message, Ping, Pong, Size, Welcome
+from guest_agent.protocol.messages import (
+    VERSION,
+    Audio,
+    Channel,
+    Direction,
+    Hello,
+    Message,
+    Ping,
+    Pong,
+    Size,
+    Welcome,
+)
 
 __all__ = ["ChannelCounters", "Inbox"]
 
@@ -35,6 +46,7 @@ class Inbox:
     sink: takes the input of a viewer with the control role.
     send: puts one message on the viewer's control channel; False when it could not.
     size_px: the display's present width and height.
+    listen: the viewer asked to hear the desktop, or no longer to.
     """
 
     def __init__(
@@ -45,6 +57,8 @@ class Inbox:
         send: Callable[[bytes], bool],
         size_px: Callable[[], tuple[int, int]],
         counters: ChannelCounters,
+        *,
+        listen: Callable[[bool], None] = lambda on: None,
     ) -> None:
         self._peer = peer
         self._role = role
@@ -52,6 +66,7 @@ class Inbox:
         self._send = send
         self._size_px = size_px
         self._counters = counters
+        self._listen = listen
 
     def receive(self, channel: Channel, data: object) -> None:
         """One message of one channel. Text (a browser's send("...")) is never one of ours."""
@@ -70,6 +85,8 @@ class Inbox:
                 self._answer(Welcome(VERSION, self._role is Role.CONTROL, width, height))
             case Ping(stamp):
                 self._answer(Pong(stamp))
+            case Audio(on):
+                self._listen(on)
             case _ if self._role is Role.CONTROL:
                 self._sink.handle(self._peer, message)
             case _:

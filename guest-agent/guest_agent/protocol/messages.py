@@ -27,6 +27,7 @@ from typing import Any, ClassVar
 __all__ = [
     "MESSAGES",
     "VERSION",
+    "Audio",
     "Button",
     "Channel",
     "Direction",
@@ -185,6 +186,16 @@ class Ping(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Audio(Message):
+    """The viewer wants to hear the desktop, or no longer does. Nothing is sent before the first; any role may ask."""
+
+    code = 0x26
+    channel = Channel.CONTROL
+    direction = Direction.TO_AGENT
+    on: bool = _wire("bool")
+
+
+@dataclass(frozen=True, slots=True)
 class Welcome(Message):
     """Answer to Hello: the agent's version, whether this viewer controls, and the display in px."""
 
@@ -217,7 +228,7 @@ class Size(Message):
 
 
 MESSAGES: dict[int, type[Message]] = {
-    m.code: m for m in (Move, Key, Button, Wheel, Text, ReleaseAll, Held, Hello, Ping, Welcome, Pong, Size)
+    m.code: m for m in (Move, Key, Button, Wheel, Text, ReleaseAll, Held, Hello, Ping, Audio, Welcome, Pong, Size)
 }
 
 

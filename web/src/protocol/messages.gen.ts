@@ -64,6 +64,11 @@ export interface Ping {
   readonly stamp: number;
 }
 
+export interface Audio {
+  readonly type: "Audio";
+  readonly on: boolean;
+}
+
 export interface Welcome {
   readonly type: "Welcome";
   readonly version: number;
@@ -93,6 +98,7 @@ export type Message =
   | Held
   | Hello
   | Ping
+  | Audio
   | Welcome
   | Pong
   | Size;
@@ -172,6 +178,13 @@ export const PLANS: readonly Plan[] = [
     channel: "control",
     direction: "to-agent",
     fields: [["stamp", "u32"]],
+  },
+  {
+    type: "Audio",
+    code: 0x26,
+    channel: "control",
+    direction: "to-agent",
+    fields: [["on", "bool"]],
   },
   {
     type: "Welcome",
