@@ -219,6 +219,8 @@ async def test_the_answer_passes_the_gateway_and_keeps_sound_and_picture_apart(a
         assert [(c.name, c.parameters["stereo"], c.parameters["minptime"]) for c in audio.rtp.codecs] == [
             ("opus", 1, 10)
         ]
+        assert audio.msid
+        assert video.msid
         assert audio.msid.split()[0] != video.msid.split()[0]
         for media in (video, audio, data):
             assert [(c.ip, c.port) for c in media.ice_candidates] == [("192.0.2.7", 8080)]
