@@ -1,7 +1,7 @@
 """The first process of the development driver's "guest": ``python -m gateway.vm.local_init RUN_DIR DISPLAY_PX``.
 
 It is PID 1 of a process namespace, so whatever ends it ends everything that it started, and nothing of a desktop's
-many daemons is left on the host. It does what systemd does in the golden image, for four programs.
+many daemons is left on the host. It does what systemd does in the golden image, for five programs.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from guest_agent.protocol.link import VNC_PORT
+from guest_agent.protocol.stream import FILES_PORT
 
 __all__ = ["DISPLAY", "desktop_argv", "main", "x_config", "x_server"]
 
 DISPLAY = ":1"
 X_START_S = 30.0
-VNC_RESTART_S = 3
+RESTART_S = 3
 DEFAULT_MODE = (1280, 720)
 
 _SPARE_KEYMAP = ("setxkbmap", "-rules", "base", "-model", "pc105", "-layout", "us")
@@ -136,6 +137,10 @@ class _Guest:
         ]  # fmt: skip
         return self.start(argv, "agent.log")
 
+    def start_files(self) -> int:
+        argv = [sys.executable, "-m", "guest_agent.fileserver", "--port", str(FILES_PORT), "--home", self.env["HOME"]]
+        return self.start(argv, "files.log")
+
     def start_vnc(self) -> int:
         password = self.run_dir / "etc" / "fenster" / "vnc.passwd"
         if not password.exists():
@@ -183,7 +188,8 @@ def main(run_dir: Path, size_px: tuple[int, int]) -> int:
     }
     guest = _Guest(run_dir, size_px, env)
     names = {guest.start_x(): "the X server", guest.start_agent(): "the guest agent"}
-    vnc = guest.start_vnc()
+    servants = {guest.start_vnc(): guest.start_vnc, guest.start_files(): guest.start_files}
+    ended: list[Callable[[], int]] = []
     for argv in desktop_argv():
         guest.start(argv, "desktop.log")
     while True:
@@ -191,14 +197,16 @@ def main(run_dir: Path, size_px: tuple[int, int]) -> int:
         if number == signal.SIGTERM:
             return 0
         if number == signal.SIGALRM:
-            vnc = guest.start_vnc()
+            servants |= {start(): start for start in ended}
+            ended.clear()
             continue
         for pid, status in _reap():
             if pid in names:
                 print(f"{names[pid]} ended with status {os.waitstatus_to_exitcode(status)}", file=sys.stderr)
                 return 1
-            if pid == vnc:
-                signal.alarm(VNC_RESTART_S)
+            if (start := servants.pop(pid, None)) is not None:
+                ended.append(start)
+                signal.alarm(RESTART_S)
 
 
 def _reap() -> list[tuple[int, int]]:
