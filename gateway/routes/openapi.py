@@ -89,6 +89,15 @@ _CALLS: Mapping[tuple[str, str], _Call] = {
     ("delete", "/v1/sessions/{sid}/files/{path}"): _Call(
         "Delete a file", 204, errors=(400, 403, 404, 409, 502, 503), security=_VIEWER
     ),
+    ("get", "/v1/sessions/{sid}/clipboard"): _Call(
+        "What the desktop's programs would paste: text or a PNG. With If-None-Match, 304 while it is that; with Prefer: "
+        "wait=N, that is waited for to change; 204 when there is nothing known", 200, None, "text/plain",
+        (403, 404, 409, 502), _VIEWER,
+    ),
+    ("put", "/v1/sessions/{sid}/clipboard"): _Call(
+        "Have the desktop's programs paste this text or PNG; answers when they can", 204, "text/plain",
+        errors=(400, 403, 404, 409, 411, 413, 415, 502), security=_VIEWER,
+    ),
     ("get", "/v1/sessions/{sid}/vnc"): _Call(
         "WebSocket that carries RFB; offer the subprotocols binary and fenster.token.<token>",
         101, errors=(400, 403, 404, 409, 502), security=("socketToken", *_VIEWER),

@@ -151,7 +151,7 @@ class _Guest:
             )
         argv = [
             "x11vnc", "-display", DISPLAY, "-auth", str(self.run_dir / "xauth"), "-rfbport", str(VNC_PORT),
-            "-rfbauth", str(password), "-forever", "-shared", "-wait", "50", "-no6",
+            "-rfbauth", str(password), "-forever", "-shared", "-wait", "50", "-nosel", "-no6",
         ]  # fmt: skip
         return self.start(argv, "x11vnc.log")
 

@@ -17,7 +17,7 @@ from aiortc.rtcdatachannel import RTCDataChannel
 from guest_agent import ice, rtp
 from guest_agent.channels import ChannelCounters, Inbox
 from guest_agent.errors import AgentError, OfferError
-from guest_agent.ports import InputSink, OfferResult, PeerState, Role
+from guest_agent.ports import ClipboardSink, InputSink, OfferResult, PeerState, Role
 from guest_agent.protocol.messages import Channel
 from guest_agent.track import ScreenTrack
 
@@ -53,6 +53,7 @@ class Peer:
     on_estimate: it estimates its path at so many bit/s (REMB).
     on_loss: it reports this fraction of the packets as lost (receiver report).
     size_px: the display's present width and height.
+    clipboard: takes its clipboard; None where there is none.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Peer:
         on_loss: Callable[[float], None],
         size_px: Callable[[], tuple[int, int]],
         counters: ChannelCounters,
+        clipboard: ClipboardSink | None = None,
     ) -> None:
         self.ident = ident
         self.role = role
@@ -75,6 +77,7 @@ class Peer:
         self.connected = False
         self.result: OfferResult | None = None
         self._counters = counters
+        self._clipboard = clipboard
         self._on_state = on_state
         self._channels: dict[Channel, RTCDataChannel] = {}
         self._inbox = Inbox(ident, role, sink, self._send, size_px, counters)
@@ -143,6 +146,7 @@ class Peer:
     async def close(self) -> None:
         """End the connection. Idempotent."""
         self.track.stop()
+        self._channel_closed(Channel.CLIPBOARD)
         await self._connection.close()
 
     def _send(self, data: bytes) -> bool:
@@ -164,13 +168,25 @@ class Peer:
 
     def _channel_opened(self, channel: RTCDataChannel) -> None:
         kind = _CHANNELS.get(channel.label)
-        if kind is None or kind in self._channels:
+        if kind is None or kind in self._channels or (kind is Channel.CLIPBOARD and self._clipboard is None):
             self._counters.unknown_channels += 1
             channel.close()
             return
         self._channels[kind] = channel
+        if kind is Channel.CLIPBOARD:
+            self._carry_clipboard(channel)
+            return
         channel.on("message", _total(functools.partial(self._inbox.receive, kind)))
         channel.on("close", _total(functools.partial(self._channel_closed, kind)))
 
+    def _carry_clipboard(self, channel: RTCDataChannel) -> None:
+        assert self._clipboard is not None
+        self._clipboard.opened(self.ident, self.role, channel)
+        channel.on("message", _total(functools.partial(self._clipboard.receive, self.ident)))
+        channel.on("bufferedamountlow", _total(functools.partial(self._clipboard.writable, self.ident)))
+        channel.on("close", _total(functools.partial(self._channel_closed, Channel.CLIPBOARD)))
+
     def _channel_closed(self, kind: Channel) -> None:
-        self._channels.pop(kind, None)
+        channel = self._channels.pop(kind, None)
+        if kind is Channel.CLIPBOARD and channel is not None and self._clipboard is not None:
+            self._clipboard.closed(self.ident, channel)

@@ -255,9 +255,8 @@ async def test_a_server_that_takes_nothing_stops_the_viewer(server: Server) -> N
     serving = server.serve(viewer)
     await server.accept()
     server.writer.transport.pause_reading()  # type: ignore[attr-defined]
-    message = pack("!B3xi", 6, 65536) + b"x" * 65536
     for _ in range(200):
-        viewer.inbox.put_nowait(message)
+        viewer.inbox.put_nowait(MUCH)
     for _ in range(600):
         await asyncio.sleep(0)
     assert viewer.inbox.qsize() > 100
@@ -277,7 +276,7 @@ async def test_a_stuck_server_is_not_waited_for_with_keys_held(server: Server) -
     assert await server.reader.readexactly(8) == KEY_DOWN
     server.writer.transport.pause_reading()  # type: ignore[attr-defined]
     for _ in range(200):
-        viewer.inbox.put_nowait(pack("!B3xi", 6, 65536) + b"x" * 65536)
+        viewer.inbox.put_nowait(MUCH)
     for _ in range(600):
         await asyncio.sleep(0)
     assert server.gateway[1].transport.get_write_buffer_size() > CHUNK_BYTES

@@ -15,8 +15,8 @@ files   {op: "write", path, size,        {} to go on; {size, mtime_ns, created} 
         exclusive}                       when the file is in place                between the answers
 files   {op: "delete", path}             {}
 clip    {op: "get", known, wait_s}       {kind, digest, length}; {} without any   ``length`` of the content
-clip    {op: "put", kind, length}        {} when the guest's programs can paste   ``length``, from the gateway,
-                                         it                                       before the answer
+clip    {op: "put", kind, length}        {} to go on; {} when the guest's         ``length``, from the gateway,
+                                         programs can paste it                    between the answers
 ======= ================================ ======================================== ===========================
 
 Paths are relative to the user's home, parted by "/"; "" is the home. ``start`` and ``stop`` are as in a Python slice:
