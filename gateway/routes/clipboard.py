@@ -30,7 +30,7 @@ _WAIT = re.compile(r"\bwait=(\d{1,3})\b")
 
 
 async def get(request: web.Request, caller: Caller) -> web.Response:
-    """What is copied there; ``If-None-Match`` and ``Prefer: wait=N`` (RFC 7240 4.3) wait until it is something else."""
+    """What is copied there; ``If-None-Match`` with ``Prefer: wait=N`` (RFC 7240 4.3) waits until it is another."""
     session = _ready(request)
     may_copy(session, caller, "to_viewer")
     known = request.headers.get("If-None-Match", "").strip().strip('"')

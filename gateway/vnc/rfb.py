@@ -69,8 +69,8 @@ class ClientFilter:
     """One viewer's messages, fed as they come.
 
     At most one message's head (4,100 bytes) is buffered. Two kinds are dropped for every role: xvp can shut the
-    machine down, which only the API may; and clipboards go over HTTP (routes/clipboard.py), where the session's switch
-    is kept and all of Unicode and pictures pass, while x11vnc knows Latin-1 (it runs with -nosel and sends none).
+    machine down, which only the API may; and clipboards go over HTTP (routes/clipboard.py), where the session's
+    switch is kept and all of Unicode and pictures pass. x11vnc knows Latin-1; it runs with -nosel and sends none.
     """
 
     def __init__(self, role: Role) -> None:

@@ -1,4 +1,4 @@
-"""The clipboard over HTTP: the real route and the agent's real service and exchange, a scripted desktop behind them."""
+"""The clipboard over HTTP: the real route, the agent's real service and exchange, a scripted desktop."""
 
 from __future__ import annotations
 
@@ -122,7 +122,9 @@ async def test_what_is_refused(api: Api, session: Session, desktop: Desktop) -> 
     async def endless() -> AsyncIterator[bytes]:
         yield b"x"
 
-    as_text, as_png = {**api.admin, **TEXT}, {**api.admin, "Content-Type": "image/png"}
+    # A body that was not read ends its connection.
+    alone = {**api.admin, "Connection": "close"}
+    as_text, as_png = {**alone, **TEXT}, {**alone, "Content-Type": "image/png"}
     for status, kind, more in (
         (415, "unsupported-media", {"headers": {**api.admin, "Content-Type": "text/html"}, "data": b"x"}),
         (411, "length-required", {"headers": as_text, "data": endless()}),

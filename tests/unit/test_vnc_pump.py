@@ -17,6 +17,8 @@ from gateway.vnc.rfb import Role
 BANNER = b"RFB 003.008\n"
 CHALLENGE = bytes(range(16))
 UPDATE = pack("!BBHHHH", 3, 1, 0, 0, 1280, 720)
+MUCH = UPDATE * 6554
+"""64 KiB."""
 KEY_DOWN, KEY_UP = pack("!BBxxI", 4, 1, 0x61), pack("!BBxxI", 4, 0, 0x61)
 
 
