@@ -90,8 +90,8 @@ _CALLS: Mapping[tuple[str, str], _Call] = {
         "Delete a file", 204, errors=(400, 403, 404, 409, 502, 503), security=_VIEWER
     ),
     ("get", "/v1/sessions/{sid}/clipboard"): _Call(
-        "What the desktop's programs would paste: text or a PNG. With If-None-Match, 304 while it is that, and Prefer: "
-        "wait=N waits for another; 204 when there is nothing known", 200, None, "text/plain",
+        "What the desktop's programs would paste: text or a PNG. With If-None-Match, 304 while it is that, and "
+        "Prefer: wait=N waits for another; 204 when there is nothing known", 200, None, "text/plain",
         (403, 404, 409, 502), _VIEWER,
     ),
     ("put", "/v1/sessions/{sid}/clipboard"): _Call(

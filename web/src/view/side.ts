@@ -36,7 +36,7 @@ export class SidePanel {
 
   set open(open: boolean) {
     if (open === this.open) return;
-    if (open) for (const other of panels) other.open = other === this;
+    if (open) for (const other of panels) if (other !== this) other.open = false;
     this.root.hidden = !open;
     this.button.setAttribute("aria-expanded", String(open));
     if (open) this.opened();
