@@ -14,7 +14,7 @@ from gateway.sessions.expiry import Verdict, judge
 from gateway.sessions.lifecycle import STARTING, Event, State, step
 from gateway.sessions.record import Lifetime, Template
 from gateway.sessions.updates import Updates
-from gateway.sessions.view import DisplayView, ErrorView, SessionView
+from gateway.sessions.view import ControlView, DisplayView, ErrorView, SessionView
 
 __all__ = ["Status"]
 
@@ -32,6 +32,7 @@ class Status:
     lifetime: how long it may go on.
     metadata: the caller's own words about it.
     viewers: counts those who watch its picture.
+    control: who of them controls.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Status:
         lifetime: Lifetime,
         metadata: Mapping[str, str],
         viewers: Callable[[], int],
+        control: Callable[[], ControlView],
     ) -> None:
         self.id = sid
         self.template = template
@@ -67,6 +69,7 @@ class Status:
         """On its age and use, by the last look (reaper.py)."""
         self._began = time.monotonic()
         self._viewers = viewers
+        self._control = control
         self.updates: Updates[SessionView] = Updates(self.view())
 
     @property
@@ -88,6 +91,7 @@ class Status:
             error=self.error,
             notice=self.notice,
             viewers=self.viewers,
+            control=self._control(),
             display=DisplayView(width=self.display_px[0], height=self.display_px[1]),
             template=self.template.name,
             accelerator=self.accelerator,

@@ -65,7 +65,7 @@ _INPUT: frozenset[int] = frozenset({Kind.KEY, Kind.POINTER, Kind.CUT_TEXT, Kind.
 
 
 class ClientFilter:
-    """One viewer's messages, fed as they come.
+    """One viewer's messages, fed as they come. One of the control role controls until :meth:`control` says otherwise.
 
     At most one message's head (4,100 bytes) is buffered; cut text streams through. xvp is dropped for every
     role: it can shut the machine down, which only the API may.
@@ -73,6 +73,7 @@ class ClientFilter:
 
     def __init__(self, role: Role) -> None:
         self.role: Role = role
+        self._controls = role == "control"
         self.dropped = 0
         """Messages that went no further."""
         self.failure: VncError | None = None
@@ -100,17 +101,26 @@ class ClientFilter:
             self._buffer.clear()
         return bytes(out)
 
+    def control(self, controls: bool) -> bytes:
+        """Let this viewer's input through from now on, or no more; a view role's never is.
+
+        Returns the messages that release what it holds.
+        """
+        self._controls = controls and self.role == "control"
+        return b"" if self._controls else self.release_all()
+
     def release_all(self) -> bytes:
         """Messages that release every key and button this viewer holds; it then holds none.
 
-        A cut text that was under way is filled up first: in the middle of it nothing else can be said.
+        A cut text that was under way is filled up first: in the middle of it nothing else can be said. What then
+        comes of it is dropped.
         """
         if not self._held and not self._buttons:
             return b""
         out = bytearray()
         if self._body_passes:
             out += b" " * self._body_bytes
-            self._body_bytes, self._body_passes = 0, False
+            self._body_passes = False
         for keysym, keycode in reversed(self._held):
             out += (
                 _KEY.pack(Kind.KEY, 0, keysym)
@@ -145,7 +155,7 @@ class ClientFilter:
 
     def _judge(self, message: bytes) -> bytes:
         kind = message[0]
-        allowed = kind != Kind.XVP and (self.role == "control" or kind not in _INPUT)
+        allowed = kind != Kind.XVP and (self._controls or kind not in _INPUT)
         if kind == Kind.CUT_TEXT:
             self._body_bytes = _cut_text_bytes(message)
             self._body_passes = allowed

@@ -138,6 +138,8 @@ class Agent:
                 width, height = params["size"]
                 self._size_px = (width, height)
                 self._resize_due.set()
+            case Notification("control", params) if self._hub is not None:
+                self._hub.control(params["peer"])
             case _:
                 logger.warning("! the zygote said something odd")
 

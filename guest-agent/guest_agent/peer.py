@@ -54,6 +54,7 @@ class Peer:
     on_estimate: it estimates its path at so many bit/s (REMB).
     on_loss: it reports this fraction of the packets as lost (receiver report).
     size_px: the display's present width and height.
+    controls: whether its input counts now.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Peer:
         on_loss: Callable[[float], None],
         size_px: Callable[[], tuple[int, int]],
         counters: ChannelCounters,
+        controls: Callable[[], bool],
     ) -> None:
         self.ident = ident
         self.role = role
@@ -78,7 +80,7 @@ class Peer:
         self._counters = counters
         self._on_state = on_state
         self._channels: dict[Channel, RTCDataChannel] = {}
-        self._inbox = Inbox(ident, role, sink, self._send, size_px, counters)
+        self._inbox = Inbox(ident, role, sink, self._send, size_px, counters, controls)
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         self._transceiver = self._connection.addTransceiver(track, direction="sendonly")
         rtp.join_bundle(self._transceiver)
@@ -141,6 +143,11 @@ class Peer:
         """Tell the viewer the display's new size, if it listens yet."""
         if Channel.CONTROL in self._channels:
             self._inbox.display_resized()
+
+    def control_changed(self) -> None:
+        """Tell the viewer whether it controls, if it listens yet."""
+        if Channel.CONTROL in self._channels:
+            self._inbox.control_changed()
 
     async def close(self) -> None:
         """End the connection. Idempotent."""

@@ -63,7 +63,10 @@ class InputSink(Protocol):
 
     def handle(self, peer: str, message: Message) -> None:
         """Take one message of the ``input`` or ``pointer`` channel (Move, Key, Button, Wheel, Text, ReleaseAll,
-        Held), in order of arrival. Only from peers with the control role. Must not block."""
+        Held), in order of arrival. Only from the peer that controls. Must not block."""
+
+    def release(self, peer: str) -> None:
+        """The peer's input counts no more: whatever it held down must go up. It may control again."""
 
     def peer_gone(self, peer: str) -> None:
         """The peer can send nothing any more: whatever it held down must go up. Once per peer."""

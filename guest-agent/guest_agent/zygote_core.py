@@ -6,7 +6,7 @@
 
 ``hello`` and ``exec`` are answered in every state. The agent is forked at ``identify``, because only then do the
 kernel's random numbers differ from those of a clone's twin, and again whenever it ends. ``offer`` and ``bye`` go to
-it and its answers back under the gateway's ids. A second ``identify`` with other values makes the copy of a running
+it and its answers back under the gateway's ids. ``control`` and ``display`` are kept, and told to each agent. A second ``identify`` with other values makes the copy of a running
 guest a machine of its own: the copied agent, which holds its twin's keys, is killed before anything else.
 """
 
@@ -30,7 +30,7 @@ from guest_agent.protocol.rpc import (
     Result,
     encode,
 )
-from guest_agent.requests import Assignment, BadParams, ExecCommand, Identity
+from guest_agent.requests import Assignment, BadParams, Controller, ExecCommand, Identity, display_size
 
 __all__ = [
     "Action",
@@ -127,6 +127,7 @@ class _Pending:
     method: str
     peer: str
     role: str
+    viewer: str
 
 
 class ZygoteCore:
@@ -144,6 +145,7 @@ class ZygoteCore:
         self._boot_id = boot_id
         self._identity: Identity | None = None
         self._display_px: tuple[int, int] | None = None
+        self._control = Controller(None, None)
         self._agent_pid: int | None = None
         self._agent_ready = False
         self._agent_doomed = False
@@ -185,6 +187,7 @@ class ZygoteCore:
         """The identity is in place; ``skipped`` says what could not be done, and why."""
         self._identity = identity
         self.state = State.IDENTIFIED
+        self._control = Controller(None, None)  # Whose the copied one was.
         if not self._agent_doomed:
             self._fork_at = now
         return [Send(Result(ident, _skipped(skipped))), *self.tick(now)]
@@ -217,7 +220,7 @@ class ZygoteCore:
             case Notification("ready", _):
                 self._agent_ready = True
                 up = Notification("agent", {"state": "up", "pid": self._agent_pid, "code": None})
-                return [*self._tell_display(), Send(up)]
+                return [*self._tell_display(), *(self._tell_control() if self._control.peer else []), Send(up)]
             case Notification(method, params):
                 if method == "peer":
                     self._follow_peer(str(params.get("peer")), params.get("state"))
@@ -281,6 +284,12 @@ class ZygoteCore:
                 return [DoAssign(ident, assignment)]
             case "exec":
                 return self._exec(ident, ExecCommand.parse(params))
+            case "display":
+                self._display_px = display_size(params.get("size"))
+                return [*self._tell_display(), Send(Result(ident, {}))]
+            case "control":
+                self._control = Controller.parse(params)
+                return [*self._tell_control(), Send(Result(ident, {}))]
             case "offer" | "bye" | "warm":
                 return self._pass_on(ident, method, params)
             case _:
@@ -313,16 +322,15 @@ class ZygoteCore:
         if len(self._calls) >= MAX_PENDING:
             return [Send(Failure(ident, NOT_READY, f"the agent has {MAX_PENDING} requests to answer"))]
         self._last_key += 1
-        self._calls[self._last_key] = _Pending(
-            ident, method, str(params.get("peer", "")), str(params.get("role", ""))
-        )
+        names = (str(params.get(name, "")) for name in ("peer", "role", "viewer"))
+        self._calls[self._last_key] = _Pending(ident, method, *names)
         return [ToAgent(Request(self._last_key, method, params))]
 
     def _answered(self, pending: _Pending, result: Mapping[str, Any]) -> list[Action]:
         if pending.method == "offer":
             identity = {name: result.get(name) for name in ("ufrag", "pwd", "port")}
             self._peers[pending.peer] = {
-                "peer": pending.peer, "role": pending.role, "connected": False, **identity
+                "peer": pending.peer, "role": pending.role, "viewer": pending.viewer, "connected": False, **identity
             }  # fmt: skip
         elif pending.method == "bye":
             self._peers.pop(pending.peer, None)
@@ -339,6 +347,11 @@ class ZygoteCore:
             return []
         return [ToAgent(Notification("display", {"size": list(self._display_px)}))]
 
+    def _tell_control(self) -> list[Action]:
+        if not self._agent_ready:
+            return []
+        return [ToAgent(Notification("control", {"peer": self._control.peer}))]
+
     def _hello(self, now: float) -> dict[str, Any]:
         return {
             "protocol": LINK_VERSION,
@@ -348,6 +361,7 @@ class ZygoteCore:
             "state": self.state.value,
             "agent": {"state": "up" if self._agent_ready else "down", "pid": self._agent_pid},
             "peers": list(self._peers.values()),
+            "control": {"peer": self._control.peer, "viewer": self._control.viewer},
         }
 
 

@@ -18,6 +18,8 @@ FOR_VIEWERS = {
     ("DELETE", "/v1/sessions/{sid}/whep/{peer}"),
     ("POST", "/v1/sessions/{sid}/marks"),
     ("POST", "/v1/sessions/{sid}/resume"),
+    ("POST", "/v1/sessions/{sid}/control"),
+    ("PUT", "/v1/sessions/{sid}/display"),
 }
 
 
@@ -35,7 +37,7 @@ def filled(path: str, session: Session) -> str:
 async def test_no_credential_opens_nothing(api: Api) -> None:
     session = await api.stage.ready()
     calls = guarded(api)
-    assert len(calls) == 18
+    assert len(calls) == 20
     for method, path in calls:
         response = await api.client.request(method, filled(path, session))
         assert response.status == 401, (method, path)

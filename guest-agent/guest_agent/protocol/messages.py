@@ -29,6 +29,7 @@ __all__ = [
     "VERSION",
     "Button",
     "Channel",
+    "Control",
     "Direction",
     "FrameTimes",
     "Held",
@@ -201,7 +202,7 @@ class WantTimes(Message):
 
 @dataclass(frozen=True, slots=True)
 class Welcome(Message):
-    """Answer to Hello: the agent's version, whether this viewer controls, and the display in px."""
+    """Answer to Hello: the agent's version, whether this viewer's role is to control, and the display in px."""
 
     code = 0x80
     channel = Channel.CONTROL
@@ -229,6 +230,19 @@ class Size(Message):
     direction = Direction.TO_VIEWER
     width: int = _wire("u16")
     height: int = _wire("u16")
+
+
+@dataclass(frozen=True, slots=True)
+class Control(Message):
+    """Whether this viewer's input counts now; said after Welcome and whenever anything about control changes.
+
+    Who else controls or asks for it, the gateway tells (control of a session).
+    """
+
+    code = 0x84
+    channel = Channel.CONTROL
+    direction = Direction.TO_VIEWER
+    controls: bool = _wire("bool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +280,7 @@ MESSAGES: dict[int, type[Message]] = {
     for m in (
         *(Move, Key, Button, Wheel, Text, ReleaseAll, Held),
         *(Hello, Ping, WantTimes),
-        *(Welcome, Pong, Size, FrameTimes, Instant),
+        *(Welcome, Pong, Size, Control, FrameTimes, Instant),
     )
 }
 

@@ -89,6 +89,11 @@ export interface Size {
   readonly height: number;
 }
 
+export interface Control {
+  readonly type: "Control";
+  readonly controls: boolean;
+}
+
 export interface FrameTimes {
   readonly type: "FrameTimes";
   readonly rtp: number;
@@ -121,6 +126,7 @@ export type Message =
   | Welcome
   | Pong
   | Size
+  | Control
   | FrameTimes
   | Instant;
 
@@ -227,6 +233,13 @@ export const PLANS: readonly Plan[] = [
     channel: "control",
     direction: "to-viewer",
     fields: [["width", "u16"], ["height", "u16"]],
+  },
+  {
+    type: "Control",
+    code: 0x84,
+    channel: "control",
+    direction: "to-viewer",
+    fields: [["controls", "bool"]],
   },
   {
     type: "FrameTimes",
