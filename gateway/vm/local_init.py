@@ -150,7 +150,7 @@ class _Guest:
             )
         argv = [
             "x11vnc", "-display", self.display, "-rfbport", str(VNC_PORT),
-            "-rfbauth", str(password), "-forever", "-shared", "-wait", "50", "-no6",
+            "-rfbauth", str(password), "-forever", "-shared", "-wait", "50", "-xrandr", "-no6",
         ]  # fmt: skip
         return self.start(argv, "x11vnc.log")
 

@@ -1,5 +1,6 @@
 /** The viewer page's composition root: joins the machine, the transports, input and the view. */
 import { claim, roleOf } from "../api/credentials";
+import { claimViewerId, nameOf } from "../api/viewer_id";
 import type { Role } from "../api/types";
 import { InputHub } from "../input/hub";
 import type { Sinks } from "../input/hub";
@@ -9,10 +10,12 @@ import { isPainted, transportOf } from "../session/machine";
 import type { State } from "../session/machine";
 import { Runner } from "../session/runner";
 import type { Access, Opener } from "../session/runner";
+import { standingOf } from "../session/standing";
 import { RtcTransport } from "../transport/rtc";
 import { VncTransport } from "../transport/vnc";
 import { byId } from "./dom";
 import { wireButtons } from "./buttons";
+import { ControlView } from "./control";
 import { PanelView } from "./panel";
 import { StatusBar } from "./status";
 
@@ -31,6 +34,7 @@ class Viewer {
   readonly #bar = new StatusBar(() => {
     this.#ask("again");
   });
+  readonly #control: ControlView;
   readonly #runner: Runner;
   /** What the token states, until the agent says what it grants. */
   #role: Role | null;
@@ -39,9 +43,15 @@ class Viewer {
   /** Where input would go, for each open attempt that takes it. */
   readonly #sinks = new Map<number, Sinks>();
   #routed: Sinks | null = null;
+  /** What each open attempt said last of whether input by it counts. */
+  readonly #live = new Map<number, boolean>();
+  #vncLink: VncTransport | null = null;
 
   constructor(private readonly access: Access) {
     this.#role = roleOf(access.token);
+    this.#control = new ControlView(access, byId("stage", HTMLElement), () => {
+      this.#runner.dispatch({ type: "news" });
+    });
     this.#runner = new Runner(access, { webrtc: this.#openWebrtc, novnc: this.#openNovnc }, (state) => {
       this.#show(state);
     });
@@ -110,6 +120,9 @@ class Viewer {
       size: (width, height) => {
         this.#input.size = { width, height };
       },
+      control: (controls) => {
+        this.#hearControl(attempt, controls);
+      },
       rtt: (ms) => {
         this.#rttMs = ms;
       },
@@ -125,21 +138,30 @@ class Viewer {
   readonly #openNovnc: Opener = (attempt, dispatch) => {
     const vnc = new VncTransport(this.access, this.#vnc, {
       painted: () => {
-        vnc.viewOnly = this.#role === "view";
         this.#sinks.set(attempt, { keys: new RfbKeySink(vnc.sendKey), pointer: null });
         dispatch({ type: "painted", attempt });
+      },
+      control: (controls) => {
+        this.#hearControl(attempt, controls);
       },
       closed: (detail) => {
         dispatch({ type: "closed", attempt, why: { kind: "closed", detail } });
       },
     });
+    this.#vncLink = vnc;
     return {
       close: () => {
         this.#unroute(attempt);
         vnc.close();
+        if (this.#vncLink === vnc) this.#vncLink = null;
       },
     };
   };
+
+  #hearControl(attempt: number, controls: boolean): void {
+    this.#live.set(attempt, controls);
+    this.#runner.dispatch({ type: "news" });
+  }
 
   /** Input follows the picture: a transport that is only being tried gets none. */
   #route(state: State): void {
@@ -153,6 +175,7 @@ class Viewer {
   #unroute(attempt: number): void {
     const sinks = this.#sinks.get(attempt);
     this.#sinks.delete(attempt);
+    this.#live.delete(attempt);
     if (sinks === undefined || sinks !== this.#routed) return;
     this.#routed = null;
     this.#input.connect(null);
@@ -166,10 +189,21 @@ class Viewer {
     page["state"] = state.session?.state ?? "unknown";
     page["painted"] = String(isPainted(state.phase));
     page["role"] = this.#role ?? "unknown";
-    this.#input.allowed = this.#role !== "view";
+    this.#showControl(state);
     this.#panel.show(panelOf(state));
     this.#bar.show(state, this.#role);
     document.title = state.session === null ? "Fenster" : `${state.session.id} · Fenster`;
+  }
+
+  #showControl(state: State): void {
+    const live = "attempt" in state.phase ? (this.#live.get(state.phase.attempt) ?? null) : null;
+    const standing = standingOf(this.#role, nameOf(this.access.viewer), state.session?.control ?? null, live);
+    const controls = standing.who === "me";
+    document.documentElement.dataset["control"] = standing.who;
+    // Off, what is held is released first, which must still go out.
+    this.#input.allowed = controls;
+    if (this.#vncLink !== null) this.#vncLink.viewOnly = !controls;
+    this.#control.show(standing, isPainted(state.phase));
   }
 
   readonly #tick = (): void => {
@@ -193,4 +227,4 @@ const id = decodeURIComponent(/^\/s\/([^/]+)/.exec(location.pathname)?.[1] ?? ""
 window.addEventListener("hashchange", () => {
   location.reload();
 });
-new Viewer({ id, token: claim("token", `fenster.token.${id}`) }).start();
+new Viewer({ id, token: claim("token", `fenster.token.${id}`), viewer: claimViewerId(`fenster.viewer.${id}`) }).start();
