@@ -166,7 +166,7 @@ class Agent:
     async def counted(self, name: str, least: int) -> None:
         """Wait until the hub has counted so many of these, which nothing tells."""
         async with asyncio.timeout(10):
-            while self.hub.counters()[name] < least:
+            while self.hub.counters()[name] < least:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
     async def __aenter__(self) -> Agent:
