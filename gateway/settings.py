@@ -50,14 +50,14 @@ def parse_display(text: str) -> tuple[int, int]:
     """``1280x720`` to (1280, 720), in px.
 
     Raises:
-        ValueError: not two numbers, or out of 320x200 to 4096x4096.
+        ValueError: not two numbers, or not of 320x240 to 3840x3840, or more pixels than 3840x2160.
     """
     width, cross, height = text.lower().partition("x")
     if not cross or not width.isdecimal() or not height.isdecimal():
         raise ValueError("a display is WIDTHxHEIGHT, for example 1280x720")
     size = int(width), int(height)
-    if not (320 <= size[0] <= 4096 and 200 <= size[1] <= 4096):
-        raise ValueError("a display is between 320x200 and 4096x4096")
+    if not (320 <= size[0] <= 3840 and 240 <= size[1] <= 3840 and size[0] * size[1] <= 3840 * 2160):
+        raise ValueError("a display is 320x240 or larger, and no larger than 3840x2160, upright too")
     return size
 
 

@@ -55,6 +55,7 @@ class FakeGuest:
         self.identity: str | None = None
         self.assigned: Mapping[str, Any] | None = None
         self.peers: dict[str, Mapping[str, Any]] = {}
+        self.control: dict[str, Any] = {"peer": None, "viewer": None}
         self.handlers: dict[str, Handler] = {
             "hello": lambda params: self.hello_result(),
             "identify": self._identify,
@@ -64,6 +65,8 @@ class FakeGuest:
             "bye": self._bye,
             "clipboard": lambda params: {},
             "warm": lambda params: {},
+            "control": self._control,
+            "display": lambda params: {},
             **(handlers or {}),
         }
         self._writer: asyncio.StreamWriter | None = None
@@ -78,6 +81,7 @@ class FakeGuest:
             "state": "fresh" if self.identity is None else "running",
             "agent": agent,
             "peers": list(self.peers.values()),
+            "control": self.control,
         }
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -158,9 +162,14 @@ class FakeGuest:
         number = len(self.peers) + 1
         ufrag, pwd, port = f"fake{number:04d}", f"{number:022d}", 40000 + number
         self.peers[peer] = {
-            "peer": peer, "role": params.get("role"), "connected": False, "ufrag": ufrag, "pwd": pwd, "port": port,
+            "peer": peer, "role": params.get("role"), "viewer": params.get("viewer"), "connected": False,
+            "ufrag": ufrag, "pwd": pwd, "port": port,
         }  # fmt: skip
         return {"sdp": _answer_sdp(ufrag, pwd, port), "ufrag": ufrag, "pwd": pwd, "port": port}
+
+    def _control(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.control = dict(params)
+        return {}
 
     def _bye(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         self.peers.pop(params["peer"], None)

@@ -16,7 +16,7 @@ from gateway.errors import Forbidden, Unauthorized
 from gateway.routes.services import SERVICES, Services
 from gateway.tokens import API_KEY_PREFIX, Role, same_key, verify
 
-__all__ = ["TOKEN_PROTOCOL", "Access", "Caller", "Handler", "check_origin", "route"]
+__all__ = ["TOKEN_PROTOCOL", "Access", "Caller", "Handler", "check_origin", "offered_protocols", "route"]
 
 TOKEN_PROTOCOL = "fenster.token."
 """Prefix of the WebSocket subprotocol that carries a credential: browsers can set no header there, and a
@@ -93,12 +93,16 @@ def _from_header(request: web.Request) -> str:
     return credential.strip() if scheme.lower() == "bearer" else ""
 
 
+def offered_protocols(request: web.Request) -> list[str]:
+    """WebSocket subprotocols (RFC 6455 4.1: a comma-separated list, in one header or several)."""
+    headers = request.headers.getall("Sec-WebSocket-Protocol", [])
+    return [offered.strip() for header in headers for offered in header.split(",")]
+
+
 def _from_protocols(request: web.Request) -> str:
-    # RFC 6455 4.1: a comma-separated list, in one header or several.
-    for header in request.headers.getall("Sec-WebSocket-Protocol", []):
-        for offered in header.split(","):
-            if offered.strip().startswith(TOKEN_PROTOCOL):
-                return offered.strip().removeprefix(TOKEN_PROTOCOL)
+    for offered in offered_protocols(request):
+        if offered.startswith(TOKEN_PROTOCOL):
+            return offered.removeprefix(TOKEN_PROTOCOL)
     return _from_header(request)
 
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from gateway.errors import GuestServiceError, LengthRequired, TooLarge, UnsupportedMedia
 from gateway.guest_stream import CHUNK_BYTES, asking, whole
 from gateway.routes.access import Access, Caller, route
+from gateway.routes.control import viewer_of
 from gateway.routes.services import SERVICES
 from gateway.routes.sharing import carried, may_copy
 from gateway.sessions.session import Session
@@ -32,7 +33,7 @@ _WAIT = re.compile(r"\bwait=(\d{1,3})\b")
 async def get(request: web.Request, caller: Caller) -> web.Response:
     """What is copied there; ``If-None-Match`` with ``Prefer: wait=N`` (RFC 7240 4.3) waits until it is another."""
     session = _ready(request)
-    may_copy(session, caller, "to_viewer")
+    may_copy(session, caller, viewer_of(request, caller), "to_viewer")
     known = request.headers.get("If-None-Match", "").strip().strip('"')
     wait = _WAIT.search(request.headers.get("Prefer", ""))
     wait_s = min(float(wait[1]), MAX_WAIT_S) if wait is not None else 0.0
@@ -42,7 +43,7 @@ async def get(request: web.Request, caller: Caller) -> web.Response:
 async def put(request: web.Request, caller: Caller) -> web.Response:
     """Have programs paste this; answers when they can."""
     session = _ready(request)
-    may_copy(session, caller, "to_guest")
+    may_copy(session, caller, viewer_of(request, caller), "to_guest")
     session.touch()
     kind, length = _KINDS.get(request.content_type), request.content_length
     if kind is None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gateway.errors import BadRequest, TooLarge, UnsupportedMedia
 from gateway.sessions.record import TEMPLATE_NAME, ClipboardPolicy, FilesPolicy, IdleAction
@@ -16,6 +16,7 @@ from gateway.tokens import Role
 
 __all__ = [
     "MAX_JSON_BYTES",
+    "ControlAction",
     "CreateSession",
     "CreateToken",
     "Created",
@@ -44,9 +45,27 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+MAX_DISPLAY_PX = 3840 * 2160
+
+
 class DisplaySize(_Body):
-    width: int = Field(ge=320, le=4096, description="px")
-    height: int = Field(ge=200, le=4096, description="px")
+    """At most as many pixels as 3840x2160 has; odd sides are made even."""
+
+    width: int = Field(ge=320, le=3840, description="px")
+    height: int = Field(ge=240, le=3840, description="px")
+
+    @model_validator(mode="after")
+    def _area(self) -> DisplaySize:
+        if self.width * self.height > MAX_DISPLAY_PX:
+            raise ValueError(f"{self.width}x{self.height} has more pixels than 3840x2160")
+        return self
+
+
+class ControlAction(_Body):
+    action: Literal["request", "grant", "deny", "release"]
+    viewer: str | None = Field(
+        default=None, max_length=32, description="name of whom to grant or deny; who asked first unless given"
+    )
 
 
 Seconds = Annotated[float, Field(ge=1, le=366 * 86400, allow_inf_nan=False)]

@@ -15,7 +15,7 @@ from gateway import __version__
 from gateway.routes import models
 from gateway.routes.access import Access, Caller, route
 from gateway.routes.middleware import PROBLEM_TYPE
-from gateway.sessions.view import SessionView
+from gateway.sessions.view import ControlView, DisplayView, SessionView
 
 __all__ = ["document", "routes"]
 
@@ -63,6 +63,14 @@ _CALLS: Mapping[tuple[str, str], _Call] = {
     ),
     ("post", "/v1/sessions/{sid}/marks"): _Call(
         "Report a stage that only the viewer sees", 204, models.Mark, None, (400, 403, 404, 413, 415), _VIEWER
+    ),
+    ("post", "/v1/sessions/{sid}/control"): _Call(
+        "Ask for control, grant or deny what another asks, or release it; the header Fenster-Viewer says who",
+        200, models.ControlAction, ControlView, (400, 403, 404, 409, 413, 415), _VIEWER,
+    ),
+    ("put", "/v1/sessions/{sid}/display"): _Call(
+        "Set the display's size, as the viewer who controls (Fenster-Viewer) or by the API key",
+        200, models.DisplaySize, DisplayView, (400, 403, 404, 409, 413, 415, 502, 504, 507), _VIEWER,
     ),
     ("get", "/v1/sessions/{sid}/events"): _Call(
         "Follow a session: server-sent events named state, each with the whole session",

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from gateway.errors import Conflict, Forbidden
 from gateway.routes.access import Caller
+from gateway.sessions.control import Viewer
 from gateway.sessions.session import Session
 
 __all__ = ["carried", "may_copy", "may_transfer"]
@@ -24,17 +25,18 @@ def may_transfer(session: Session, caller: Caller, way: Literal["upload", "downl
         raise Forbidden(f"this session lets viewers {way} no files", hint="its switch is named files")
 
 
-def may_copy(session: Session, caller: Caller, way: Literal["to_guest", "to_viewer"]) -> None:
-    """The same for the clipboard. Raises Forbidden."""
+def may_copy(session: Session, caller: Caller, viewer: Viewer | None, way: Literal["to_guest", "to_viewer"]) -> None:
+    """The same for the clipboard, which only the viewer who controls just now has. Raises Forbidden."""
     if caller.admin:
         return
     _require_control(caller, "the clipboard")
+    if viewer is None or not session.handover.controls(viewer):
+        raise Forbidden("the clipboard is the controller's", hint="ask for control first")
     if session.sharing.clipboard not in (way, "both"):
         raise Forbidden("this session lets viewers not copy that way", hint="its switch is named clipboard")
 
 
 def _require_control(caller: Caller, what: str) -> None:
-    # The one place here that says who controls.
     if caller.role != "control":
         raise Forbidden(f"who may only look has no use of {what}", hint="ask for a token with the role control")
 

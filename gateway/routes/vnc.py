@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from aiohttp import WSMsgType, web
 
 from gateway.errors import BadRequest
 from gateway.routes.access import Access, Caller, route
+from gateway.routes.control import new_viewer, viewer_of
 from gateway.routes.services import SERVICES
-from gateway.vnc.pump import Ended, Report, ViewerSocket, serve
+from gateway.vnc.pump import Ended, InputSwitch, Report, ViewerSocket, serve
 from guest_agent.protocol.link import VNC_PORT
 
 __all__ = ["HEARTBEAT_S", "MAX_MESSAGE_BYTES", "Socket", "routes"]
@@ -44,8 +46,34 @@ class Socket:
             raise ConnectionResetError("the viewer has gone")
         await self._ws.send_bytes(data)
 
+    async def tell(self, controls: bool) -> None:
+        """A text message, which is none of RFB's: as the agent's Control (guest_agent/protocol/messages.py)."""
+        if not self._ws.closed:
+            with contextlib.suppress(ConnectionError):
+                await self._ws.send_json({"controls": controls})
+
     async def close(self, code: int, reason: str) -> None:
         await self._ws.close(code=code, message=reason.encode()[:123])
+
+
+class _Switch:
+    """A viewer's input, and the news for its page: of several that come while one is sent, the last."""
+
+    def __init__(self) -> None:
+        self.input = InputSwitch()
+        self._controls = False
+        self._news = asyncio.Event()
+
+    def turn(self, on: bool) -> None:
+        self.input.turn(on)
+        self._controls = on
+        self._news.set()
+
+    async def tell(self, socket: Socket) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            await socket.tell(self._controls)
 
 
 async def vnc(request: web.Request, caller: Caller) -> web.StreamResponse:
@@ -59,6 +87,7 @@ async def vnc(request: web.Request, caller: Caller) -> web.StreamResponse:
     )
     if not ws.can_prepare(request).ok:
         raise BadRequest("this is a WebSocket", hint="offer the subprotocols binary and fenster.token.<token>")
+    named = viewer_of(request, caller)
     session.require_ready()
     reader, writer = await session.vm.dial(VNC_PORT)
     try:
@@ -66,17 +95,22 @@ async def vnc(request: web.Request, caller: Caller) -> web.StreamResponse:
     except BaseException:
         writer.close()
         raise
+    socket, switch = Socket(ws), _Switch()
     pump = asyncio.create_task(
-        serve(Socket(ws), reader, writer, role=caller.role, password=session.vnc_password),
+        serve(socket, reader, writer, role=caller.role, password=session.vnc_password, switch=switch.input),
         name=f"vnc-{session.id}",
     )
+    # A program that does not name itself may not know what a text message would be.
+    telling = asyncio.create_task(switch.tell(socket), name=f"vnc-{session.id} control") if named else None
     try:
-        with session.pumping(pump):
+        with session.pumping(pump, named or new_viewer(caller), switch.turn):
             # Not awaited itself: the session's end cancels the pump, and that is no cancellation of this request.
             await asyncio.wait({pump})
     finally:
-        pump.cancel()
-        await asyncio.wait({pump})
+        ends = {pump, telling} if telling else {pump}
+        for task in ends:
+            task.cancel()
+        await asyncio.wait(ends)
         # A pump that was cancelled before its first step closed neither.
         writer.close()
         await ws.close(code=Ended.CANCELLED.value)

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from gateway.errors import BadRequest, UnsupportedMedia
 from gateway.routes.access import Access, Caller, route
+from gateway.routes.control import viewer_of
 from gateway.routes.services import SERVICES
 from gateway.signaling.advertise import advertised
 
@@ -22,10 +23,14 @@ async def offer(request: web.Request, caller: Caller) -> web.Response:
     if request.content_type != SDP_TYPE:
         raise UnsupportedMedia("the body is not SDP", hint=f"send Content-Type: {SDP_TYPE}")
     sdp = await _read_sdp(request)
+    viewer = viewer_of(request, caller)
     session.require_ready()
     session.touch()
     session.mark("first_offer")
-    answer = await services.whep.offer(session, sdp, caller.role, await _addresses(request))
+    addresses = await _addresses(request)
+    answer = await services.whep.offer(
+        session, sdp, caller.role, addresses, viewer.id if viewer is not None else None
+    )
     session.publish()
     return web.Response(
         status=201,

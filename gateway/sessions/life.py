@@ -20,6 +20,7 @@ import structlog
 from gateway.errors import GatewayError, LinkError, SnapshotError, VmBootFailed, VmError, VmLost
 from gateway.sessions import rundir
 from gateway.sessions.guest import Assignment, Guest, Origin
+from gateway.sessions.handover import Handover
 from gateway.sessions.lifecycle import BadTransition, Event, State
 from gateway.sessions.machine import Machine
 from gateway.sessions.record import SessionRecord
@@ -54,9 +55,10 @@ class Life:
     machine: not yet started, or parked; it is released at the end.
     status: the session's, which this changes.
     world: what it may use.
+    handover: its guest is told who controls.
     """
 
-    def __init__(self, machine: Machine, status: Status, world: World) -> None:
+    def __init__(self, machine: Machine, status: Status, world: World, handover: Handover) -> None:
         self.machine = machine
         self.pumps: set[asyncio.Task[Any]] = set()
         """Of noVNC viewers."""
@@ -64,6 +66,7 @@ class Life:
         """Of files and clipboards."""
         self._status = status
         self._world = world
+        self._handover = handover
         self._suspend_asked = asyncio.Event()
         self._resume_asked = asyncio.Event()
         self._asked_at = time.monotonic()
@@ -203,6 +206,7 @@ class Life:
             self._releasing = True
             if self._leaving:
                 await self._end_pumps()
+                self._handover.close()
                 await self.machine.leave()
             else:
                 await self._release(failure)
@@ -215,6 +219,7 @@ class Life:
             except OSError as exc:
                 logger.warning("x the guest's logs could not be kept: %s", exc)
         await self.machine.release()
+        self._handover.close()
         if self.machine.leaks:
             failure = GatewayError(
                 "not everything was released: " + "; ".join(self.machine.leaks), hint="see the gateway's log"
@@ -244,7 +249,7 @@ class Life:
             self.machine.own("noVNC viewers", self._end_pumps)
             try:
                 await together(
-                    self._watch(guest.vm), self._follow(guest), self._bring_up(guest), self._until_asleep(guest)
+                    self._watch(guest.vm), self._follow(guest), self._serve(guest), self._until_asleep(guest)
                 )
             except _Rebooted:
                 self._status.apply(Event.REBOOT)
@@ -287,11 +292,17 @@ class Life:
         while True:
             event = await guest.vm.link.events.get()
             await guest.take(event)
+            if event.method == "hello":
+                self._handover.retell()
             try:
                 await self._world.signalling.handle_event(self._status.id, event)
             except GatewayError as exc:
                 logger.warning("x %s notification: %s", event.method, exc)
             self._status.publish()
+
+    async def _serve(self, guest: Guest) -> None:
+        await self._bring_up(guest)
+        await self._handover.follow(guest.vm.link)
 
     async def _bring_up(self, guest: Guest) -> None:
         if guest.up:

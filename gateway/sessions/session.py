@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import Conflict, GatewayError, LinkClosed
+from gateway.sessions.control import Viewer
 from gateway.sessions.guest import Assignment
+from gateway.sessions.handover import Handover, Switch
 from gateway.sessions.life import Life
 from gateway.sessions.lifecycle import ENDED, STARTING, Event, State
 from gateway.sessions.machine import Machine
@@ -56,12 +58,21 @@ class Session(Status):
     ) -> None:
         self._world = world
         self._machine = machine
-        self._life = Life(machine, self, world)
+        self.handover = Handover(self.publish)
+        """Who of its viewers controls."""
+        self._life = Life(machine, self, world, self.handover)
+        self._resizing = asyncio.Lock()
         self._forking = asyncio.Lock()
         super().__init__(
-            machine.id, machine.template, display_px, lifetime or Lifetime(), metadata or {}, sharing or Sharing(),
+            machine.id,
+            machine.template,
+            display_px,
+            lifetime or Lifetime(),
+            metadata or {},
+            sharing or Sharing(),
             self._count_viewers,
-        )  # fmt: skip
+            self.handover.view,
+        )
 
     @classmethod
     def recall(cls, record: SessionRecord, machine: Machine, world: World) -> Session:
@@ -117,14 +128,19 @@ class Session(Status):
         raise Conflict(f"the session is {self.state.value}", hint=hint)
 
     @contextmanager
-    def pumping(self, pump: asyncio.Task[Any]) -> Iterator[None]:
-        """Count a noVNC viewer while its pump runs; the machine's end, past or to come, cancels it."""
+    def pumping(self, pump: asyncio.Task[Any], viewer: Viewer, switch: Switch) -> Iterator[None]:
+        """Count a noVNC viewer while its pump runs; the machine's end, past or to come, cancels it.
+
+        Args:
+            switch: turns its input on and off.
+        """
         if self.state is not State.READY:
             pump.cancel()
         self._life.pumps.add(pump)
         self.publish()
         try:
-            yield
+            with self.handover.pumping(viewer, switch):
+                yield
         finally:
             self._life.pumps.discard(pump)
             self.publish()
@@ -139,6 +155,11 @@ class Session(Status):
             yield
         finally:
             self._life.transfers.discard(transfer)
+
+    def peers_changed(self) -> None:
+        """Its WebRTC peers are others now."""
+        peers = self._world.signalling.peers(self.id)
+        self.handover.peers((peer.id, Viewer(peer.viewer, peer.role)) for peer in peers)
 
     async def exec(
         self, argv: Sequence[str], *, as_user: bool = False, stdin: str = "", timeout_s: float = 30.0
@@ -171,6 +192,24 @@ class Session(Status):
         self.publish()
         if self._machine.guest is not None:
             await self._machine.guest.share(sharing.clipboard)
+
+    async def resize(self, display_px: tuple[int, int]) -> None:
+        """Have the display this wide and high, odd sides made even. The last of several counts.
+
+        Raises:
+            Conflict: the session is not ready.
+            LinkError: the guest was not reached, or refused.
+        """
+        self.require_ready()
+        self.touch()
+        width, height = display_px[0] & ~1, display_px[1] & ~1
+        async with self._resizing:
+            await self.link.call("display", {"size": [width, height]})
+            if (width, height) == self.display_px:
+                return
+            self.display_px = (width, height)
+            await self.save()
+            self.publish()
 
     def suspend(self) -> None:
         """Begin to write it to disk; it is suspended later. Idempotent. Raises Conflict unless it is ready."""
@@ -221,6 +260,7 @@ class Session(Status):
         """
         guest = await self._machine.adopt()
         hello = await guest.adopt(Assignment(self.id, self.display_px, self.sharing.clipboard), up=up)
+        self.handover.recall(hello.get("control"))
         peers = hello.get("peers")
         told = [peer for peer in peers if isinstance(peer, dict)] if isinstance(peers, list) else []
         await self._world.signalling.recall(self, told)

@@ -14,7 +14,7 @@ from gateway.sessions.expiry import Verdict, judge
 from gateway.sessions.lifecycle import STARTING, Event, State, step
 from gateway.sessions.record import Lifetime, Sharing, Template
 from gateway.sessions.updates import Updates
-from gateway.sessions.view import DisplayView, ErrorView, SessionView
+from gateway.sessions.view import ControlView, DisplayView, ErrorView, SessionView
 
 __all__ = ["Status"]
 
@@ -33,6 +33,7 @@ class Status:
     metadata: the caller's own words about it.
     sharing: what its viewers may carry to and from it.
     viewers: counts those who watch its picture.
+    control: who of them controls.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Status:
         metadata: Mapping[str, str],
         sharing: Sharing,
         viewers: Callable[[], int],
+        control: Callable[[], ControlView],
     ) -> None:
         self.id = sid
         self.template = template
@@ -70,6 +72,7 @@ class Status:
         """On its age and use, by the last look (reaper.py)."""
         self._began = time.monotonic()
         self._viewers = viewers
+        self._control = control
         self.updates: Updates[SessionView] = Updates(self.view())
 
     @property
@@ -91,6 +94,7 @@ class Status:
             error=self.error,
             notice=self.notice,
             viewers=self.viewers,
+            control=self._control(),
             display=DisplayView(width=self.display_px[0], height=self.display_px[1]),
             template=self.template.name,
             accelerator=self.accelerator,

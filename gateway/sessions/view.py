@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["DisplayView", "ErrorView", "SessionView"]
+__all__ = ["ControlView", "DisplayView", "ErrorView", "SessionView", "ViewerView"]
 
 
 class _View(BaseModel):
@@ -25,6 +25,25 @@ class DisplayView(_View):
     height: int = Field(description="px")
 
 
+class ViewerView(_View):
+    """One who watches, by however many connections."""
+
+    name: str = Field(description="the first 8 characters of the id that it sends as Fenster-Viewer")
+    number: int = Field(description="for people: 1 and up, used again")
+    role: Literal["control", "view"]
+    transport: Literal["webrtc", "novnc"]
+
+
+class ControlView(_View):
+    """Who may do what on the desktop: all watch, one controls."""
+
+    controller: str | None = Field(
+        description="name of the viewer whose input counts; it may be away for a moment; null: nobody"
+    )
+    requests: list[str] = Field(description="names of those who ask for control, first asked first")
+    viewers: list[ViewerView] = Field(description="first come first")
+
+
 class SessionView(_View):
     """A session, complete; each event carries all of it, so a late reader misses nothing."""
 
@@ -39,6 +58,7 @@ class SessionView(_View):
     error: ErrorView | None
     notice: str = Field(description="what a person should know of it; empty when there is nothing")
     viewers: int
+    control: ControlView
     display: DisplayView
     template: str
     accelerator: str | None = Field(description="kvm or tcg; null until known")

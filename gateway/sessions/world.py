@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from gateway.dataplane import DataPlane
 from gateway.sessions.record import MachineRecord, SessionRecord
@@ -30,6 +30,15 @@ class Timeouts:
 
 
 class PeerState(Protocol):
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def viewer(self) -> str: ...
+
+    @property
+    def role(self) -> Literal["control", "view"]: ...
+
     @property
     def connected(self) -> bool: ...
 
@@ -57,6 +66,8 @@ class PeerSession(Protocol):
 
     @property
     def link(self) -> AgentLink: ...
+
+    def peers_changed(self) -> None: ...
 
 
 class Keeper(Protocol):

@@ -25,6 +25,7 @@ from gateway.errors import (
     LinkError,
     TooLarge,
 )
+from gateway.sessions.control import VIEWER_ID
 from gateway.signaling.sdp import rewrite_answer, strip_offer
 from gateway.vm.driver import AgentLink, GuestEvent
 from guest_agent.protocol.rpc import INTERNAL_ERROR
@@ -48,6 +49,9 @@ class PeerSession(Protocol):
     @property
     def link(self) -> AgentLink: ...
 
+    def peers_changed(self) -> None:
+        """Called after a peer was added, or dropped."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -64,6 +68,8 @@ class Peer:
     id: str
     session: PeerSession
     role: Role
+    viewer: str
+    """Id of who stands behind it (gateway/sessions/control.py)."""
     ufrag: str = ""
     """Empty until the relay admitted it."""
     connected: bool = False
@@ -94,13 +100,16 @@ class Whep:
         """The session's peers, oldest first."""
         return list(self._peers.get(session_id, {}).values())
 
-    async def offer(self, session: PeerSession, sdp: str, role: Role, addresses: Sequence[str]) -> Answer:
+    async def offer(
+        self, session: PeerSession, sdp: str, role: Role, addresses: Sequence[str], viewer: str | None = None
+    ) -> Answer:
         """Answer a browser's offer.
 
         Args:
             session: a session whose agent is up.
             sdp: the body of the POST.
             addresses: IP literals to advertise, best first (see :func:`gateway.signaling.advertise.advertised`).
+            viewer: id of who offers; one that is nobody else's when None.
 
         Raises:
             BadRequest, TooLarge: not an SDP offer for WebRTC.
@@ -121,12 +130,12 @@ class Whep:
             raise CapacityError(
                 f"This session already has {self._max_peers} viewers.", hint="Close one of them and try again."
             )
-        peer = Peer(secrets.token_hex(8), session, role)
+        peer = Peer(secrets.token_hex(8), session, role, viewer or _new_viewer())
         mine[peer.id] = peer
+        session.peers_changed()
         try:
-            result = await session.link.call(
-                "offer", {"peer": peer.id, "sdp": stripped, "role": role}, timeout_s=self._offer_timeout_s
-            )
+            params = {"peer": peer.id, "sdp": stripped, "role": role, "viewer": peer.viewer}
+            result = await session.link.call("offer", params, timeout_s=self._offer_timeout_s)
             return Answer(await self._admit(peer, result, addresses), peer.id)
         except BaseException:
             await self._drop(peer)
@@ -208,9 +217,13 @@ class Whep:
             except (GuestError, Conflict) as exc:
                 logger.warning("x a viewer of %s is not taken over: %s", session.id, exc)
                 continue
-            mine[name] = Peer(name, session, cast(Role, role), ice.ufrag, told.get("connected") is True)
+            viewer = told.get("viewer")
+            if not (isinstance(viewer, str) and VIEWER_ID.fullmatch(viewer)):
+                viewer = _new_viewer()
+            mine[name] = Peer(name, session, cast(Role, role), viewer, ice.ufrag, told.get("connected") is True)
         if not mine:
             self._peers.pop(session.id, None)
+        session.peers_changed()
 
     async def aclose(self) -> None:
         """Drop every peer and wait until the agents were told, at most ``bye_timeout_s``. Idempotent."""
@@ -225,6 +238,7 @@ class Whep:
             del mine[peer.id]
             if not mine:
                 del self._peers[peer.session.id]
+            peer.session.peers_changed()
         ufrag, peer.ufrag = peer.ufrag, ""
         if ufrag:
             await self._dataplane.revoke(peer.session.id, ufrag)
@@ -240,6 +254,10 @@ class Whep:
             await peer.session.link.call("bye", {"peer": peer.id}, timeout_s=self._bye_timeout_s)
         except LinkError as exc:
             logger.debug("x bye %s: %s", peer.id, exc)
+
+
+def _new_viewer() -> str:
+    return secrets.token_hex(16)
 
 
 def _read_result(result: Mapping[str, Any]) -> tuple[IceCredentials, str]:

@@ -158,7 +158,7 @@ class _Guest:
             )
         argv = [
             "x11vnc", "-display", self.display, "-rfbport", str(VNC_PORT),
-            "-rfbauth", str(password), "-forever", "-shared", "-wait", "50", "-nosel", "-no6",
+            "-rfbauth", str(password), "-forever", "-shared", "-wait", "50", "-nosel", "-xrandr", "-no6",
         ]  # fmt: skip
         return self.start(argv, "x11vnc.log")
 

@@ -18,7 +18,7 @@ from gateway.errors import VncError
 from gateway.vnc.handshake import log_in, welcome
 from gateway.vnc.rfb import ClientFilter, Role
 
-__all__ = ["CHUNK_BYTES", "Ended", "Report", "ViewerSocket", "serve"]
+__all__ = ["CHUNK_BYTES", "Ended", "InputSwitch", "Report", "ViewerSocket", "serve"]
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,31 @@ class Report:
     bytes_to_guest: int = 0
     bytes_to_viewer: int = 0
     messages_dropped: int = 0
-    """Client messages that the viewer's role does not allow."""
+    """Client messages that may not reach the desktop."""
+
+
+class InputSwitch:
+    """Turns a viewer's input on and off, before and while its pump runs. Off at first."""
+
+    def __init__(self) -> None:
+        self._on = False
+        self._client: ClientFilter | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    def turn(self, on: bool) -> None:
+        """What is held when it goes off is released at once."""
+        self._on = on
+        if self._client is None or self._writer is None:
+            return
+        messages = self._client.control(on)
+        # Few and small; a viewer that holds something has been through the handshake.
+        if messages and not self._writer.transport.is_closing():
+            self._writer.write(messages)
+
+    def connect(self, client: ClientFilter, writer: asyncio.StreamWriter) -> None:
+        """Called by the pump."""
+        self._client, self._writer = client, writer
+        self.turn(self._on)
 
 
 async def serve(
@@ -72,6 +96,7 @@ async def serve(
     *,
     role: Role,
     password: str,
+    switch: InputSwitch | None = None,
     handshake_timeout_s: float = 10.0,
     release_timeout_s: float = 2.0,
     report: Report | None = None,
@@ -83,6 +108,7 @@ async def serve(
         reader, writer: a fresh connection to x11vnc (``dataplane.dial(vm_id, VNC_PORT)``); owned from here on.
         role: ``view`` types, clicks and pastes nothing.
         password: the session's VNC password, for x11vnc only.
+        switch: whether the control role controls now; it does when None.
         report: one to fill while it runs, for whoever wants to watch the counters.
 
     Returns the report; errors of either side are in it and in the close code, never raised. Cancelling is
@@ -91,6 +117,8 @@ async def serve(
     report = report if report is not None else Report()
     _set_nodelay(writer)
     client = ClientFilter(role)
+    if switch is not None:
+        switch.connect(client, writer)
     try:
         try:
             async with asyncio.timeout(handshake_timeout_s):

@@ -66,7 +66,7 @@ _INPUT: frozenset[int] = frozenset({Kind.KEY, Kind.POINTER, Kind.QEMU, Kind.SET_
 
 
 class ClientFilter:
-    """One viewer's messages, fed as they come.
+    """One viewer's messages, fed as they come. One of the control role controls until :meth:`control` says otherwise.
 
     At most one message's head (4,100 bytes) is buffered. Two kinds are dropped for every role: xvp can shut the
     machine down, which only the API may; and clipboards go over HTTP (routes/clipboard.py), where the session's
@@ -75,6 +75,7 @@ class ClientFilter:
 
     def __init__(self, role: Role) -> None:
         self.role: Role = role
+        self._controls = role == "control"
         self.dropped = 0
         """Messages that went no further."""
         self.failure: VncError | None = None
@@ -100,6 +101,14 @@ class ClientFilter:
             self.failure = exc
             self._buffer.clear()
         return bytes(out)
+
+    def control(self, controls: bool) -> bytes:
+        """Let this viewer's input through from now on, or no more; a view role's never is.
+
+        Returns the messages that release what it holds.
+        """
+        self._controls = controls and self.role == "control"
+        return b"" if self._controls else self.release_all()
 
     def release_all(self) -> bytes:
         """Messages that release every key and button this viewer holds; it then holds none."""
@@ -138,7 +147,7 @@ class ClientFilter:
 
     def _judge(self, message: bytes) -> bytes:
         kind = message[0]
-        allowed = kind not in _NOBODYS and (self.role == "control" or kind not in _INPUT)
+        allowed = kind not in _NOBODYS and (self._controls or kind not in _INPUT)
         if kind == Kind.CUT_TEXT:
             self._body_bytes = _cut_text_bytes(message)
         if allowed and (track := _TRACKED.get(kind)) is not None:

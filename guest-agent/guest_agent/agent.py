@@ -161,6 +161,8 @@ class Agent:
             case Notification("clipboard", params):
                 if self._clipboard is not None:
                     self._clipboard.allow(Ways.of_policy(str(params.get("policy"))))
+            case Notification("control", params) if self._hub is not None:
+                self._hub.control(params["peer"])
             case _:
                 logger.warning("! the zygote said something odd")
 

@@ -14,6 +14,7 @@ from guest_agent.protocol.messages import (
     VERSION,
     Audio,
     Channel,
+    Control,
     Direction,
     FrameTimes,
     Hello,
@@ -39,6 +40,8 @@ class ChannelCounters:
     """Not a message, or on the wrong channel."""
     view_dropped: int = 0
     """Input from a viewer who may only look."""
+    gated: int = 0
+    """Input from a viewer who may control, and does not now."""
     unknown_channels: int = 0
     unsent: int = 0
     """Answers dropped because the viewer does not read."""
@@ -47,10 +50,11 @@ class ChannelCounters:
 class Inbox:
     """Args:
     peer, role: whose messages these are.
-    sink: takes the input of a viewer with the control role.
+    sink: takes the input of the viewer who controls.
     send: puts one message on the viewer's control channel; False when it could not.
     size_px: the display's present width and height.
     listen: the viewer asked to hear the desktop, or no longer to.
+    controls: whether this viewer's input counts now, by the gateway's word.
     """
 
     def __init__(
@@ -61,9 +65,11 @@ class Inbox:
         send: Callable[[bytes], bool],
         size_px: Callable[[], tuple[int, int]],
         counters: ChannelCounters,
+        controls: Callable[[], bool],
         *,
         listen: Callable[[bool], None] = lambda on: None,
     ) -> None:
+        self._is_controller = controls
         self._peer = peer
         self._role = role
         self._sink = sink
@@ -88,6 +94,7 @@ class Inbox:
             case Hello():
                 width, height = self._size_px()
                 self._answer(Welcome(VERSION, self._role is Role.CONTROL, width, height))
+                self.control_changed()
             case Ping(stamp):
                 self._answer(Pong(stamp))
             case WantTimes(on, stamp):
@@ -95,10 +102,20 @@ class Inbox:
                 self._answer(Instant(stamp, now_us()))
             case Audio(on):
                 self._listen(on)
-            case _ if self._role is Role.CONTROL:
+            case _ if self.controls:
                 self._sink.handle(self._peer, message)
+            case _ if self._role is Role.CONTROL:
+                self._counters.gated += 1
             case _:
                 self._counters.view_dropped += 1
+
+    @property
+    def controls(self) -> bool:
+        """Whether what this viewer does to the desktop counts."""
+        return self._role is Role.CONTROL and self._is_controller()
+
+    def control_changed(self) -> None:
+        self._answer(Control(self.controls))
 
     def display_resized(self) -> None:
         self._answer(Size(*self._size_px()))

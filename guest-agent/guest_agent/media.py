@@ -85,6 +85,8 @@ class MediaHub:
         self._connect_s = connect_s
         self._loop = asyncio.get_running_loop()
         self._peers: dict[str, Peer] = {}
+        self._controller: str | None = None
+        """Whose input counts; the gateway may name a peer before its offer comes."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[Peer, asyncio.TimerHandle] = {}
         self._channel_counters = ChannelCounters()
@@ -127,6 +129,16 @@ class MediaHub:
     async def bye(self, peer: str) -> None:
         """Close a viewer. Idempotent."""
         await self._drop(self._peers.get(peer), "bye")
+
+    def control(self, peer: str | None) -> None:
+        """Let only this peer's input count, and every viewer know; what the former one held goes up."""
+        former, self._controller = self._controller, peer
+        if former is not None and former != peer:
+            self._sink.release(former)
+        if self._clipboard is not None:
+            self._clipboard.control(peer)
+        for viewer in self._peers.values():
+            viewer.control_changed()
 
     def peers(self) -> list[PeerInfo]:
         """Viewers that have an answer, connected or not yet."""
@@ -180,6 +192,7 @@ class MediaHub:
             size_px=lambda: self.size_px,
             counters=self._channel_counters,
             clipboard=self._clipboard,
+            controls=lambda: self._controller == ident,
         )
 
     def _deliver(self, frame: EncodedFrame) -> None:

@@ -64,6 +64,7 @@ class Peer:
     on_loss: it reports this fraction of the packets as lost (receiver report).
     size_px: the display's present width and height.
     clipboard: takes its clipboard; None where there is none.
+    controls: whether its input counts now.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Peer:
         on_loss: Callable[[float], None],
         size_px: Callable[[], tuple[int, int]],
         counters: ChannelCounters,
+        controls: Callable[[], bool],
         clipboard: ClipboardSink | None = None,
     ) -> None:
         self.ident = ident
@@ -92,7 +94,7 @@ class Peer:
         self._clipboard = clipboard
         self._on_state = on_state
         self._channels: dict[Channel, RTCDataChannel] = {}
-        self._inbox = Inbox(ident, role, sink, self._send, size_px, counters, listen=self._listen)
+        self._inbox = Inbox(ident, role, sink, self._send, size_px, counters, controls, listen=self._listen)
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         self._transceiver = self._connection.addTransceiver(track, direction="sendonly")
         self._sound_sender: RTCRtpTransceiver | None = None
@@ -161,6 +163,11 @@ class Peer:
         """Tell the viewer the display's new size, if it listens yet."""
         if Channel.CONTROL in self._channels:
             self._inbox.display_resized()
+
+    def control_changed(self) -> None:
+        """Tell the viewer whether it controls, if it listens yet."""
+        if Channel.CONTROL in self._channels:
+            self._inbox.control_changed()
 
     async def close(self) -> None:
         """End the connection. Idempotent."""

@@ -82,6 +82,9 @@ class ClipboardChannel(Protocol):
 class ClipboardSink(Protocol):
     """Where the viewers' clipboards go (clipboard/exchange.py)."""
 
+    def control(self, peer: str | None) -> None:
+        """Only this viewer's clipboard counts from now on."""
+
     def opened(self, peer: str, role: Role, channel: ClipboardChannel) -> None:
         """A viewer listens."""
 
@@ -100,7 +103,10 @@ class InputSink(Protocol):
 
     def handle(self, peer: str, message: Message) -> None:
         """Take one message of the ``input`` or ``pointer`` channel (Move, Key, Button, Wheel, Text, ReleaseAll,
-        Held), in order of arrival. Only from peers with the control role. Must not block."""
+        Held), in order of arrival. Only from the peer that controls. Must not block."""
+
+    def release(self, peer: str) -> None:
+        """The peer's input counts no more: whatever it held down must go up. It may control again."""
 
     def peer_gone(self, peer: str) -> None:
         """The peer can send nothing any more: whatever it held down must go up. Once per peer."""

@@ -14,7 +14,15 @@ from guest_agent.errors import AgentError
 from guest_agent.protocol.link import CLIPBOARD_POLICIES
 from guest_agent.protocol.rpc import INVALID_PARAMS
 
-__all__ = ["Assignment", "BadParams", "ExecCommand", "Identity", "clipboard_policy"]
+__all__ = [
+    "Assignment",
+    "BadParams",
+    "Controller",
+    "ExecCommand",
+    "Identity",
+    "clipboard_policy",
+    "display_size",
+]
 
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ENTROPY = re.compile(r"[0-9a-f]{64}")
@@ -27,8 +35,9 @@ MAX_VNC_PASSWORD = 8
 MAX_ARGV_BYTES = 64 * 1024
 MAX_STDIN_BYTES = 128 * 1024
 MAX_EXEC_S = 600.0
+NAME = re.compile(r"[\x21-\x7e]{1,64}")
 MAX_SIDE_PX = 3840
-MIN_SIDE_PX = 320
+MIN_WIDTH_PX, MIN_HEIGHT_PX = 320, 240
 
 
 class BadParams(AgentError):
@@ -55,7 +64,7 @@ class Assignment:
     vnc_password: str = field(repr=False)
     proxy: str | None
     display_px: tuple[int, int]
-    """Even, each side MIN_SIDE_PX to MAX_SIDE_PX."""
+    """As of display_size()."""
     clipboard: str = "off"
     """One of CLIPBOARD_POLICIES."""
 
@@ -72,9 +81,25 @@ class Assignment:
             epoch_ns=_whole(params, "epoch_ns", 0, 2**63 - 1),
             vnc_password=password,
             proxy=proxy,
-            display_px=_display(params.get("display")),
             clipboard=clipboard_policy(params.get("clipboard", "off")),
+            display_px=display_size(params.get("display")),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """Whose input counts."""
+
+    peer: str | None
+    viewer: str | None
+    """The gateway's own name for who that is, also of one who comes by VNC."""
+
+    @classmethod
+    def parse(cls, params: Mapping[str, Any]) -> Self:
+        names = (params.get("peer"), params.get("viewer"))
+        if not all(name is None or (isinstance(name, str) and NAME.fullmatch(name)) for name in names):
+            raise BadParams("peer or viewer is neither null nor a name")
+        return cls(*names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +148,11 @@ def _whole(params: Mapping[str, Any], name: str, least: int, most: int) -> int:
     return value
 
 
-def _display(value: object) -> tuple[int, int]:
+def display_size(value: object) -> tuple[int, int]:
+    """[width, height] in px, made even: chroma planes are half the size. Raises BadParams."""
     if not isinstance(value, list) or len(value) != 2:
         raise BadParams("display is not [width, height]")
     sides = {"width": value[0], "height": value[1]}
-    width, height = (_whole(sides, side, MIN_SIDE_PX, MAX_SIDE_PX) for side in sides)
-    # Chroma planes are half the size, so the encoder takes even sides only.
+    width = _whole(sides, "width", MIN_WIDTH_PX, MAX_SIDE_PX)
+    height = _whole(sides, "height", MIN_HEIGHT_PX, MAX_SIDE_PX)
     return width & ~1, height & ~1

@@ -6,8 +6,9 @@
 
 ``hello`` and ``exec`` are answered in every state. The agent is forked at ``identify``, because only then do the
 kernel's random numbers differ from those of a clone's twin, and again whenever it ends. ``offer`` and ``bye`` go to
-it and its answers back under the gateway's ids. A second ``identify`` with other values makes the copy of a running
-guest a machine of its own: the copied agent, which holds its twin's keys, is killed before anything else.
+it and its answers back under the gateway's ids. ``control`` and ``display`` are kept, and told to each agent. A
+second ``identify`` with other values makes the copy of a running guest a machine of its own: the copied agent, which
+holds its twin's keys, is killed before anything else.
 """
 
 from __future__ import annotations
@@ -30,7 +31,15 @@ from guest_agent.protocol.rpc import (
     Result,
     encode,
 )
-from guest_agent.requests import Assignment, BadParams, ExecCommand, Identity, clipboard_policy
+from guest_agent.requests import (
+    Assignment,
+    BadParams,
+    Controller,
+    ExecCommand,
+    Identity,
+    clipboard_policy,
+    display_size,
+)
 
 __all__ = [
     "Action",
@@ -127,6 +136,7 @@ class _Pending:
     method: str
     peer: str
     role: str
+    viewer: str
 
 
 class ZygoteCore:
@@ -145,6 +155,7 @@ class ZygoteCore:
         self._identity: Identity | None = None
         self._display_px: tuple[int, int] | None = None
         self._clipboard = "off"
+        self._control = Controller(None, None)
         self._agent_pid: int | None = None
         self._agent_ready = False
         self._agent_doomed = False
@@ -186,6 +197,7 @@ class ZygoteCore:
         """The identity is in place; ``skipped`` says what could not be done, and why."""
         self._identity = identity
         self.state = State.IDENTIFIED
+        self._control = Controller(None, None)  # Whose the copied one was.
         if not self._agent_doomed:
             self._fork_at = now
         return [Send(Result(ident, _skipped(skipped))), *self.tick(now)]
@@ -218,9 +230,10 @@ class ZygoteCore:
             case Notification("ready", _):
                 self._agent_ready = True
                 up = Notification("agent", {"state": "up", "pid": self._agent_pid, "code": None})
-                # It begins with "off".
+                # It begins with "off", and with nobody.
                 clipboard = self._tell_clipboard() if self._clipboard != "off" else []
-                return [*self._tell_display(), *clipboard, Send(up)]
+                control = self._tell_control() if self._control.peer else []
+                return [*self._tell_display(), *clipboard, *control, Send(up)]
             case Notification(method, params):
                 if method == "peer":
                     self._follow_peer(str(params.get("peer")), params.get("state"))
@@ -288,6 +301,12 @@ class ZygoteCore:
                 self._clipboard = clipboard_policy(params.get("policy"))
                 # The agent hears of it before anything that the gateway asks after this answer.
                 return [*self._tell_clipboard(), Send(Result(ident, {}))]
+            case "display":
+                self._display_px = display_size(params.get("size"))
+                return [*self._tell_display(), Send(Result(ident, {}))]
+            case "control":
+                self._control = Controller.parse(params)
+                return [*self._tell_control(), Send(Result(ident, {}))]
             case "offer" | "bye" | "warm":
                 return self._pass_on(ident, method, params)
             case _:
@@ -320,16 +339,15 @@ class ZygoteCore:
         if len(self._calls) >= MAX_PENDING:
             return [Send(Failure(ident, NOT_READY, f"the agent has {MAX_PENDING} requests to answer"))]
         self._last_key += 1
-        self._calls[self._last_key] = _Pending(
-            ident, method, str(params.get("peer", "")), str(params.get("role", ""))
-        )
+        names = (str(params.get(name, "")) for name in ("peer", "role", "viewer"))
+        self._calls[self._last_key] = _Pending(ident, method, *names)
         return [ToAgent(Request(self._last_key, method, params))]
 
     def _answered(self, pending: _Pending, result: Mapping[str, Any]) -> list[Action]:
         if pending.method == "offer":
             identity = {name: result.get(name) for name in ("ufrag", "pwd", "port")}
             self._peers[pending.peer] = {
-                "peer": pending.peer, "role": pending.role, "connected": False, **identity
+                "peer": pending.peer, "role": pending.role, "viewer": pending.viewer, "connected": False, **identity
             }  # fmt: skip
         elif pending.method == "bye":
             self._peers.pop(pending.peer, None)
@@ -349,6 +367,11 @@ class ZygoteCore:
     def _tell_clipboard(self) -> list[Action]:
         return [ToAgent(Notification("clipboard", {"policy": self._clipboard}))] if self._agent_ready else []
 
+    def _tell_control(self) -> list[Action]:
+        if not self._agent_ready:
+            return []
+        return [ToAgent(Notification("control", {"peer": self._control.peer}))]
+
     def _hello(self, now: float) -> dict[str, Any]:
         return {
             "protocol": LINK_VERSION,
@@ -358,6 +381,7 @@ class ZygoteCore:
             "state": self.state.value,
             "agent": {"state": "up" if self._agent_ready else "down", "pid": self._agent_pid},
             "peers": list(self._peers.values()),
+            "control": {"peer": self._control.peer, "viewer": self._control.viewer},
         }
 
 

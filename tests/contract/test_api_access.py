@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from gateway.routes.application import make_application
+from gateway.sessions.control import Viewer
 from gateway.sessions.session import Session
 from tests.contract.api import KEYS, Api
 
@@ -24,6 +27,8 @@ FOR_VIEWERS = {
     ("HEAD", "/v1/sessions/{sid}/files/{path}"),
     ("PUT", "/v1/sessions/{sid}/files/{path}"),
     ("DELETE", "/v1/sessions/{sid}/files/{path}"),
+    ("POST", "/v1/sessions/{sid}/control"),
+    ("PUT", "/v1/sessions/{sid}/display"),
 }
 
 
@@ -41,7 +46,7 @@ def filled(path: str, session: Session) -> str:
 async def test_no_credential_opens_nothing(api: Api) -> None:
     session = await api.stage.ready()
     calls = guarded(api)
-    assert len(calls) == 24
+    assert len(calls) == 26
     for method, path in calls:
         response = await api.client.request(method, filled(path, session))
         assert response.status == 401, (method, path)
@@ -73,7 +78,12 @@ async def test_wrong_credentials_open_nothing(api: Api, credential: str) -> None
 
 async def test_a_viewer_token_opens_what_a_viewer_needs_and_no_more(api: Api) -> None:
     session = await api.stage.ready()
-    headers = api.viewer(session)
+    headers = {**api.viewer(session), "Fenster-Viewer": "a" * 32}
+    with session.handover.pumping(Viewer("a" * 32, "control"), lambda controls: None):
+        await open_all(api, session, headers)
+
+
+async def open_all(api: Api, session: Session, headers: Mapping[str, str]) -> None:
     for method, path in guarded(api):
         if (method, path) in FOR_VIEWERS:
             if path.endswith(("/events", "/vnc")):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.sessions.control import Viewer
 from gateway.sessions.lifecycle import State
 from gateway.sessions.session import Session
 from guest_agent.clipboard.content import Content, Kind, Ways
@@ -111,11 +112,17 @@ async def test_who_waits_when_the_session_is_suspended_is_told(
 )
 async def test_who_may(api: Api, session: Session, switch: str, role: Any, up: bool, down: bool) -> None:
     await api.call("PATCH", f"/v1/sessions/{session.id}", 200, json={"clipboard": switch})
-    viewer = api.viewer(session, role)
-    answer = await api.client.put(url(session), headers={**viewer, **TEXT}, data=b"x")
-    assert answer.status == (204 if up else 403)
-    answer = await api.client.get(url(session), headers=viewer)
-    assert answer.status == ((200 if up else 204) if down else 403)
+    me, other = "a" * 32, "b" * 32
+    viewer = {**api.viewer(session, role), "Fenster-Viewer": me}
+    with session.handover.pumping(Viewer(me, role), lambda controls: None):
+        answer = await api.client.put(url(session), headers={**viewer, **TEXT}, data=b"x")
+        assert answer.status == (204 if up else 403)
+        answer = await api.client.get(url(session), headers=viewer)
+        assert answer.status == ((200 if up else 204) if down else 403)
+        # The role alone does not do.
+        for headers in (api.viewer(session), {**api.viewer(session), "Fenster-Viewer": other}):
+            answer = await api.client.get(url(session), headers=headers)
+            assert answer.status == 403
 
 
 async def test_what_is_refused(api: Api, session: Session, desktop: Desktop) -> None:

@@ -16,9 +16,8 @@ from tests.contract.api import KEYS, Api, api_on
 from tests.sessions import until
 
 VIEW_KEYS = {
-    "id", "state", "created_at", "timings", "durations", "error", "notice", "viewers", "display", "template",
-    "accelerator", "metadata", "ends_at", "idle_at", "idle_action", "warning",
-    "clipboard", "files",
+    "id", "state", "created_at", "timings", "durations", "error", "notice", "viewers", "control", "display",
+    "template", "accelerator", "metadata", "ends_at", "idle_at", "idle_action", "warning", "clipboard", "files",
 }  # fmt: skip
 
 

@@ -69,6 +69,7 @@ ONLY_IN: dict[str, set[str]] = {
 
 PURE = [
     "gateway/sessions/admission.py",
+    "gateway/sessions/control.py",
     "gateway/sessions/expiry.py",
     "gateway/sessions/lifecycle.py",
     "gateway/tokens.py",

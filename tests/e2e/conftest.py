@@ -41,7 +41,11 @@ class Desk:
         page = await context.new_page()
         url = self.gateway.viewer_url(self.session.id, role)
         try:
-            return await Viewer.open(page, url, self.transport, self.session.display_px)
+            viewer = await Viewer.open(page, url, self.transport, self.session.display_px)
+            if role == "control":
+                # One that came before it, and has gone, is expected back for a moment.
+                await viewer.controls()
+            return viewer
         except AssertionError as error:
             error.add_note(f"relay: {dict(self.gateway.serving.services.dataplane.counters())}")
             logs = "journalctl -q -o short-monotonic -n 25; tail -n 25 /var/log/x11vnc.log; top -b -n 1 | head -n 20"

@@ -41,7 +41,9 @@ async def gateway(browser_host: BrowserHost, tmp_path: Path) -> AsyncIterator[Ki
 
 async def viewer_of(page: Page, gateway: KillableGateway, sid: str, transport: Transport) -> Viewer:
     token = await gateway.call("POST", f"/v1/sessions/{sid}/tokens", {"role": "control"})
-    return await Viewer.open(page, gateway.origin + token["viewer_url"], transport, (1280, 720))
+    viewer = await Viewer.open(page, gateway.origin + token["viewer_url"], transport, (1280, 720))
+    await viewer.controls()
+    return viewer
 
 
 async def type_and_find(viewer: Viewer, guest: Guest, name: str) -> None:

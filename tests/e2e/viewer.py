@@ -37,6 +37,10 @@ class Viewer:
             raise AssertionError(f"no picture by {transport}; the page says {said}") from error
         return cls(page, await page.context.new_cdp_session(page), display_px)
 
+    async def controls(self, who: str = "me") -> None:
+        """Wait until the page says that this is who controls: me, other or nobody."""
+        await self.page.wait_for_selector(f'html[data-control="{who}"]', state="attached", timeout=30_000)
+
     async def click(self, x_px: int, y_px: int) -> None:
         """Click a place of the guest's display, through whatever shows it."""
         x, y = await self._on_page(x_px, y_px)

@@ -94,6 +94,7 @@ class Recorder:
     def __init__(self) -> None:
         self.messages: list[tuple[str, Message]] = []
         self.gone: list[str] = []
+        self.released: list[str] = []
         self.arrived = asyncio.Condition()
         self.raising = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -103,6 +104,9 @@ class Recorder:
             raise RuntimeError("the input half is broken")
         self.messages.append((peer, message))
         self._notify()
+
+    def release(self, peer: str) -> None:
+        self.released.append(peer)
 
     def peer_gone(self, peer: str) -> None:
         self.gone.append(peer)
@@ -158,6 +162,12 @@ class Agent:
         async with asyncio.timeout(20), self.event:
             await self.event.wait_for(lambda: bool(found()))
         return found()[0]
+
+    async def counted(self, name: str, least: int) -> None:
+        """Wait until the hub has counted so many of these, which nothing tells."""
+        async with asyncio.timeout(10):
+            while self.hub.counters()[name] < least:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
     async def __aenter__(self) -> Agent:
         return self
@@ -235,8 +245,12 @@ class Viewer:
         self.description = sdp.SessionDescription.parse(answer)
         await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
 
-    async def join(self, agent: Agent, peer: str = "p1", role: str = "control") -> OfferResult:
-        """Offer, answer, and wait until media and channels are up."""
+    async def join(
+        self, agent: Agent, peer: str = "p1", role: str = "control", *, control: bool = True
+    ) -> OfferResult:
+        """Offer, answer, and wait until media and channels are up. One of the control role gets control too."""
+        if role == "control" and control:
+            agent.hub.control(peer)
         result = await agent.hub.offer(peer, await self.offer(), role)
         await self.accept(result.sdp)
         async with asyncio.timeout(20):

@@ -10,6 +10,7 @@ from guest_agent.protocol.messages import (
     VERSION,
     Button,
     Channel,
+    Control,
     Hello,
     Key,
     Move,
@@ -56,6 +57,7 @@ async def test_hello_ping_and_size() -> None:
         await viewer.join(agent)
         viewer.send(Channel.CONTROL, Hello(VERSION))
         assert await viewer.receive() == Welcome(VERSION, True, *SIZE_PX)
+        assert await viewer.receive() == Control(True)
         viewer.send(Channel.CONTROL, Ping(123456))
         assert await viewer.receive() == Pong(123456)
         agent.source.on_size(1920, 1080)
@@ -103,6 +105,7 @@ async def test_a_view_role_types_nothing() -> None:
         viewer.send(Channel.INPUT, Button(3, 1, True, 0, 0))
         viewer.send(Channel.CONTROL, Hello(VERSION))
         assert await viewer.receive() == Welcome(VERSION, False, *SIZE_PX)
+        assert await viewer.receive() == Control(False)
         # The two channels are ordered only within themselves: a full round trip on each.
         viewer.channels["input"].send("end")
         async with asyncio.timeout(10):
@@ -148,3 +151,33 @@ async def test_a_viewer_that_never_reads_costs_no_memory() -> None:
                 viewer.send(Channel.INPUT, Key(1, 0x61, True))
                 await agent.sink.count(len(agent.sink.messages) + 1)
         assert viewer.inbox.empty()
+
+
+async def test_only_the_one_who_controls_types_and_both_are_told() -> None:
+    async with Agent() as agent, Viewer() as ann, Viewer() as ben:
+        await ann.join(agent, "ann")
+        await ben.join(agent, "ben", control=False)
+        ann.send(Channel.INPUT, Key(1, 0x61, True))
+        await agent.sink.count(1)
+        ben.send(Channel.INPUT, Key(1, 0x62, True))
+        ben.send(Channel.CONTROL, Hello(VERSION))
+        assert await ben.receive() == Welcome(VERSION, True, *SIZE_PX)
+        assert await ben.receive() == Control(False)
+
+        agent.hub.control("ben")
+        assert agent.sink.released == ["ann"]
+        assert await ben.receive() == Control(True)
+        assert await ann.receive() == Control(False)
+        ann.send(Channel.INPUT, Key(2, 0x61, False))
+        await agent.counted("gated", 2)
+        ben.send(Channel.INPUT, Key(2, 0x62, True))
+        await agent.sink.count(2)
+        assert agent.sink.messages == [("ann", Key(1, 0x61, True)), ("ben", Key(2, 0x62, True))]
+
+        # Said again, it is news of something else about control, and takes nothing away.
+        agent.hub.control("ben")
+        assert await ben.receive() == Control(True)
+        assert agent.sink.released == ["ann"]
+        agent.hub.control(None)
+        assert agent.sink.released == ["ann", "ben"]
+        assert await ben.receive() == Control(False)

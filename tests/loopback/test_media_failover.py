@@ -87,6 +87,7 @@ def pair_to(connection: Any, port: int) -> CandidatePair:
 
 async def test_media_and_data_go_on_over_the_second_path() -> None:
     async with Agent() as agent, Viewer() as viewer:
+        agent.hub.control("p1")
         result = await agent.hub.offer("p1", await viewer.offer(), "control")
         first, second = Relay(result.port), Relay(result.port)
         await first.open()

@@ -67,6 +67,9 @@ class Session:
         self.agent = Agent()
         self.link: AgentLink = self.agent
 
+    def peers_changed(self) -> None:
+        return None
+
 
 class Browser:
     """The viewer's end. Its candidates have mDNS names, as browsers give them."""

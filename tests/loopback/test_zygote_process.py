@@ -55,7 +55,8 @@ def test_a_session_from_hello_to_bye(up: ZygoteHost, tmp_path: Path) -> None:
     assert answer["port"] == up.nest()
     assert answer["pwd"] == ":7"
     ice = {k: answer[k] for k in ("ufrag", "pwd", "port")}
-    assert up.result("hello")["peers"] == [{"peer": "p1", "role": "control", "connected": False, **ice}]
+    peer = {"peer": "p1", "role": "control", "viewer": "", "connected": False, **ice}
+    assert up.result("hello")["peers"] == [peer]
     up.result("bye", {"peer": "p1"})
     assert up.result("hello")["peers"] == []
 

@@ -82,6 +82,8 @@ def say(exchange: ClipboardExchange, peer: str, *messages: Message) -> None:
 
 def joined(exchange: ClipboardExchange, peer: str = "p", role: Role = Role.CONTROL) -> Line:
     line = Line()
+    if peer == "p":
+        exchange.control(peer)
     exchange.opened(peer, role, line)
     return line
 
@@ -109,7 +111,8 @@ async def test_what_is_copied_goes_to_controllers_and_not_back_to_where_it_came_
     for one in (line, other, watcher):
         one.taken()
     exchange.copied(HELLO, True)
-    assert line.taken() == other.taken() == [GuestClipboardOffer(1, 1, 5), GuestClipboardChunk(1, b"hello")]
+    assert line.taken() == [GuestClipboardOffer(1, 1, 5), GuestClipboardChunk(1, b"hello")]
+    assert other.taken() == []
     say(exchange, "p", ClipboardOffer(6, 1, 3), ClipboardChunk(6, b"abc"))
     # A clipboard manager takes over what the viewer sent.
     exchange.copied(Content.of_text("abc"), True)
@@ -119,6 +122,22 @@ async def test_what_is_copied_goes_to_controllers_and_not_back_to_where_it_came_
     exchange.copied(Content.of_text("abc"), True)
     assert [type(m) for m in line.taken()] == [GuestClipboardOffer, GuestClipboardChunk] * 2
     assert watcher.taken() == []
+
+
+async def test_the_clipboard_goes_over_with_control(exchange: ClipboardExchange, desktop: Desktop) -> None:
+    line, other = joined(exchange), joined(exchange, "q")
+    assert (line.taken(), other.taken()) == ([ClipboardWays(True, True)], [ClipboardWays(False, False)])
+    say(exchange, "p", OFFER[0])
+    exchange.control("q")
+    assert (line.taken(), other.taken()) == ([ClipboardWays(False, False)], [ClipboardWays(True, True)])
+    say(exchange, "p", OFFER[1])
+    assert desktop.owned == []
+    say(exchange, "q", *OFFER)
+    assert desktop.owned == [HELLO]
+    exchange.control(None)
+    other.taken()
+    exchange.copied(Content.of_text("later"), True)
+    assert line.taken() == other.taken() == []
 
 
 async def test_a_viewer_who_may_only_look_gets_none_and_sets_none(

@@ -48,6 +48,19 @@ def test_a_key_that_two_hold_goes_up_with_the_last_of_them() -> None:
     assert state.gone(YOU) == [KeyUp(A)]
 
 
+def test_who_controls_no_more_holds_nothing_and_may_come_back() -> None:
+    state = InputState()
+    state.apply(ME, Key(5, SHIFT, True), 0.0)
+    state.apply(ME, Button(6, 1, True, 5, 6), 0.0)
+    assert state.release(ME) == [KeyUp(SHIFT), ButtonUp(1)]
+    assert state.deadline() is None
+    assert state.release(ME) == []
+    assert state.release(YOU) == []
+    # What it did before stays before.
+    assert state.apply(ME, Move(4, 1, 1), 0.0) == []
+    assert state.apply(ME, Key(7, A, True), 0.0) == [KeyDown(A)]
+
+
 def test_a_button_that_two_hold_is_pressed_once() -> None:
     state = InputState()
     assert state.apply(ME, Button(1, 1, True, 5, 6), 0.0) == [PointTo(5, 6), ButtonDown(1)]

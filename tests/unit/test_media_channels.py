@@ -9,7 +9,20 @@ from hypothesis import strategies as st
 from guest_agent.channels import ChannelCounters, Inbox
 from guest_agent.ports import Role
 from guest_agent.protocol import codec
-from guest_agent.protocol.messages import MESSAGES, Audio, Channel, Direction, Key, Message, Ping, Pong
+from guest_agent.protocol.messages import (
+    MESSAGES,
+    VERSION,
+    Audio,
+    Channel,
+    Control,
+    Direction,
+    Hello,
+    Key,
+    Message,
+    Ping,
+    Pong,
+    Welcome,
+)
 
 
 class Sink:
@@ -20,18 +33,23 @@ class Sink:
     def handle(self, peer: str, message: Message) -> None:
         self.messages.append(message)
 
+    def release(self, peer: str) -> None:
+        raise AssertionError("not the inbox's to say")
+
     def peer_gone(self, peer: str) -> None:
         raise AssertionError("not the inbox's to say")
 
 
-def make(role: Role, *, reads: bool = True) -> tuple[Inbox, Sink, list[bytes], ChannelCounters]:
+def make(
+    role: Role, *, reads: bool = True, controls: bool = True
+) -> tuple[Inbox, Sink, list[bytes], ChannelCounters]:
     sink, sent, counters = Sink(), list[bytes](), ChannelCounters()
 
     def send(data: bytes) -> bool:
         sent.append(data)
         return reads
 
-    inbox = Inbox("p", role, sink, send, lambda: (800, 600), counters, listen=sink.listens.append)
+    inbox = Inbox("p", role, sink, send, lambda: (800, 600), counters, lambda: controls, listen=sink.listens.append)
     return inbox, sink, sent, counters
 
 
@@ -42,13 +60,18 @@ DATA = st.one_of(
 )
 
 
-@given(st.sampled_from(list(Channel)), DATA, st.sampled_from(list(Role)))
-def test_whatever_comes_is_counted_once_and_nothing_raises(channel: Channel, data: object, role: Role) -> None:
-    inbox, sink, sent, counters = make(role)
+@given(st.sampled_from(list(Channel)), DATA, st.sampled_from(list(Role)), st.booleans())
+def test_whatever_comes_is_counted_once_and_nothing_raises(
+    channel: Channel, data: object, role: Role, controls: bool
+) -> None:
+    inbox, sink, sent, counters = make(role, controls=controls)
     inbox.receive(channel, data)
     assert counters.messages + counters.malformed == 1
-    assert len(sink.messages) + len(sink.listens) + len(sent) + counters.view_dropped == counters.messages
-    assert role is Role.CONTROL or not sink.messages
+    answers = len(sent) - (len(sent) == 2)  # Hello has two.
+    assert (
+        len(sink.messages) + len(sink.listens) + answers + counters.view_dropped + counters.gated == counters.messages
+    )
+    assert not sink.messages or (role is Role.CONTROL and controls)
     for message in sink.messages:
         assert message.channel is channel
         assert message.direction is Direction.TO_AGENT
@@ -74,3 +97,21 @@ def test_a_viewer_may_look_but_not_touch() -> None:
     inbox.receive(Channel.INPUT, codec.encode(Key(1, 0x61, True)))
     assert sink.messages == []
     assert counters.view_dropped == 1
+
+
+def test_one_who_may_control_and_does_not_types_nothing() -> None:
+    inbox, sink, sent, counters = make(Role.CONTROL, controls=False)
+    inbox.receive(Channel.INPUT, codec.encode(Key(1, 0x61, True)))
+    assert sink.messages == []
+    assert (counters.gated, counters.view_dropped) == (1, 0)
+    inbox.control_changed()
+    assert sent == [codec.encode(Control(False))]
+
+
+def test_the_role_is_not_the_gateways_to_change() -> None:
+    """Named as the one who controls, a view role still does not."""
+    inbox, sink, sent, _ = make(Role.VIEW, controls=True)
+    inbox.receive(Channel.INPUT, codec.encode(Key(1, 0x61, True)))
+    inbox.receive(Channel.CONTROL, codec.encode(Hello(VERSION)))
+    assert sink.messages == []
+    assert sent == [codec.encode(Welcome(VERSION, False, 800, 600)), codec.encode(Control(False))]

@@ -134,6 +134,7 @@ def test_the_type_bytes_are_unique_and_fixed() -> None:
         0x80: "Welcome",
         0x81: "Pong",
         0x82: "Size",
+        0x84: "Control",
         0x8A: "FrameTimes",
         0x8B: "Instant",
         0x30: "ClipboardOffer",

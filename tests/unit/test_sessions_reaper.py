@@ -11,12 +11,15 @@ import pytest
 
 from gateway.errors import DiskError, NotFound, StoreError
 from gateway.sessions import reaper
+from gateway.sessions.control import Viewer
 from gateway.sessions.lifecycle import State
 from gateway.sessions.reaper import BUSY_SHARE
 from gateway.sessions.record import Lifetime
 from gateway.sessions.session import Session
 from gateway.vm.driver import VmSpec
 from tests.sessions import LONG_S, Stage, turns_until, until
+
+SOMEBODY = Viewer("a" * 32, "control")
 
 IDLE_S = 1000.0
 
@@ -136,7 +139,7 @@ async def test_a_viewer_by_webrtc_holds_it(stage: Stage) -> None:
 async def test_a_viewer_by_novnc_holds_it(stage: Stage) -> None:
     session = await ready(stage, idle_timeout_s=IDLE_S)
     pump = asyncio.create_task(asyncio.Event().wait(), name="vnc-test")
-    with session.pumping(pump):
+    with session.pumping(pump, SOMEBODY, lambda controls: None):
         stage.manager.reaper.look(session.busy_at + IDLE_S)
         assert session.state is State.READY
         assert not pump.cancelling()

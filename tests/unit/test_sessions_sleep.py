@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from gateway.errors import Conflict, DiskError, LinkClosed
+from gateway.sessions.control import Viewer
 from gateway.sessions.lifecycle import State
 from gateway.sessions.session import Session
 from tests.sessions import LONG_S, Stage, turns_until, until, watch
 from tests.unit.test_signaling_whep import ADDRESSES, OFFER
+
+SOMEBODY = Viewer("a" * 32, "control")
 
 
 @pytest.fixture
@@ -108,7 +111,7 @@ async def test_its_viewers_are_gone_before_it_stands_still(stage: Stage) -> None
     guest = stage.vm(session).guest
     answer = await stage.whep.offer(session, OFFER, "control", ADDRESSES)
     pump = asyncio.create_task(asyncio.Event().wait(), name="vnc-test")
-    with session.pumping(pump):
+    with session.pumping(pump, SOMEBODY, lambda controls: None):
         guest.notify("peer", {"peer": answer.peer, "state": "connected", "reason": ""})
         await turns_until(lambda: session.viewers == 2)
         stage.driver.write_gate.clear()
@@ -127,7 +130,7 @@ async def test_its_viewers_are_gone_before_it_stands_still(stage: Stage) -> None
 async def test_a_viewer_that_comes_too_late_is_turned_away(stage: Stage) -> None:
     session = await writing(stage)
     pump = asyncio.create_task(asyncio.Event().wait(), name="vnc-test")
-    with session.pumping(pump):
+    with session.pumping(pump, SOMEBODY, lambda controls: None):
         await asyncio.wait({pump})
     assert pump.cancelled()
     stage.driver.write_gate.set()

@@ -61,6 +61,10 @@ class Session:
         self.id = name
         self.scripted = ScriptedLink()
         self.link: AgentLink = self.scripted
+        self.changes = 0
+
+    def peers_changed(self) -> None:
+        self.changes += 1
 
 
 _session: type[PeerSession] = Session

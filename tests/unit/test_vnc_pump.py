@@ -11,7 +11,7 @@ from struct import pack
 import pytest
 
 from gateway.vnc.handshake import vnc_auth_response
-from gateway.vnc.pump import CHUNK_BYTES, Ended, Report, ViewerSocket, serve
+from gateway.vnc.pump import CHUNK_BYTES, Ended, InputSwitch, Report, ViewerSocket, serve
 from gateway.vnc.rfb import Role
 
 BANNER = b"RFB 003.008\n"
@@ -161,6 +161,34 @@ async def test_view_sends_no_key(server: Server) -> None:
     report = await serving
     assert report.messages_dropped == 2
     assert await server.reader.read() == b""
+
+
+async def test_a_key_held_at_the_hand_over_goes_up_at_once(server: Server) -> None:
+    switch, viewer = InputSwitch(), Viewer(KEY_DOWN)
+    switch.turn(True)
+    serving = asyncio.create_task(serve(viewer, *server.gateway, role="control", password="secret", switch=switch))
+    server.tasks.append(serving)
+    await server.accept()
+    assert await server.reader.readexactly(8) == KEY_DOWN
+    switch.turn(False)
+    assert await server.reader.readexactly(8) == KEY_UP
+    viewer.inbox.put_nowait(KEY_UP + KEY_DOWN + UPDATE)
+    assert await server.reader.readexactly(10) == UPDATE
+    switch.turn(True)
+    viewer.inbox.put_nowait(KEY_DOWN)
+    assert await server.reader.readexactly(8) == KEY_DOWN
+
+
+@pytest.mark.parametrize("turned", [None, False])
+async def test_a_switch_that_is_off_lets_nothing_through(server: Server, turned: bool | None) -> None:
+    switch, viewer = InputSwitch(), Viewer(KEY_DOWN, UPDATE)
+    if turned is not None:
+        switch.turn(turned)
+    server.tasks.append(
+        asyncio.create_task(serve(viewer, *server.gateway, role="control", password="secret", switch=switch))
+    )
+    await server.accept()
+    assert await server.reader.readexactly(10) == UPDATE
 
 
 async def test_the_server_ends_it(server: Server) -> None:

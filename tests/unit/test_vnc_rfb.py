@@ -144,6 +144,33 @@ def test_held_keys_are_released_after_nonsense_too() -> None:
     assert client.release_all() == key(0x61, False)
 
 
+def test_control_is_taken_and_given_while_it_runs() -> None:
+    client = ClientFilter("control")
+    assert client.feed(key(0x61, True) + pointer(1, 5, 6)) == key(0x61, True) + pointer(1, 5, 6)
+    assert client.control(False) == key(0x61, False) + pointer(0, 5, 6)
+    assert client.feed(key(0x61, False) + pointer(1, 7, 7) + UPDATE) == UPDATE
+    assert client.dropped == 2
+    assert client.control(False) == b""
+    assert client.control(True) == b""
+    assert client.feed(key(0x62, True)) == key(0x62, True)
+
+
+def test_a_view_role_cannot_be_given_control() -> None:
+    client = ClientFilter("view")
+    assert client.control(True) == b""
+    assert client.feed(key(0x61, True) + UPDATE) == UPDATE
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_control_taken_in_the_middle_of_a_paste_leaves_whole_messages(held: bool) -> None:
+    client = ClientFilter("control")
+    press = key(0x61, True) if held else b""
+    sent = client.feed(press + CUT[:-2]) + client.control(False)
+    sent += client.feed(CUT[-2:] + key(0x62, True) + UPDATE)
+    # Cut text goes nowhere, and its rest is no message.
+    assert sent == press + (key(0x61, False) if held else b"") + UPDATE
+
+
 MESSAGES = st.lists(st.sampled_from([*VIEWING, *DOING, XVP, encodings(-316, 7), b"\x63"]), max_size=20).map(b"".join)
 ROLES = st.sampled_from(["control", "view"])
 

@@ -114,6 +114,7 @@ def test_the_open_port_is_greeted() -> None:
         "state": "fresh",
         "agent": {"state": "down", "pid": None},
         "peers": [],
+        "control": {"peer": None, "viewer": None},
     }
     assert greeting == [Send(Notification("hello", expected))]
 
@@ -175,6 +176,15 @@ def test_assign_runs_the_session_and_sets_the_display_once_the_agent_is_there() 
         ("assign", {**ASSIGN, "display": [319, 720]}),
         ("assign", {**ASSIGN, "display": [1280]}),
         ("assign", {**ASSIGN, "display": [1280, 3842]}),
+        ("assign", {**ASSIGN, "display": [1280, 239]}),
+        ("display", {}),
+        ("display", {"size": [1280, 239]}),
+        ("display", {"size": [3842, 720]}),
+        ("display", {"size": ["1280", 720]}),
+        ("control", {"peer": 7}),
+        ("control", {"peer": "p1", "viewer": ["a"]}),
+        ("control", {"peer": ""}),
+        ("control", {"peer": "p" * 65}),
         ("exec", {**EXEC, "argv": []}),
         ("exec", {**EXEC, "argv": ["a\0b"]}),
         ("exec", {**EXEC, "argv": "id"}),
@@ -242,7 +252,7 @@ def test_offers_go_to_the_agent_and_come_back_under_the_gateways_ids() -> None:
     key = key_of(ask(core, "offer", OFFER, ident=41))
     assert core.agent_line(Result(key, ANSWER)) == [Send(Result(41, ANSWER))]
     ice = {"ufrag": "abcdefgh", "pwd": "secret", "port": 40001}
-    peer = {"peer": "p1", "role": OFFER["role"], "connected": False, **ice}
+    peer = {"peer": "p1", "role": OFFER["role"], "viewer": "", "connected": False, **ice}
     assert hello(core)["peers"] == [peer]
     core.agent_line(Notification("peer", {"peer": "p1", "state": "connected", "reason": ""}))
     peer["connected"] = True
@@ -364,3 +374,49 @@ def test_the_agents_own_news_pass_through() -> None:
     assert core.agent_line(news) == [Send(news)]
     assert core.agent_line(BadLine("?")) == []
     assert core.counters.bad_lines == 1
+
+
+def test_who_controls_is_kept_and_told_to_each_agent() -> None:
+    core = ready()
+    control = {"peer": "p1", "viewer": "v1"}
+    told = ToAgent(Notification("control", {"peer": "p1"}))
+    assert ask(core, "control", control, ident=4) == [told, Send(Result(4, {}))]
+    assert hello(core)["control"] == control
+    core.agent_exited(1, 2.0)
+    core.forked(78, 3.0)
+    assert told in core.agent_line(Notification("ready", {}))
+    # Somebody controls by VNC: no peer's input counts, and the gateway finds out who it was.
+    assert ask(core, "control", {"peer": None, "viewer": "v2"})[0] == ToAgent(Notification("control", {"peer": None}))
+    assert hello(core)["control"] == {"peer": None, "viewer": "v2"}
+
+
+def test_control_may_be_told_before_there_is_an_agent() -> None:
+    core = identified()
+    assert ask(core, "control", {"peer": "p1", "viewer": "v1"}) == [Send(Result(1, {}))]
+    core.forked(77, 1.0)
+    assert ToAgent(Notification("control", {"peer": "p1"})) in core.agent_line(Notification("ready", {}))
+
+
+def test_a_copy_is_controlled_by_nobody() -> None:
+    core = ready()
+    ask(core, "control", {"peer": "p1", "viewer": "v1"})
+    _, become = ask(core, "identify", {**IDENTIFY, "entropy": "cd" * 32})
+    assert isinstance(become, DoIdentify)
+    core.identified(become.id, become.identity, {}, 2.0)
+    assert hello(core)["control"] == {"peer": None, "viewer": None}
+
+
+def test_a_new_size_goes_to_this_agent_and_the_next() -> None:
+    core = ready()
+    told = ToAgent(Notification("display", {"size": [1024, 600]}))
+    assert ask(core, "display", {"size": [1025, 601]}, ident=4) == [told, Send(Result(4, {}))]
+    core.agent_exited(1, 2.0)
+    core.forked(78, 3.0)
+    assert told in core.agent_line(Notification("ready", {}))
+
+
+def test_a_peer_is_remembered_with_who_stands_behind_it() -> None:
+    core = ready()
+    core.agent_line(Result(key_of(ask(core, "offer", {**OFFER, "viewer": "v1"})), ANSWER))
+    (peer,) = hello(core)["peers"]
+    assert (peer["peer"], peer["viewer"]) == ("p1", "v1")

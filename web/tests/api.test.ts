@@ -33,6 +33,7 @@ describe("parseSession", () => {
       timings: [["disk", 0.4], ["ready", 14.2]],
       error: null,
       viewers: 2,
+      control: null,
       display: { width: 1280, height: 720 },
       template: "xfce",
       accelerator: "tcg",

@@ -292,3 +292,14 @@ describe("late events", () => {
     expect(bench.state).toBe(before);
   });
 });
+
+describe("news of the session", () => {
+  it("is asked for at once where only a poll would tell", () => {
+    expect(onWebrtc().painted().send({ type: "news" }).effects).toEqual([{ do: "watch", stream: false }]);
+    expect(onNovnc().painted().send({ type: "news" }).effects).toEqual([{ do: "watch", stream: false }]);
+  });
+
+  it("comes by the stream while there is one", () => {
+    expect(started().session("ready").send({ type: "news" }).effects).toEqual([]);
+  });
+});

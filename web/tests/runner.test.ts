@@ -24,7 +24,7 @@ function run(opened: string[]): Runner {
     opened.push(name);
     return { close: () => undefined };
   };
-  const runner = new Runner({ id: "s1", token: "t" }, { webrtc: opener("webrtc"), novnc: opener("novnc") }, () => undefined);
+  const runner = new Runner({ id: "s1", token: "t", viewer: "a".repeat(32) }, { webrtc: opener("webrtc"), novnc: opener("novnc") }, () => undefined);
   runner.dispatch({ type: "start", openedAt: 0 });
   return runner;
 }

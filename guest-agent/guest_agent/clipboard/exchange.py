@@ -78,6 +78,7 @@ class ClipboardExchange:
         self._limits = limits
         self._selection: Selection | None = None
         self._from_viewer = ""
+        self._controller: str | None = None
         self._lines: dict[str, _Line] = {}
         self._changed = asyncio.Event()
 
@@ -105,9 +106,17 @@ class ClipboardExchange:
                 line.sender.cancel()
             self._tell_ways(line)
 
+    def control(self, peer: str | None) -> None:
+        """Only this viewer copies from now on; what another has under way is dropped."""
+        former, self._controller = self._controller, peer
+        for line in self._lines.values():
+            if former != peer and line.peer in (former, peer):
+                line.receiver.forget()
+                line.sender.cancel()
+                self._tell_ways(line)
+
     def _ways_of(self, line: _Line) -> Ways:
-        # The one place that says who controls.
-        return self.ways if line.role is Role.CONTROL else Ways()
+        return self.ways if line.role is Role.CONTROL and line.peer == self._controller else Ways()
 
     # What the viewers do (ports.ClipboardSink).
 

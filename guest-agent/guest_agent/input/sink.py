@@ -39,6 +39,9 @@ class XInputSink:
             self._times.received(getattr(message, "seq", 0))
         self._do(self.state.apply(peer, message, self._loop.time()))
 
+    def release(self, peer: str) -> None:
+        self._do(self.state.release(peer))
+
     def peer_gone(self, peer: str) -> None:
         self._do(self.state.gone(peer))
 

@@ -1,8 +1,8 @@
 """Who holds what. Pure: messages and time in, ops out.
 
-Several viewers may control at once. A key or button goes up when the last of them that holds it lets go: by
-its own release, by ReleaseAll, by a Held that does not name it, when the viewer is gone, or when its lease
-ends, which any of its messages on ``input`` renews.
+Several viewers may hold something at once, though one controls at a time (media.py and the gateway see to that). A
+key or button goes up when the last of them that holds it lets go: by its own release, by ReleaseAll, by a Held that
+does not name it, when the viewer is gone, or when its lease ends, which any of its messages on ``input`` renews.
 """
 
 from __future__ import annotations
@@ -90,6 +90,11 @@ class InputState:
                 )
             case _:
                 return []
+
+    def release(self, peer: str) -> list[Op]:
+        """The viewer controls no more; it may come back, and its old moves stay old."""
+        viewer = self._viewers.get(peer)
+        return self._release(viewer, viewer.keysyms, viewer.buttons) if viewer is not None else []
 
     def gone(self, peer: str) -> list[Op]:
         """The viewer can send nothing any more."""

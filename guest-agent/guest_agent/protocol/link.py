@@ -17,7 +17,9 @@ assign     {session_id, epoch_ns, vnc_password,           {}  (clock, environmen
 clipboard  {policy: one of CLIPBOARD_POLICIES}            {}  (which ways viewers may copy from now on)
 exec       {argv: [str], timeout_s, as_user: bool,        {code, stdout, stderr}  (each at most 64 KiB,
            stdin: str}                                    UTF-8 with replacement)
-offer      {peer, sdp, role: "control" or "view"}         {sdp, ufrag, pwd, port}
+control    {peer: str or null, viewer: str or null}       {}  (only this peer's input counts from now on)
+display    {size: [w_px, h_px]}                           {}  (taken; the display has it a moment later)
+offer      {peer, sdp, role: "control" or "view", viewer} {sdp, ufrag, pwd, port}
 bye        {peer}                                         {}
 warm       {}                                             {}  (the agent has watched itself once, see warm.py)
 ========== ============================================== =============================================
@@ -32,8 +34,10 @@ peer       {peer, state: "connected" or "closed", reason}
 ========== ============================================================================================
 
 HELLO_RESULT is {protocol: LINK_VERSION, version: str, boot_id: str, uptime_s: float, state: "fresh", "identified" or
-"running", agent: {state, pid}, peers: [{peer, role, connected: bool, ufrag, pwd, port}]}; ``peers`` lets a restarted
-gateway rebuild its relay table. A zygote is fresh until its first ``identify``.
+"running", agent: {state, pid}, peers: [{peer, role, viewer, connected: bool, ufrag, pwd, port}], control: {peer,
+viewer}}; ``peers`` lets a restarted gateway rebuild its relay table, and ``control`` who controlled. ``viewer`` is
+the gateway's name of who stands behind a peer, and means nothing to the guest. A zygote is fresh until its first
+``identify``.
 """
 
 from __future__ import annotations

@@ -15,15 +15,28 @@ channel    reliability                     carries
 Positions are u16 fractions of the display: ``floor((px + 0.5) * 65536 / size_px)`` on the way out,
 ``floor(value * size_px / 65536)`` on the way in, so a resize in flight cannot misplace a click.
 
+The clipboard's messages are in clipboard.py, what a message is made of in wire.py.
 ``python -m guest_agent.protocol.codegen`` writes the TypeScript table; vectors.json is run by both sides.
 A new field is a new type byte, or a new VERSION.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from enum import Enum
-from typing import Any, ClassVar
+from dataclasses import dataclass
+
+from guest_agent.protocol.clipboard import (
+    MAX_CHUNK_BYTES,
+    ClipboardAck,
+    ClipboardCancel,
+    ClipboardChunk,
+    ClipboardOffer,
+    ClipboardWays,
+    GuestClipboardAck,
+    GuestClipboardCancel,
+    GuestClipboardChunk,
+    GuestClipboardOffer,
+)
+from guest_agent.protocol.wire import Channel, Direction, Message, wire, wire_fields
 
 __all__ = [
     "MAX_CHUNK_BYTES",
@@ -37,6 +50,7 @@ __all__ = [
     "ClipboardChunk",
     "ClipboardOffer",
     "ClipboardWays",
+    "Control",
     "Direction",
     "FrameTimes",
     "GuestClipboardAck",
@@ -65,35 +79,6 @@ VERSION = 1
 
 MAX_TEXT_BYTES = 1024
 MAX_HELD = 32
-MAX_CHUNK_BYTES = 16 * 1024
-"""Of a clipboard. Small, since other channels' messages wait behind what is under way on their association."""
-
-
-class Channel(Enum):
-    INPUT = "input"
-    POINTER = "pointer"
-    CONTROL = "control"
-    CLIPBOARD = "clipboard"
-
-
-class Direction(Enum):
-    TO_AGENT = "to-agent"
-    TO_VIEWER = "to-viewer"
-
-
-def _wire(kind: str) -> Any:
-    """A field's wire form: u8, u16, u32, i16, bool (u8, 0 or 1), text (u16 byte length + UTF-8),
-    u32s (u8 count + u32 each), bytes (the rest of the message, at most MAX_CHUNK_BYTES)."""
-    return field(metadata={"wire": kind})
-
-
-class Message:
-    """Base of all messages; ``code`` is the type byte."""
-
-    __slots__ = ()
-    code: ClassVar[int]
-    channel: ClassVar[Channel]
-    direction: ClassVar[Direction]
 
 
 class _Input(Message):
@@ -109,9 +94,9 @@ class Move(Message):
     code = 0x01
     channel = Channel.POINTER
     direction = Direction.TO_AGENT
-    seq: int = _wire("u32")
-    x: int = _wire("u16")
-    y: int = _wire("u16")
+    seq: int = wire("u32")
+    x: int = wire("u16")
+    y: int = wire("u16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +107,9 @@ class Key(_Input):
     """
 
     code = 0x02
-    seq: int = _wire("u32")
-    keysym: int = _wire("u32")
-    down: bool = _wire("bool")
+    seq: int = wire("u32")
+    keysym: int = wire("u32")
+    down: bool = wire("bool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +117,11 @@ class Button(_Input):
     """A button (1 left, 2 middle, 3 right, 8 back, 9 forward) at its own place."""
 
     code = 0x03
-    seq: int = _wire("u32")
-    button: int = _wire("u8")
-    down: bool = _wire("bool")
-    x: int = _wire("u16")
-    y: int = _wire("u16")
+    seq: int = wire("u32")
+    button: int = wire("u8")
+    down: bool = wire("bool")
+    x: int = wire("u16")
+    y: int = wire("u16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +129,11 @@ class Wheel(_Input):
     """Scroll by 1/120 notches: positive dx right, positive dy down."""
 
     code = 0x04
-    seq: int = _wire("u32")
-    dx: int = _wire("i16")
-    dy: int = _wire("i16")
-    x: int = _wire("u16")
-    y: int = _wire("u16")
+    seq: int = wire("u32")
+    dx: int = wire("i16")
+    dy: int = wire("i16")
+    x: int = wire("u16")
+    y: int = wire("u16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +141,8 @@ class Text(_Input):
     """Composed text (IME, on-screen keyboard), at most 1,024 bytes of UTF-8; typed as keysyms."""
 
     code = 0x05
-    seq: int = _wire("u32")
-    text: str = _wire("text")
+    seq: int = wire("u32")
+    text: str = wire("text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +150,7 @@ class ReleaseAll(_Input):
     """The viewer lost focus: nothing is held any more."""
 
     code = 0x06
-    seq: int = _wire("u32")
+    seq: int = wire("u32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +161,10 @@ class Held(_Input):
     """
 
     code = 0x07
-    seq: int = _wire("u32")
-    buttons: int = _wire("u32")
+    seq: int = wire("u32")
+    buttons: int = wire("u32")
     """Bit n is button n."""
-    keysyms: tuple[int, ...] = _wire("u32s")
+    keysyms: tuple[int, ...] = wire("u32s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +174,7 @@ class Hello(Message):
     code = 0x20
     channel = Channel.CONTROL
     direction = Direction.TO_AGENT
-    version: int = _wire("u16")
+    version: int = wire("u16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +184,7 @@ class Ping(Message):
     code = 0x21
     channel = Channel.CONTROL
     direction = Direction.TO_AGENT
-    stamp: int = _wire("u32")
+    stamp: int = wire("u32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +194,8 @@ class WantTimes(Message):
     code = 0x22
     channel = Channel.CONTROL
     direction = Direction.TO_AGENT
-    on: bool = _wire("bool")
-    stamp: int = _wire("u32")
+    on: bool = wire("bool")
+    stamp: int = wire("u32")
     """The viewer's own; comes back unread."""
 
 
@@ -221,20 +206,20 @@ class Audio(Message):
     code = 0x26
     channel = Channel.CONTROL
     direction = Direction.TO_AGENT
-    on: bool = _wire("bool")
+    on: bool = wire("bool")
 
 
 @dataclass(frozen=True, slots=True)
 class Welcome(Message):
-    """Answer to Hello: the agent's version, whether this viewer controls, and the display in px."""
+    """Answer to Hello: the agent's version, whether this viewer's role is to control, and the display in px."""
 
     code = 0x80
     channel = Channel.CONTROL
     direction = Direction.TO_VIEWER
-    version: int = _wire("u16")
-    controls: bool = _wire("bool")
-    width: int = _wire("u16")
-    height: int = _wire("u16")
+    version: int = wire("u16")
+    controls: bool = wire("bool")
+    width: int = wire("u16")
+    height: int = wire("u16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +227,7 @@ class Pong(Message):
     code = 0x81
     channel = Channel.CONTROL
     direction = Direction.TO_VIEWER
-    stamp: int = _wire("u32")
+    stamp: int = wire("u32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,8 +237,21 @@ class Size(Message):
     code = 0x82
     channel = Channel.CONTROL
     direction = Direction.TO_VIEWER
-    width: int = _wire("u16")
-    height: int = _wire("u16")
+    width: int = wire("u16")
+    height: int = wire("u16")
+
+
+@dataclass(frozen=True, slots=True)
+class Control(Message):
+    """Whether this viewer's input counts now; said after Welcome and whenever anything about control changes.
+
+    Who else controls or asks for it, the gateway tells (control of a session).
+    """
+
+    code = 0x84
+    channel = Channel.CONTROL
+    direction = Direction.TO_VIEWER
+    controls: bool = wire("bool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,16 +261,16 @@ class FrameTimes(Message):
     code = 0x8A
     channel = Channel.CONTROL
     direction = Direction.TO_VIEWER
-    rtp: int = _wire("u32")
+    rtp: int = wire("u32")
     """The frame's RTP timestamp, as requestVideoFrameCallback names it."""
-    seq: int = _wire("u32")
+    seq: int = wire("u32")
     """Of the last input that reached the X server before the frame was grabbed."""
-    received: int = _wire("u32")
-    injected: int = _wire("u32")
-    damaged: int = _wire("u32")
-    captured: int = _wire("u32")
-    encoded: int = _wire("u32")
-    sent: int = _wire("u32")
+    received: int = wire("u32")
+    injected: int = wire("u32")
+    damaged: int = wire("u32")
+    captured: int = wire("u32")
+    encoded: int = wire("u32")
+    sent: int = wire("u32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,98 +280,8 @@ class Instant(Message):
     code = 0x8B
     channel = Channel.CONTROL
     direction = Direction.TO_VIEWER
-    stamp: int = _wire("u32")
-    at: int = _wire("u32")
-
-
-class _ToGuest(Message):
-    __slots__ = ()
-    channel = Channel.CLIPBOARD
-    direction = Direction.TO_AGENT
-
-
-class _FromGuest(Message):
-    __slots__ = ()
-    channel = Channel.CLIPBOARD
-    direction = Direction.TO_VIEWER
-
-
-@dataclass(frozen=True, slots=True)
-class ClipboardOffer(_ToGuest):
-    """The viewer's clipboard: ``size`` bytes follow in chunks of the same id. It replaces one that is under way."""
-
-    code = 0x30
-    id: int = _wire("u32")
-    kind: int = _wire("u8")
-    """1 text (UTF-8), 2 PNG."""
-    size: int = _wire("u32")
-
-
-@dataclass(frozen=True, slots=True)
-class ClipboardChunk(_ToGuest):
-    """The next bytes. The last one ends the transfer, by its size."""
-
-    code = 0x31
-    id: int = _wire("u32")
-    data: bytes = _wire("bytes")
-
-
-@dataclass(frozen=True, slots=True)
-class ClipboardCancel(_ToGuest):
-    """No more of it will come."""
-
-    code = 0x32
-    id: int = _wire("u32")
-
-
-@dataclass(frozen=True, slots=True)
-class ClipboardAck(_ToGuest):
-    """What the guest sent is there (``taken``), or was refused and needs no more chunks."""
-
-    code = 0x33
-    id: int = _wire("u32")
-    taken: bool = _wire("bool")
-
-
-@dataclass(frozen=True, slots=True)
-class GuestClipboardOffer(_FromGuest):
-    """As ClipboardOffer, of the guest's clipboard."""
-
-    code = 0x90
-    id: int = _wire("u32")
-    kind: int = _wire("u8")
-    size: int = _wire("u32")
-
-
-@dataclass(frozen=True, slots=True)
-class GuestClipboardChunk(_FromGuest):
-    code = 0x91
-    id: int = _wire("u32")
-    data: bytes = _wire("bytes")
-
-
-@dataclass(frozen=True, slots=True)
-class GuestClipboardCancel(_FromGuest):
-    code = 0x92
-    id: int = _wire("u32")
-
-
-@dataclass(frozen=True, slots=True)
-class GuestClipboardAck(_FromGuest):
-    """The guest's programs can paste what the viewer sent (``taken``), or it was refused."""
-
-    code = 0x93
-    id: int = _wire("u32")
-    taken: bool = _wire("bool")
-
-
-@dataclass(frozen=True, slots=True)
-class ClipboardWays(_FromGuest):
-    """Which ways this viewer may copy now. First message on the channel; again when that changes."""
-
-    code = 0x94
-    to_guest: bool = _wire("bool")
-    to_viewer: bool = _wire("bool")
+    stamp: int = wire("u32")
+    at: int = wire("u32")
 
 
 MESSAGES: dict[int, type[Message]] = {
@@ -381,13 +289,8 @@ MESSAGES: dict[int, type[Message]] = {
     for m in (
         *(Move, Key, Button, Wheel, Text, ReleaseAll, Held),
         *(Hello, Ping, WantTimes, Audio),
-        *(Welcome, Pong, Size, FrameTimes, Instant),
+        *(Welcome, Pong, Size, Control, FrameTimes, Instant),
         *(ClipboardOffer, ClipboardChunk, ClipboardCancel, ClipboardAck),
         *(GuestClipboardOffer, GuestClipboardChunk, GuestClipboardCancel, GuestClipboardAck, ClipboardWays),
     )
 }
-
-
-def wire_fields(message: type[Message]) -> list[tuple[str, str]]:
-    """Field names and wire kinds, in wire order."""
-    return [(f.name, f.metadata["wire"]) for f in fields(message)]  # type: ignore[arg-type]

@@ -78,5 +78,7 @@ async def _viewer_url(process: asyncio.subprocess.Process) -> str:
 
 async def _play_fenster(page: Page) -> None:
     await page.wait_for_selector(
-        'html[data-transport="webrtc"][data-painted="true"]', state="attached", timeout=PATIENCE_S * 1000
+        'html[data-transport="webrtc"][data-painted="true"][data-control="me"]',
+        state="attached",
+        timeout=PATIENCE_S * 1000,
     )

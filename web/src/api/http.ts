@@ -22,6 +22,8 @@ export interface Call {
   readonly json?: unknown;
   readonly body?: string | Blob;
   readonly headers?: Readonly<Record<string, string>>;
+  /** This page's id among the viewers. */
+  readonly viewer?: string;
   readonly signal?: AbortSignal;
   /** Statuses besides 2xx that are no error. */
   readonly also?: readonly number[];
@@ -33,6 +35,7 @@ export interface Call {
 export async function request(url: string, bearer: string, call: Call = {}): Promise<Response> {
   const headers: Record<string, string> = { ...call.headers };
   if (bearer !== "") headers["Authorization"] = `Bearer ${bearer}`;
+  if (call.viewer !== undefined) headers["Fenster-Viewer"] = call.viewer;
   if (call.json !== undefined) headers["Content-Type"] = "application/json";
   const init: RequestInit = { method: call.method ?? "GET", headers, cache: "no-store", keepalive: call.keepalive ?? false };
   const body = call.json === undefined ? call.body : JSON.stringify(call.json);

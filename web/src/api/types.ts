@@ -28,6 +28,22 @@ export interface SessionError {
   readonly hint: string;
 }
 
+export interface ViewerInfo {
+  readonly name: string;
+  /** For people: 1 and up. */
+  readonly number: number;
+  readonly role: Role;
+}
+
+/** Who may do what on the desktop. */
+export interface ControlInfo {
+  /** Name of the viewer whose input counts; null for nobody. */
+  readonly controller: string | null;
+  /** Names of those who ask for control, first asked first. */
+  readonly requests: readonly string[];
+  readonly viewers: readonly ViewerInfo[];
+}
+
 export interface SessionInfo {
   readonly id: string;
   readonly state: SessionState;
@@ -37,6 +53,8 @@ export interface SessionInfo {
   readonly timings: readonly (readonly [stage: string, seconds: number])[];
   readonly error: SessionError | null;
   readonly viewers: number;
+  /** Null when the gateway does not say. */
+  readonly control: ControlInfo | null;
   readonly display: { readonly width: number; readonly height: number };
   readonly template: string;
   /** kvm or tcg; null until known. */
@@ -86,6 +104,7 @@ export function parseSession(value: unknown): SessionInfo | null {
       ? { kind: text(error["kind"], "internal"), message: text(error["message"]), hint: text(error["hint"]) }
       : null,
     viewers: count(value["viewers"]),
+    control: parseControl(value["control"]),
     display: isRecord(display)
       ? { width: count(display["width"]), height: count(display["height"]) }
       : { width: 0, height: 0 },
@@ -99,6 +118,26 @@ export function parseSession(value: unknown): SessionInfo | null {
     clipboard: CLIPBOARD_POLICIES.find((known) => known === value["clipboard"]) ?? "off",
     files: FILES_POLICIES.find((known) => known === value["files"]) ?? "off",
   };
+}
+
+function parseControl(value: unknown): ControlInfo | null {
+  if (!isRecord(value)) return null;
+  const { controller, requests, viewers } = value;
+  return {
+    controller: typeof controller === "string" ? controller : null,
+    requests: items(requests).filter((name) => typeof name === "string"),
+    viewers: items(viewers)
+      .filter(isRecord)
+      .map((viewer) => ({
+        name: text(viewer["name"]),
+        number: count(viewer["number"]),
+        role: viewer["role"] === "control" ? "control" : "view",
+      })),
+  };
+}
+
+function items(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
 }
 
 function parseTime(value: unknown): number {

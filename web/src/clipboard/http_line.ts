@@ -44,7 +44,12 @@ export class HttpLine implements ClipboardLine {
     if (!this.#open || !this.#ways.toGuest || tooLarge(content) !== null) return false;
     const body = new Blob([bytesOf(content)], { type: TYPES[content.kind] });
     try {
-      await request(this.#url, this.access.token, { method: "PUT", body, headers: { "Content-Type": TYPES[content.kind] } });
+      await request(this.#url, this.access.token, {
+        method: "PUT",
+        body,
+        headers: { "Content-Type": TYPES[content.kind] },
+        viewer: this.access.viewer,
+      });
       return true;
     } catch {
       return false;
@@ -96,7 +101,7 @@ export class HttpLine implements ClipboardLine {
   async #ask(signal: AbortSignal): Promise<void> {
     const first = this.#known === null;
     const headers: Record<string, string> = first ? {} : { Prefer: `wait=${WAIT_S}`, "If-None-Match": `"${this.#known ?? ""}"` };
-    const response = await request(this.#url, this.access.token, { headers, signal, also: [304] });
+    const response = await request(this.#url, this.access.token, { headers, signal, viewer: this.access.viewer, also: [304] });
     const digest = (response.headers.get("ETag") ?? "").replaceAll('"', "");
     const content = response.status === 200 ? await read(response) : null;
     const changed = digest !== this.#known;

@@ -95,6 +95,11 @@ export interface Size {
   readonly height: number;
 }
 
+export interface Control {
+  readonly type: "Control";
+  readonly controls: boolean;
+}
+
 export interface FrameTimes {
   readonly type: "FrameTimes";
   readonly rtp: number;
@@ -182,6 +187,7 @@ export type Message =
   | Welcome
   | Pong
   | Size
+  | Control
   | FrameTimes
   | Instant
   | ClipboardOffer
@@ -304,6 +310,13 @@ export const PLANS: readonly Plan[] = [
     channel: "control",
     direction: "to-viewer",
     fields: [["width", "u16"], ["height", "u16"]],
+  },
+  {
+    type: "Control",
+    code: 0x84,
+    channel: "control",
+    direction: "to-viewer",
+    fields: [["controls", "bool"]],
   },
   {
     type: "FrameTimes",

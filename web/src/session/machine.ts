@@ -83,6 +83,8 @@ export type Event =
   | { readonly type: "connection"; readonly attempt: number; readonly state: RTCPeerConnectionState }
   | { readonly type: "closed"; readonly attempt: number; readonly why: Why }
   | { readonly type: "visible"; readonly visible: boolean }
+  /** The session is another than was heard last, says a transport or a call. */
+  | { readonly type: "news" }
   /** A person asks for WebRTC again, or for another try. */
   | { readonly type: "again" }
   /** A person asks for the suspended desktop. */
@@ -150,6 +152,10 @@ export function step(state: State, event: Event, clock: Clock): Step {
       return onWatchEnded(state, event.problem, clock);
     case "visible":
       return onVisible(state, event.visible, clock);
+    case "news":
+      // A stream tells by itself.
+      if (!isPainted(state.phase)) return then(state);
+      return then({ ...state, watch: { ...state.watch, retryAt: null } }, [watching(state.phase)]);
     case "again":
       return onAgain(state, clock);
     case "wake":

@@ -13,6 +13,8 @@ export interface Link {
 export interface Access {
   readonly id: string;
   readonly token: string;
+  /** This page's id among the viewers (api/viewer_id.ts). */
+  readonly viewer: string;
 }
 
 /** Opens a transport at once; what becomes of it is told by events with this attempt's number. */

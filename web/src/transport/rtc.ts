@@ -19,6 +19,8 @@ export interface RtcEvents {
   /** The agent's answer to Hello: this viewer's role and the display in px. */
   welcome(controls: boolean, width: number, height: number): void;
   size(width: number, height: number): void;
+  /** Whether this page's input counts now; also said when anything else about control has changed. */
+  control(controls: boolean): void;
   rtt(ms: number): void;
 }
 
@@ -165,7 +167,7 @@ export class RtcTransport implements Link {
     }
     // At once, without candidates: the gateway would drop them (DESIGN 5).
     const sdp = this.#pc.localDescription?.sdp ?? "";
-    const answer = await postOffer(`${sessionUrl(this.access.id)}/whep`, this.access.token, sdp, this.#abort.signal);
+    const answer = await postOffer(`${sessionUrl(this.access.id)}/whep`, this.access, sdp, this.#abort.signal);
     if (!this.#open) {
       if (answer.location !== null) deletePeer(answer.location, this.access.token);
       return;
@@ -206,6 +208,9 @@ export class RtcTransport implements Link {
         break;
       case "Size":
         this.events.size(message.width, message.height);
+        break;
+      case "Control":
+        this.events.control(message.controls);
         break;
       case "Pong":
         this.events.rtt((stampNow() - message.stamp) >>> 0);

@@ -1,10 +1,13 @@
 /** The noVNC transport: RFB over a WebSocket of our own, whose token goes as a subprotocol. */
+import { isRecord } from "../api/types";
 import { sessionUrl } from "../api/watch";
 import type { Access, Link } from "../session/runner";
 import { onCanvasPainted } from "./painted";
 
 export interface VncEvents {
   painted(): void;
+  /** Whether this page's input counts now; also said when anything else about control has changed. */
+  control(controls: boolean): void;
   closed(detail: string): void;
 }
 
@@ -57,7 +60,13 @@ export class VncTransport implements Link {
     const url = new URL(`${sessionUrl(this.access.id)}/vnc`, location.href);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     // A WebSocket cannot carry an Authorization header; the gateway picks "binary".
-    this.#socket = new WebSocket(url, ["binary", `fenster.token.${this.access.token}`]);
+    this.#socket = new WebSocket(url, [
+      "binary",
+      `fenster.token.${this.access.token}`,
+      `fenster.viewer.${this.access.viewer}`,
+    ]);
+    // Before noVNC listens: text messages are the gateway's own, and nothing of RFB.
+    this.#socket.addEventListener("message", this.#hear);
     this.#socket.addEventListener("close", (event) => {
       this.#reason = event.reason;
     });
@@ -76,6 +85,13 @@ export class VncTransport implements Link {
       if (this.#open) this.events.painted();
     });
   }
+
+  readonly #hear = (event: MessageEvent<unknown>): void => {
+    if (typeof event.data !== "string") return;
+    event.stopImmediatePropagation();
+    const said: unknown = JSON.parse(event.data);
+    if (this.#open && isRecord(said) && typeof said["controls"] === "boolean") this.events.control(said["controls"]);
+  };
 
   #ended(): void {
     if (this.#open) this.events.closed(this.#reason);

@@ -1,5 +1,6 @@
 /** WHEP (draft-ietf-wish-whep): an offer for an answer, and the resource that ends the peer. */
 import { request } from "../api/http";
+import type { Access } from "../session/runner";
 
 export interface WhepAnswer {
   readonly sdp: string;
@@ -8,9 +9,10 @@ export interface WhepAnswer {
 }
 
 /** Throws ApiError; AbortError when `signal` fires. */
-export async function postOffer(url: string, token: string, sdp: string, signal: AbortSignal): Promise<WhepAnswer> {
-  const response = await request(url, token, {
+export async function postOffer(url: string, access: Access, sdp: string, signal: AbortSignal): Promise<WhepAnswer> {
+  const response = await request(url, access.token, {
     method: "POST",
+    viewer: access.viewer,
     body: sdp,
     headers: { "Content-Type": "application/sdp", Accept: "application/sdp" },
     signal,

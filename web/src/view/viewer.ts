@@ -1,5 +1,6 @@
 /** The viewer page's composition root: joins the machine, the transports, input and the view. */
 import { claim, roleOf } from "../api/credentials";
+import { claimViewerId, nameOf } from "../api/viewer_id";
 import type { Role } from "../api/types";
 import { Sound } from "../audio/sound";
 import type { SoundLine } from "../audio/sound";
@@ -17,10 +18,12 @@ import { isPainted, transportOf } from "../session/machine";
 import type { State } from "../session/machine";
 import { Runner } from "../session/runner";
 import type { Access, Opener } from "../session/runner";
+import { standingOf } from "../session/standing";
 import { RtcTransport } from "../transport/rtc";
 import { VncTransport } from "../transport/vnc";
 import { byId } from "./dom";
 import { wireButtons } from "./buttons";
+import { ControlView } from "./control";
 import { PanelView } from "./panel";
 import { StatusBar } from "./status";
 
@@ -50,6 +53,7 @@ class Viewer {
   readonly #bar = new StatusBar(() => {
     this.#ask("again");
   });
+  readonly #control: ControlView;
   readonly #runner: Runner;
   /** What the token states, until the agent says what it grants. */
   #role: Role | null;
@@ -62,12 +66,18 @@ class Viewer {
   #routed: Route | null = null;
   /** Of noVNC: told by the session what may be copied, where the agent tells the others. */
   readonly #httpLines = new Set<HttpLine>();
+  /** What each open attempt said last of whether input by it counts. */
+  readonly #live = new Map<number, boolean>();
+  #vncLink: VncTransport | null = null;
 
   constructor(private readonly access: Access) {
     this.#role = roleOf(access.token);
     const [button, audio] = [byId("sound", HTMLButtonElement), byId("listen", HTMLAudioElement)];
     this.#sound = new Sound(button, audio, `fenster.sound.${access.id}`);
     this.#files = new FilesPanel(access, byId("stage", HTMLElement));
+    this.#control = new ControlView(access, byId("stage", HTMLElement), () => {
+      this.#runner.dispatch({ type: "news" });
+    });
     this.#runner = new Runner(access, { webrtc: this.#openWebrtc, novnc: this.#openNovnc }, (state) => {
       this.#show(state);
     });
@@ -137,6 +147,9 @@ class Viewer {
       size: (width, height) => {
         this.#input.size = { width, height };
       },
+      control: (controls) => {
+        this.#hearControl(attempt, controls);
+      },
       rtt: (ms) => {
         this.#rttMs = ms;
       },
@@ -154,10 +167,12 @@ class Viewer {
   readonly #openNovnc: Opener = (attempt, dispatch) => {
     const vnc = new VncTransport(this.access, this.#vnc, {
       painted: () => {
-        vnc.viewOnly = this.#role === "view";
         const keys = this.#clipboard.gate(new RfbKeySink(vnc.sendKey));
         this.#sinks.set(attempt, { keys, pointer: null, clipboard: line });
         dispatch({ type: "painted", attempt });
+      },
+      control: (controls) => {
+        this.#hearControl(attempt, controls);
       },
       closed: (detail) => {
         dispatch({ type: "closed", attempt, why: { kind: "closed", detail } });
@@ -165,15 +180,22 @@ class Viewer {
     });
     const line = new HttpLine(this.access);
     this.#httpLines.add(line);
+    this.#vncLink = vnc;
     return {
       close: () => {
         this.#unroute(attempt);
         this.#httpLines.delete(line);
         line.close();
         vnc.close();
+        if (this.#vncLink === vnc) this.#vncLink = null;
       },
     };
   };
+
+  #hearControl(attempt: number, controls: boolean): void {
+    this.#live.set(attempt, controls);
+    this.#runner.dispatch({ type: "news" });
+  }
 
   /** Input follows the picture: a transport that is only being tried gets none. */
   #route(state: State): void {
@@ -196,6 +218,7 @@ class Viewer {
     const sinks = this.#sinks.get(attempt);
     this.#sinks.delete(attempt);
     this.#lines.delete(attempt);
+    this.#live.delete(attempt);
     if (sinks === undefined || sinks !== this.#routed) return;
     this.#routed = null;
     this.#input.connect(null);
@@ -204,7 +227,6 @@ class Viewer {
 
   #show(state: State): void {
     this.#route(state);
-    this.#share(state);
     const transport = transportOf(state.phase);
     const page = document.documentElement.dataset;
     page["transport"] = transport ?? "none";
@@ -212,19 +234,30 @@ class Viewer {
     page["painted"] = String(isPainted(state.phase));
     page["role"] = this.#role ?? "unknown";
     this.#listen(state);
-    this.#input.allowed = this.#role !== "view";
+    this.#showControl(state);
     this.#panel.show(panelOf(state));
     this.#bar.show(state, this.#role);
     document.title = state.session === null ? "Fenster" : `${state.session.id} · Fenster`;
   }
 
-  /** What the session lets this viewer carry. */
-  #share(state: State): void {
-    const controls = this.#role === "control";
+  /** What the session lets this viewer carry: the clipboard is the controller's, files are the role's. */
+  #share(state: State, controls: boolean): void {
     const clipboard = controls ? (state.session?.clipboard ?? "off") : "off";
     const ways = { toGuest: clipboard === "to_guest" || clipboard === "both", toViewer: clipboard === "to_viewer" || clipboard === "both" };
     for (const line of this.#httpLines) line.ways = ways;
-    this.#files.allow(controls && state.session?.state === "ready" ? state.session.files : "off");
+    this.#files.allow(this.#role === "control" && state.session?.state === "ready" ? state.session.files : "off");
+  }
+
+  #showControl(state: State): void {
+    const live = "attempt" in state.phase ? (this.#live.get(state.phase.attempt) ?? null) : null;
+    const standing = standingOf(this.#role, nameOf(this.access.viewer), state.session?.control ?? null, live);
+    const controls = standing.who === "me";
+    document.documentElement.dataset["control"] = standing.who;
+    // Off, what is held is released first, which must still go out.
+    this.#input.allowed = controls;
+    if (this.#vncLink !== null) this.#vncLink.viewOnly = !controls;
+    this.#control.show(standing, isPainted(state.phase));
+    this.#share(state, controls);
   }
 
   readonly #tick = (): void => {
@@ -248,4 +281,4 @@ const id = decodeURIComponent(/^\/s\/([^/]+)/.exec(location.pathname)?.[1] ?? ""
 window.addEventListener("hashchange", () => {
   location.reload();
 });
-new Viewer({ id, token: claim("token", `fenster.token.${id}`) }).start();
+new Viewer({ id, token: claim("token", `fenster.token.${id}`), viewer: claimViewerId(`fenster.viewer.${id}`) }).start();
