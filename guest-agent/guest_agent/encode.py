@@ -16,6 +16,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 from numpy.typing import NDArray
 
+from guest_agent.avoptions import LiveOptions
 from guest_agent.errors import EncoderError
 
 __all__ = ["CLOCK_HZ", "Encoder", "default_threads"]
@@ -36,8 +37,13 @@ def default_threads() -> int:
     return max(1, min(4, len(os.sched_getaffinity(0)) - 1))
 
 
+def _buffer_bits(max_bps: int) -> int:
+    """The VBV: what one picture may weigh, at least two pictures' share."""
+    return max(int(max_bps * _VBV_S), max_bps // _VBV_FPS * 2)
+
+
 class Encoder:
-    """One open encoder. Another size or rate is another Encoder, and starts with a keyframe.
+    """One open encoder. Another size is another Encoder, and starts with a keyframe.
 
     Args:
         width_px, height_px: even.
@@ -47,7 +53,6 @@ class Encoder:
     """
 
     def __init__(self, width_px: int, height_px: int, *, max_bps: int, threads: int) -> None:
-        kbps = max_bps // 1000
         parameters = {
             "me": "hex",
             "subme": "2",
@@ -55,8 +60,6 @@ class Encoder:
             "keyint": "infinite",
             "scenecut": "0",
             "sliced-threads": "1",
-            "vbv-maxrate": str(kbps),
-            "vbv-bufsize": str(max(int(kbps * _VBV_S), kbps // _VBV_FPS * 2)),
         }
         try:
             codec = av.CodecContext.create("libx264", "w")
@@ -74,6 +77,8 @@ class Encoder:
                 "tune": "zerolatency",
                 "crf": str(_CRF),
                 "forced-idr": "1",
+                "maxrate": str(max_bps),
+                "bufsize": str(_buffer_bits(max_bps)),
                 "x264-params": ":".join(f"{name}={value}" for name, value in parameters.items()),
             }
             codec.open()
@@ -82,9 +87,17 @@ class Encoder:
                 f"x264 does not open for {width_px}x{height_px}: {exc}", hint="is libx264 in this PyAV build?"
             ) from exc
         self._codec = codec
+        self._live = LiveOptions(codec)
         self._shape = (height_px * 3 // 2, width_px)
         self.max_bps = max_bps
         self._started = False
+
+    def retune(self, max_bps: int) -> bool:
+        """Another cap from the next picture on, without a keyframe. False: this takes another Encoder."""
+        if not self._live.set("maxrate", max_bps) or not self._live.set("bufsize", _buffer_bits(max_bps)):
+            return False
+        self.max_bps = max_bps
+        return True
 
     def encode(self, picture: NDArray[np.uint8], pts_90k: int, *, key: bool) -> tuple[bytes, bool]:
         """One picture (yuv420p array as convert.Picture has it) to an Annex B access unit.

@@ -36,6 +36,8 @@ class EncodedFrame:
     size_bytes: int
     stamps: FrameStamps | None = None
     """None for a picture that was only encoded again."""
+    rung: int = 0
+    """Which of the two encodes it belongs to (rungs.py)."""
 
 
 def split_annexb(unit: bytes) -> Iterator[memoryview]:

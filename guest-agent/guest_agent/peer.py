@@ -18,6 +18,7 @@ from guest_agent import ice, rtp
 from guest_agent.channels import ChannelCounters, Inbox
 from guest_agent.errors import AgentError, OfferError
 from guest_agent.h264 import EncodedFrame
+from guest_agent.path import Path
 from guest_agent.ports import InputSink, OfferResult, PeerState, Role
 from guest_agent.protocol.messages import Channel
 from guest_agent.track import ScreenTrack
@@ -48,11 +49,9 @@ def _total(callback: Callable[..., None]) -> Callable[..., None]:
 class Peer:
     """Args:
     ident: the gateway's name for it.
-    track: its end of the shared stream.
+    track, path: its end of the shared stream, and what is known of the way there.
     on_state: CONNECTED once; CLOSED, with a reason, when the connection is lost. Not called for ``close``.
     on_key: it needs a keyframe.
-    on_estimate: it estimates its path at so many bit/s (REMB).
-    on_loss: it reports this fraction of the packets as lost (receiver report).
     size_px: the display's present width and height.
     """
 
@@ -61,12 +60,11 @@ class Peer:
         ident: str,
         role: Role,
         track: ScreenTrack,
+        path: Path,
         sink: InputSink,
         *,
         on_state: Callable[[Peer, PeerState, str], None],
         on_key: Callable[[], None],
-        on_estimate: Callable[[int], None],
-        on_loss: Callable[[float], None],
         size_px: Callable[[], tuple[int, int]],
         counters: ChannelCounters,
     ) -> None:
@@ -83,12 +81,7 @@ class Peer:
         self._transceiver = self._connection.addTransceiver(track, direction="sendonly")
         rtp.join_bundle(self._transceiver)
         rtp.h264_only(self._transceiver)
-        rtp.adapt_sender(
-            self._transceiver.sender,
-            on_keyframe=_total(on_key),
-            on_estimate=_total(on_estimate),
-            on_loss=_total(on_loss),
-        )
+        rtp.adapt_sender(self._transceiver.sender, path, on_keyframe=_total(on_key))
         track.on_sent = _total(self._frame_sent)
         self._connection.on("connectionstatechange", _total(self._state_changed))
         self._connection.on("datachannel", _total(self._channel_opened))
@@ -130,7 +123,7 @@ class Peer:
         for other in self._connection.getTransceivers():
             if other is not self._transceiver:
                 other.direction = "inactive"
-        rtp.negotiate_playout_delay(self._transceiver, description)
+        rtp.negotiate_extensions(self._transceiver, description)
         rtp.answer_as_dtls_server(self._transceiver)
         await self._connection.setLocalDescription(await self._connection.createAnswer())
         if self._transceiver.currentDirection != "sendonly":

@@ -41,6 +41,7 @@ class Schedule:
         self._watched = False
         self._damaged = False
         self._key_wanted = False
+        self._repeat_wanted = False
         self._key_at = float("-inf")
         self._sent_at = float("-inf")
         self._moved_at = float("-inf")
@@ -69,6 +70,10 @@ class Schedule:
         """A viewer cannot decode any more, or is new."""
         self._key_wanted = True
 
+    def want_repeat(self) -> None:
+        """A viewer wonders whether there is anything left to come: any frame will do."""
+        self._repeat_wanted = True
+
     def taken(self) -> None:
         """The loop has handed the frame in flight to the senders."""
         self._in_flight_since = None
@@ -84,13 +89,14 @@ class Schedule:
             return Action.CAPTURE, key
         if key or (self._refined < len(REFINE_AFTER_S) and now >= self._moved_at + REFINE_AFTER_S[self._refined]):
             return Action.REFINE, key
-        if now >= self._sent_at + HEARTBEAT_S:
+        if self._repeat_wanted or now >= self._sent_at + HEARTBEAT_S:
             return Action.HEARTBEAT, False
         return None
 
     def did(self, action: Action, key: bool, now: float) -> None:
         """A frame was made at ``now`` and is on its way to the loop."""
         self._sent_at = self._in_flight_since = now
+        self._repeat_wanted = False
         if action is Action.CAPTURE:
             self._damaged = False
         elif action is Action.REFINE:
@@ -113,7 +119,7 @@ class Schedule:
         if self._in_flight_since is not None:
             return max(0.0, self._in_flight_since + IN_FLIGHT_S - now)
         due = self._sent_at + HEARTBEAT_S
-        if self._damaged:
+        if self._damaged or self._repeat_wanted:
             due = now
         elif self._refined < len(REFINE_AFTER_S):
             due = min(due, self._moved_at + REFINE_AFTER_S[self._refined])

@@ -25,6 +25,8 @@ from guest_agent.ports import OfferResult, PeerEvent, PeerState
 from guest_agent.protocol import codec
 from guest_agent.protocol.messages import Channel, Direction, Message
 from guest_agent.pump import PumpCounters
+from guest_agent.rtpstream import PLAYOUT_DELAY_URI
+from guest_agent.rungs import MAIN
 
 __all__ = ["LOOPBACK", "Agent", "Recorder", "ScriptedSource", "Viewer", "without_candidates"]
 
@@ -50,6 +52,7 @@ class ScriptedSource:
         self.idle = asyncio.Event()
         self.idle.set()
         self.rates: list[int] = []
+        self.repeats_wanted = 0
         self.closed = False
 
     def start(self) -> None:
@@ -58,20 +61,27 @@ class ScriptedSource:
     async def close(self) -> None:
         self.closed = True
 
-    def watch(self, on: bool) -> None:
-        self.watched = on
-        self.watched_changed.set()
-        if on:
+    def watch(self, on: bool, rung: int = MAIN) -> None:
+        if rung == MAIN:
+            self.watched = on
+            self.watched_changed.set()
+            if on:
+                self.key_wanted.set()
+
+    def want_key(self, rung: int = MAIN) -> None:
+        if rung == MAIN:
             self.key_wanted.set()
 
-    def want_key(self) -> None:
-        self.key_wanted.set()
+    def want_repeat(self, rung: int = MAIN) -> None:
+        self.repeats_wanted += 1
 
-    def taken(self) -> None:
-        self.idle.set()
+    def taken(self, rung: int = MAIN) -> None:
+        if rung == MAIN:
+            self.idle.set()
 
-    def set_rate(self, max_bps: int) -> None:
-        self.rates.append(max_bps)
+    def set_rate(self, max_bps: int, rung: int = MAIN) -> None:
+        if rung == MAIN:
+            self.rates.append(max_bps)
 
     async def show(self, brightness: int, *, noise: bool = False) -> EncodedFrame:
         """Encode and deliver one picture, once the last one was taken. A keyframe when one was asked for."""
@@ -214,7 +224,7 @@ class Viewer:
         text = without_candidates(self.connection.localDescription.sdp)
         if self.playout_delay:
             marker = "a=extmap:3 "
-            text = text.replace(marker, f"a=extmap:9 {agent_rtp.PLAYOUT_DELAY_URI}\r\n{marker}")
+            text = text.replace(marker, f"a=extmap:9 {PLAYOUT_DELAY_URI}\r\n{marker}")
         return text
 
     async def accept(self, answer: str) -> None:

@@ -9,7 +9,7 @@ from aiortc import rtp, sdp
 from guest_agent.h264 import MAX_PAYLOAD_BYTES
 from guest_agent.ice import UFRAG_CHARS
 from guest_agent.ports import PeerState
-from guest_agent.rtp import PLAYOUT_DELAY_URI
+from guest_agent.rtpstream import PLAYOUT_DELAY_URI
 from tests.loopback.media_viewer import LOOPBACK, Agent, Viewer
 
 
@@ -110,8 +110,9 @@ async def test_pli_brings_a_keyframe() -> None:
         assert not (await agent.source.show(80)).key
         await viewer.brightness()
         await viewer.ask_keyframe()
+        await viewer.ask_keyframe()
         await asyncio.wait_for(agent.source.key_wanted.wait(), 10)
-        assert agent.hub.counters()["key_requests"] == 1
+        assert 1 <= agent.hub.counters()["key_requests"] <= 2
         assert (await agent.source.show(120)).key
 
 

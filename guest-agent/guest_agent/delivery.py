@@ -1,0 +1,124 @@
+"""What a path did with the packets it was given: how fast they came out, how long they queued, how many were lost.
+
+Pure. Fed with the arrivals of transport-wide feedback (twcc.py).
+
+A desktop sends little most of the time, so what arrives in a second says nothing about the path. Two things do, since
+both look at packets that follow each other closely: a *train* (a frame of many packets) came out at least as fast as
+it arrived, and packets that had to *queue* behind each other came out exactly as fast as the bottleneck lets them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from operator import itemgetter
+from statistics import median
+
+from guest_agent.twcc import Arrival
+
+__all__ = ["Delivery"]
+
+_RATE_S = 0.5
+_LOSS_S = 1.0
+_LOSS_PACKETS = 20
+"""Fewer say nothing about loss."""
+_BASE_S = 10.0
+"""The least delay of the last 10 to 20 s is the path's own; longer, and drifting clocks would show."""
+_BEHIND_S = 0.001
+_BUSY_PACKETS, _BUSY_S = 5, 0.001
+_TRAIN_GAP_S = 0.010
+_TRAIN_PACKETS, _TRAIN_S = 5, 0.0005
+"""A train's least length, and the least time that it is taken to have needed: arrival times come in 0.25 ms."""
+_TRAINS, _TRAIN_FRESH_S = 5, 3.0
+
+
+class Delivery:
+    def __init__(self) -> None:
+        self.queue_s = 0.0
+        """How long the packets of the last message waited in the path, beyond its own delay: the luckiest of them."""
+        self.queued_packets = 0
+        """How many packets that judgement rests on."""
+        self.rtt_s = 0.0
+        """From a packet to the message that tells of it: at least the round trip."""
+        self._bases: list[tuple[float, float]] = []
+        self._last_arrived_s: float | None = None
+        self._arrived: deque[tuple[float, int]] = deque()
+        self._busy: deque[tuple[float, float, int]] = deque()
+        self._losses: deque[tuple[float, int, int]] = deque()
+        self._rtts: deque[tuple[float, float]] = deque()
+        self._train: tuple[float, float, float, int, int] | None = None
+        self._trains: deque[tuple[float, float]] = deque(maxlen=_TRAINS)
+
+    def add(self, arrivals: Sequence[Arrival], now: float) -> None:
+        """What one message told."""
+        come = sorted(((a.arrived_s, a) for a in arrivals if a.arrived_s is not None), key=itemgetter(0))
+        told = sum(not a.late for a in arrivals)
+        lost = sum(a.arrived_s is None for a in arrivals) - sum(a.late for a in arrivals)
+        self._losses.append((now, told, lost))
+        while self._losses[0][0] < now - _LOSS_S:
+            self._losses.popleft()
+        if not come:
+            return
+        queues: list[float] = []
+        for arrived_s, packet in come:
+            base_s = self._base(arrived_s - packet.sent_s, now)
+            queues.append(arrived_s - packet.sent_s - base_s)
+            self._note(arrived_s, packet, base_s)
+            self._continue_train(arrived_s, packet, now)
+        self.queue_s, self.queued_packets = min(queues), len(queues)
+        self._rtts.append((now, now - max(a.sent_s for _, a in come)))
+        while self._rtts[0][0] < now - _BASE_S:
+            self._rtts.popleft()
+        self.rtt_s = min(rtt for _, rtt in self._rtts)
+
+    def _base(self, delay_s: float, now: float) -> float:
+        """The path's own delay, of which only changes mean anything: the clocks differ."""
+        if not self._bases or now - self._bases[-1][0] >= _BASE_S:
+            self._bases = [*self._bases[-1:], (now, delay_s)]
+        elif delay_s < self._bases[-1][1]:
+            self._bases[-1] = (self._bases[-1][0], delay_s)
+        return min(base for _, base in self._bases)
+
+    def _note(self, arrived_s: float, packet: Arrival, base_s: float) -> None:
+        last_s, self._last_arrived_s = self._last_arrived_s, arrived_s
+        self._arrived.append((arrived_s, packet.size_bytes))
+        while self._arrived[0][0] < arrived_s - _RATE_S:
+            self._arrived.popleft()
+        if last_s is not None and packet.sent_s + base_s < last_s - _BEHIND_S:
+            self._busy.append((arrived_s, max(0.0, arrived_s - last_s), packet.size_bytes))
+        while self._busy and self._busy[0][0] < arrived_s - _RATE_S:
+            self._busy.popleft()
+
+    def _continue_train(self, arrived_s: float, packet: Arrival, now: float) -> None:
+        train = self._train
+        if train is not None and 0 <= packet.sent_s - train[0] <= _TRAIN_GAP_S:
+            _, first_s, last_s, count, size = train
+            train = (packet.sent_s, first_s, max(last_s, arrived_s), count + 1, size + packet.size_bytes)
+        else:
+            if train is not None and train[3] >= _TRAIN_PACKETS:
+                _, first_s, last_s, _, size = train
+                self._trains.append((now, size * 8 / max(last_s - first_s, _TRAIN_S)))
+            train = (packet.sent_s, arrived_s, arrived_s, 1, 0)
+        self._train = train
+
+    def loss(self) -> float:
+        """The fraction of the last second's packets that is missing."""
+        told = sum(count for _, count, _ in self._losses)
+        return max(0, sum(lost for _, _, lost in self._losses)) / told if told >= _LOSS_PACKETS else 0.0
+
+    def arrived_bps(self) -> float:
+        """Of the last half second in which anything came."""
+        return sum(size for _, size in self._arrived) * 8 / _RATE_S
+
+    def bottleneck_bps(self) -> float | None:
+        """How fast packets came out that had to queue, in the last half second; None where hardly any had to."""
+        took_s = sum(gap for _, gap, _ in self._busy)
+        if len(self._busy) < _BUSY_PACKETS or took_s < _BUSY_S:
+            return None
+        return sum(size for _, _, size in self._busy) * 8 / took_s
+
+    def train_bps(self, now: float) -> float:
+        """What the frames of the last seconds show that the path carries; 0 where there were none of enough
+        packets."""
+        fresh = [bps for at, bps in self._trains if at >= now - _TRAIN_FRESH_S]
+        return median(fresh) if fresh else 0.0

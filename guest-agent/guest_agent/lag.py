@@ -1,0 +1,57 @@
+"""The second encode: the same picture for those whose path carries less. Part of the media thread.
+
+It has a schedule of its own (its own frame in flight, its own keyframes, fewer frames a second), captures nothing,
+and takes its turn only when the first encode has nothing to do. Its encoder exists only while somebody lags.
+"""
+
+from __future__ import annotations
+
+from guest_agent.convert import Picture
+from guest_agent.encode import Encoder
+from guest_agent.h264 import EncodedFrame, packetize
+from guest_agent.rate import MAX_BPS
+from guest_agent.rungs import LAG
+from guest_agent.schedule import Schedule
+
+__all__ = ["LAG_FPS", "Lag"]
+
+LAG_FPS = 15
+
+
+class Lag:
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._encoder: Encoder | None = None
+        self._rate_bps = MAX_BPS
+        self.schedule = Schedule(LAG_FPS)
+        self.frames = 0
+
+    def watch(self, on: bool) -> None:
+        """Somebody lags, or nobody does any more."""
+        self.schedule.watch(on)
+        if not on:
+            self._encoder = None
+
+    def set_rate(self, max_bps: int) -> None:
+        self._rate_bps = max_bps
+        if self._encoder is not None and not self._encoder.retune(max_bps):
+            self._encoder = None
+
+    def reset(self) -> None:
+        """The picture is another, of another size perhaps."""
+        self._encoder = None
+        self.schedule.damage()
+
+    def step(self, picture: Picture, now: float, pts_90k: int) -> EncodedFrame | None:
+        """Make one frame if one is due. Raises EncoderError."""
+        due = self.schedule.next(now)
+        if due is None:
+            return None
+        action, key = due
+        if self._encoder is None:
+            size = picture.width_px, picture.height_px
+            self._encoder = Encoder(*size, max_bps=self._rate_bps, threads=self._threads)
+        unit, is_key = self._encoder.encode(picture.array, pts_90k, key=key)
+        self.schedule.did(action, is_key, now)
+        self.frames += 1
+        return EncodedFrame(packetize(unit), pts_90k, is_key, len(unit), rung=LAG)
