@@ -52,7 +52,8 @@ class LossyLink:
         out += to.delay_s + self._random.random() * to.jitter_s
         if self._random.random() < to.reordered:
             return [out + 0.02]
-        out = self._last_at = max(out, self._last_at)
+        # Never at the same instant: whoever waits for it with timers would lose the order.
+        out = self._last_at = max(out, self._last_at + 1e-6)
         self._passed.append((out, size_bytes))
         return [out, out + 0.001] if self._random.random() < to.duplicated else [out]
 

@@ -24,6 +24,7 @@ _LOSS_PACKETS = 20
 """Fewer say nothing about loss."""
 _BASE_S = 10.0
 """The least delay of the last 10 to 20 s is the path's own; longer, and drifting clocks would show."""
+_RTT_S = 2.0
 _BEHIND_S = 0.001
 _BUSY_PACKETS, _BUSY_S = 5, 0.001
 _TRAIN_GAP_S = 0.010
@@ -67,7 +68,7 @@ class Delivery:
             self._continue_train(arrived_s, packet, now)
         self.queue_s, self.queued_packets = min(queues), len(queues)
         self._rtts.append((now, now - max(a.sent_s for _, a in come)))
-        while self._rtts[0][0] < now - _BASE_S:
+        while self._rtts[0][0] < now - _RTT_S:
             self._rtts.popleft()
         self.rtt_s = min(rtt for _, rtt in self._rtts)
 

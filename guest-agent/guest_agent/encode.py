@@ -37,22 +37,18 @@ def default_threads() -> int:
     return max(1, min(4, len(os.sched_getaffinity(0)) - 1))
 
 
-def _buffer_bits(max_bps: int) -> int:
-    """The VBV: what one picture may weigh, at least two pictures' share."""
-    return max(int(max_bps * _VBV_S), max_bps // _VBV_FPS * 2)
-
-
 class Encoder:
     """One open encoder. Another size is another Encoder, and starts with a keyframe.
 
     Args:
         width_px, height_px: even.
         max_bps: the cap of the rate, in bits a second.
+        fps: how many pictures a second share it.
 
     Raises EncoderError.
     """
 
-    def __init__(self, width_px: int, height_px: int, *, max_bps: int, threads: int) -> None:
+    def __init__(self, width_px: int, height_px: int, *, max_bps: int, threads: int, fps: int = _VBV_FPS) -> None:
         parameters = {
             "me": "hex",
             "subme": "2",
@@ -66,7 +62,7 @@ class Encoder:
             assert isinstance(codec, VideoCodecContext)
             codec.width, codec.height = width_px, height_px
             codec.pix_fmt = "yuv420p"
-            codec.framerate = Fraction(_VBV_FPS)
+            codec.framerate = Fraction(fps)
             codec.time_base = Fraction(1, CLOCK_HZ)
             codec.thread_count = threads
             codec.color_range = _LIMITED_RANGE
@@ -78,7 +74,7 @@ class Encoder:
                 "crf": str(_CRF),
                 "forced-idr": "1",
                 "maxrate": str(max_bps),
-                "bufsize": str(_buffer_bits(max_bps)),
+                "bufsize": str(int(max_bps * _VBV_S)),
                 "x264-params": ":".join(f"{name}={value}" for name, value in parameters.items()),
             }
             codec.open()
@@ -94,7 +90,7 @@ class Encoder:
 
     def retune(self, max_bps: int) -> bool:
         """Another cap from the next picture on, without a keyframe. False: this takes another Encoder."""
-        if not self._live.set("maxrate", max_bps) or not self._live.set("bufsize", _buffer_bits(max_bps)):
+        if not self._live.set("maxrate", max_bps) or not self._live.set("bufsize", int(max_bps * _VBV_S)):
             return False
         self.max_bps = max_bps
         return True

@@ -50,7 +50,7 @@ class Lag:
         action, key = due
         if self._encoder is None:
             size = picture.width_px, picture.height_px
-            self._encoder = Encoder(*size, max_bps=self._rate_bps, threads=self._threads)
+            self._encoder = Encoder(*size, max_bps=self._rate_bps, threads=self._threads, fps=LAG_FPS)
         unit, is_key = self._encoder.encode(picture.array, pts_90k, key=key)
         self.schedule.did(action, is_key, now)
         self.frames += 1

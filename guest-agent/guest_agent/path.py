@@ -14,11 +14,14 @@ from guest_agent.congestion import Congestion
 from guest_agent.pacer import Pacer
 from guest_agent.rate import MAX_BPS, Brake
 
-__all__ = ["Path"]
+__all__ = ["LONGEST_WAIT_S", "Path"]
 
+LONGEST_WAIT_S = 0.8
+"""For a frame after the last: of a path that tells nothing any more, only another packet can bring an answer."""
 _RATE_WINDOW_S = 1.0
-_REPEAT_SHARE = 0.5
+_REPEAT_SHARE, _REPEAT_WINDOW_S = 0.5, 0.5
 """Of the rate: what may go into repetitions. More, and a full path gets fuller by what it loses."""
+_REPEAT_BYTES = 6000
 _TWIN_LOSS = (0.02, 0.2)
 """Repetitions are doubled where so much is lost without the path being full."""
 _CALM_S = 3.0
@@ -135,7 +138,7 @@ class Path:
         return self._pacer.packet_wait_s(self._clock())
 
     def frame_wait_s(self) -> float:
-        """How long the next frame should not be asked for. Ask again after it."""
+        """How long the next frame should not be asked for. Ask again after it, for LONGEST_WAIT_S in all."""
         now = self._clock()
         self.sent_bps(now)
         wait_s = self._pacer.frame_wait_s(now)
@@ -148,11 +151,11 @@ class Path:
         return max(wait_s, _FLIGHT_POLL_S) if on_its_way > limit else wait_s
 
     def may_repeat(self, size_bytes: int) -> bool:
-        """A packet was reported lost: whether the path can bear it once more. Counts it if so."""
+        """A packet was reported lost: whether the path bears it once more. Counts it if so."""
         now = self._clock()
-        while self._repeated and self._repeated[0][0] < now - _RATE_WINDOW_S:
+        while self._repeated and self._repeated[0][0] < now - _REPEAT_WINDOW_S:
             self._repeated_bytes -= self._repeated.popleft()[1]
-        if self._repeated_bytes * 8 > self.target_bps * _REPEAT_SHARE:
+        if self._repeated_bytes > max(_REPEAT_BYTES, self.target_bps / 8 * _REPEAT_WINDOW_S * _REPEAT_SHARE):
             return False
         self._repeated.append((now, size_bytes))
         self._repeated_bytes += size_bytes

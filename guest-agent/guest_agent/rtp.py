@@ -27,7 +27,7 @@ from aiortc.utils import random32
 
 from guest_agent.errors import AgentError
 from guest_agent.h264 import EncodedFrame
-from guest_agent.path import Path
+from guest_agent.path import LONGEST_WAIT_S, Path
 from guest_agent.rtpstream import ABS_CAPTURE_TIME_URI, PLAYOUT_DELAY_URI, RtpStream
 from guest_agent.times import now_us
 from guest_agent.twcc import TRANSPORT_CC_FMT, TRANSPORT_CC_URI
@@ -51,8 +51,6 @@ _SCTP_RTO_MIN_S = 0.2
 """RFC 9260 15 says 1 s, made for the internet of 2007: a lost key press would wait that long."""
 
 _YIELD_PACKETS = 16
-_LONGEST_WAIT_S = 0.8
-"""For a frame after the last. A viewer that tells nothing any more still gets one now and then."""
 _OVERHEAD_BYTES = 76
 """Of a payload on the wire: RTP with extensions, SRTP tag, UDP, IP."""
 _EXTENSIONS = (PLAYOUT_DELAY_URI, TRANSPORT_CC_URI, ABS_CAPTURE_TIME_URI)
@@ -139,6 +137,7 @@ class _Adapted:
     def __init__(self, sender: RTCRtpSender, path: Path, on_keyframe: Callable[[], None]) -> None:
         self._sender = sender
         self._path = path
+        self._on_keyframe = on_keyframe
         self._stream: RtpStream | None = None
         self._extensions = _Extensions()
         self._stock_handle = sender._handle_rtcp_packet
@@ -201,6 +200,8 @@ class _Adapted:
         timestamp = stream.timestamp(frame.pts_90k)
         last = len(frame.payloads) - 1
         path.waited_s = 0.0
+        if frame.key:
+            stream.start_keyframe()
         for i, payload in enumerate(frame.payloads):
             if (wait_s := path.packet_wait_s()) > 0:
                 path.waited_s += wait_s
@@ -230,7 +231,7 @@ class _Adapted:
 
     async def _wait_for_frame(self) -> None:
         waited_s = 0.0
-        while waited_s < _LONGEST_WAIT_S and (wait_s := self._path.frame_wait_s()) > 0:
+        while waited_s < LONGEST_WAIT_S and (wait_s := self._path.frame_wait_s()) > 0:
             await asyncio.sleep(wait_s)
             waited_s += wait_s
 
@@ -238,7 +239,11 @@ class _Adapted:
         """A packet was reported lost (RFC 4585 6.2.1)."""
         stream, path = self._stream, self._path
         size = None if stream is None else stream.lost(seq, rtt_s=path.rtt_s, now=path.now())
-        if stream is None or size is None or not path.may_repeat(size):
+        if stream is None or size is None:
+            return
+        if not size or not path.may_repeat(size):
+            # A keyframe at the rate that the path has now is through before all that it has lost would be.
+            self._on_keyframe()
             return
         for _ in range(2 if path.doubles() else 1):
             number = path.sent(size + _OVERHEAD_BYTES)

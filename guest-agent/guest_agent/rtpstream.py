@@ -72,6 +72,7 @@ class RtpStream:
     ) -> None:
         self._ssrc, self._payload_type, self._seq = ssrc, payload_type, seq
         self._origin = timestamp_origin
+        self._key_seq = seq
         self._rtx_ssrc, self._rtx_payload_type, self._rtx_seq = rtx_ssrc, rtx_payload_type, rtx_seq
         variable = {ABS_SEND_TIME_URI: 3, transport_cc_uri: 2}
         parts = [(ids[MID_URI], MID_URI, mid.encode())] if MID_URI in ids and mid else []
@@ -112,11 +113,22 @@ class RtpStream:
             pack_into("!Q", data, extensions.at[ABS_CAPTURE_TIME_URI], captured_ntp)
         return bytes(data) + payload
 
+    def start_keyframe(self) -> None:
+        """The next packet is the first of a keyframe: nobody needs what was before it any more."""
+        self._key_seq = self._seq
+
     def lost(self, seq: int, *, rtt_s: float, now: float) -> int | None:
-        """A packet was reported lost: its payload's size, if it is to be sent again; None when it is forgotten, or
-        went again so recently that the report does not know of it."""
+        """A packet was reported lost: its payload's size, if it is to be sent again.
+
+        None: nothing has to be done, since a keyframe followed, or since it went again so recently that the report
+        does not know of it. 0: it is forgotten, and only a keyframe helps.
+        """
+        if seq - self._key_seq & 0xFFFF >= 0x8000:
+            return None
         sent = self._history[seq % _HISTORY]
-        if sent is None or sent.seq != seq or now < sent.repeated_at + max(_AGAIN_S, rtt_s):
+        if sent is None or sent.seq != seq:
+            return 0
+        if now < sent.repeated_at + max(_AGAIN_S, rtt_s):
             return None
         sent.repeated_at = now
         return len(sent.payload)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from guest_agent.path import Path
+from guest_agent.path import LONGEST_WAIT_S, Path
 from tests.lossy_link import Impairment, LossyLink
 from tests.twcc_feedback import FeedbackGenerator
 
@@ -115,7 +115,9 @@ class Simulation:
                 seq = self.path.sent(PACKET_BYTES)
                 for arrives in self.link.offer(PACKET_BYTES, self.now):
                     self._at(arrives, partial(self._arrive, seq, frame))
-            while (wait_s := self.path.frame_wait_s()) > 0:
+            waited_s = 0.0
+            while waited_s < LONGEST_WAIT_S and (wait_s := self.path.frame_wait_s()) > 0:
+                waited_s += wait_s
                 yield wait_s
             # The next slot that is not over.
             yield max(1 / FPS - (self.now - began), 0.0001)

@@ -192,3 +192,20 @@ def test_rates_hold_whatever_happens(events: list[tuple[float, str]]) -> None:
         schedule.did(action, key, now)
         frames.append(now)
         pending = True
+
+
+def test_a_repeat_on_request_is_no_keyframe_and_comes_at_once() -> None:
+    schedule = Schedule()
+    schedule.watch(True)
+    schedule.did(Action.CAPTURE, True, 0.0)
+    schedule.taken()
+    for after_s in REFINE_AFTER_S:
+        schedule.did(Action.REFINE, False, after_s)
+        schedule.taken()
+    assert schedule.next(1.0) is None
+    schedule.want_repeat()
+    assert schedule.timeout_s(1.0) == 0.0
+    assert schedule.next(1.0) == (Action.HEARTBEAT, False)
+    schedule.did(Action.HEARTBEAT, False, 1.0)
+    schedule.taken()
+    assert schedule.next(1.1) is None
