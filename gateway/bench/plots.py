@@ -17,7 +17,7 @@ from pygal.style import Style
 
 from gateway.bench.create import MODES, CreateReport
 
-__all__ = ["runs_plot", "stages_plot", "ticks"]
+__all__ = ["page_style", "runs_plot", "stages_plot", "svg", "ticks"]
 
 # Its hook for plug-ins speaks a protocol that Python dropped, and makes every later import that fails warn of it.
 sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
@@ -36,7 +36,7 @@ def runs_plot(report: CreateReport, stage: str, title: str) -> str:
     chart.x_title = "run"
     for mode in MODES:
         chart.add(mode, [_shown(run.get(stage)) for run in report.runs[mode]])
-    return _svg(chart, title)
+    return svg(chart, title)
 
 
 def stages_plot(report: CreateReport, stages: Sequence[str], title: str) -> str:
@@ -49,7 +49,7 @@ def stages_plot(report: CreateReport, stages: Sequence[str], title: str) -> str:
     chart.x_label_rotation = 60
     for mode, values in medians.items():
         chart.add(mode, [_shown(value) for value in values])
-    return _svg(chart, title)
+    return svg(chart, title)
 
 
 def ticks(values: Sequence[float]) -> list[float]:
@@ -67,26 +67,7 @@ def _shown(seconds: float | None) -> float | None:
 
 
 def _chart(values: Sequence[Sequence[float]], **config: Any) -> Any:
-    style = Style(
-        background="transparent",
-        plot_background="transparent",
-        foreground="var(--ink)",
-        foreground_strong="var(--ink)",
-        foreground_subtle="var(--line)",
-        guide_stroke_color="var(--line)",
-        major_guide_stroke_color="var(--line)",
-        font_family="inherit",
-        label_font_size=_FONT_PX,
-        major_label_font_size=_FONT_PX,
-        legend_font_size=_FONT_PX,
-        title_font_size=_FONT_PX,
-        opacity="1",
-        stroke_width="2",
-        # Given, since pygal would work them out and cannot calculate with a variable.
-        colors=tuple(f"var(--{mode})" for mode in MODES),
-        value_colors=("var(--ink)",) * len(MODES),
-        ci_colors=("var(--ink)",) * len(MODES),
-    )
+    style = page_style([f"var(--{mode})" for mode in MODES])
     chart = pygal.Line(
         style=style,
         width=_WIDTH,
@@ -111,7 +92,32 @@ def _chart(values: Sequence[Sequence[float]], **config: Any) -> Any:
     return chart
 
 
-def _svg(chart: Any, title: str) -> str:
+def page_style(colours: Sequence[str]) -> Style:
+    """Of charts in a page that has the CSS variables ``--ink`` and ``--line``; one colour for each series."""
+    return Style(
+        background="transparent",
+        plot_background="transparent",
+        foreground="var(--ink)",
+        foreground_strong="var(--ink)",
+        foreground_subtle="var(--line)",
+        guide_stroke_color="var(--line)",
+        major_guide_stroke_color="var(--line)",
+        font_family="inherit",
+        label_font_size=_FONT_PX,
+        major_label_font_size=_FONT_PX,
+        legend_font_size=_FONT_PX,
+        title_font_size=_FONT_PX,
+        opacity="1",
+        stroke_width="2",
+        # Given, since pygal would work them out and cannot calculate with a variable.
+        colors=tuple(colours),
+        value_colors=("var(--ink)",) * len(colours),
+        ci_colors=("var(--ink)",) * len(colours),
+    )
+
+
+def svg(chart: Any, title: str) -> str:
+    """What stands in a page: no script, no comments, the title for those who do not see it."""
     root = chart.render_tree()
     for parent in list(root.iter()):
         for child in list(parent):

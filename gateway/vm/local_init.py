@@ -1,7 +1,7 @@
 """The first process of the development driver's "guest".
 
-``python -m gateway.vm.local_init RUN_DIR WIDTHxHEIGHT [DISPLAY]``: with a display, the agent and x11vnc serve that one
-and nothing else is started.
+``python -m gateway.vm.local_init RUN_DIR WIDTHxHEIGHT [DISPLAY]``: with a display, agent and x11vnc are all that is
+started, on that one.
 
 It is PID 1 of a process namespace, so whatever ends it ends everything that it started, and nothing of a desktop's
 many daemons is left on the host. It does what systemd does in the golden image, for four programs.

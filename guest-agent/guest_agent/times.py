@@ -1,7 +1,7 @@
 """When things happened to one press and to the frame that shows it, for those who measure.
 
-Instants are microseconds of CLOCK_MONOTONIC cut to 32 bits, which wrap after 71 minutes. Whoever joins clocks asks for
-one (messages.WantTimes).
+Instants are microseconds of CLOCK_MONOTONIC cut to 32 bits, which wrap after 71 minutes. Whoever joins clocks asks
+for one (messages.WantTimes).
 """
 
 from __future__ import annotations

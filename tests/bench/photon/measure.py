@@ -7,16 +7,15 @@ import os
 import random
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from playwright.async_api import Browser, Page
 
 from tests.bench.photon.products import Product
+from tests.bench.photon.results import Cost, Presses
 from tests.bench.photon.target import CELL, PATCH
 
-__all__ = ["Cost", "Presses", "cost_of", "playing", "press", "server_cpu_s"]
+__all__ = ["cost_of", "playing", "press", "server_cpu_s"]
 
 LIMIT_MS = 2000
 """A press that showed nothing by then is counted as missed."""
@@ -24,26 +23,6 @@ PAUSE_S = (0.18, 0.42)
 """Between presses; what refines the picture afterwards has begun by then in some and not in others."""
 SCRIPT = (Path(__file__).parent / "page.js").read_text()
 _TICKS = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass
-class Presses:
-    """Milliseconds from the DOM's event to the changed pixel; presses that showed nothing; processor time."""
-
-    ms: list[float] = field(default_factory=list)
-    missed: int = 0
-    cpu_s: float = 0.0
-    elapsed_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Of a stretch of motion. Bytes are those of the whole loopback interface."""
-
-    cpu_s: float
-    elapsed_s: float
-    bytes: int
-    frames: int
 
 
 def server_cpu_s(pid: int) -> float:
@@ -83,9 +62,7 @@ async def playing(browser: Browser, product: Product, size_px: tuple[int, int]) 
         await context.close()
 
 
-async def press(
-    page: Page, product: Product, kind: Literal["click", "key"], count: int, dice: random.Random
-) -> Presses:
+async def press(page: Page, product: Product, kind: str, count: int, dice: random.Random) -> Presses:
     """``count`` presses at uniformly random moments."""
     place = PATCH if kind == "click" else CELL
     x, y = place[0] + place[2] / 2, place[1] + place[3] / 2

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from playwright.async_api import Page
 
+from gateway import __version__
+
 __all__ = ["Product", "fenster"]
 
 PATIENCE_S = 60.0
@@ -27,6 +29,7 @@ class Product:
         url: the page that shows the display, without a login.
         picture: JavaScript expression of the element with the desktop's pixels.
         pid: of the server side's first process; what it started counts with it.
+        version: of it, with the settings that matter.
         play: makes the loaded page play; returns when the picture is there.
     """
 
@@ -35,6 +38,7 @@ class Product:
     picture: str
     pid: int
     play: Callable[[Page], Awaitable[None]]
+    version: str
 
 
 @asynccontextmanager
@@ -49,7 +53,14 @@ async def fenster(display: str, size_px: tuple[int, int], folder: Path) -> Async
     )
     try:
         url = await asyncio.wait_for(_viewer_url(process), PATIENCE_S)
-        yield Product("fenster", url, "document.querySelector('#video')", process.pid, _play_fenster)
+        yield Product(
+            "fenster",
+            url,
+            "document.querySelector('#video')",
+            process.pid,
+            _play_fenster,
+            version=f"fenster {__version__}, process driver",
+        )
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGINT)
