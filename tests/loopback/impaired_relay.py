@@ -29,17 +29,19 @@ class _Side(asyncio.DatagramProtocol):
 class ImpairedRelay:
     """``down`` is towards the viewer, ``up`` towards the agent. Impairments may be changed at any time."""
 
-    def __init__(self, agent_port: int, seed: int) -> None:
+    def __init__(self, agent_port: int, seed: int, address: str = LOOPBACK) -> None:
         self.down = LossyLink(Impairment(), seed)
         self.up = LossyLink(Impairment(), seed + 1)
         self._agent_port = agent_port
+        self.address = address
+        """Where the viewer reaches it."""
         self._viewer: tuple[str | Any, int] | None = None
         self._loop = asyncio.get_running_loop()
         self._due: set[asyncio.TimerHandle] = set()
 
     async def open(self) -> None:
         endpoint = self._loop.create_datagram_endpoint
-        self._outer, _ = await endpoint(lambda: _Side(self, down=False), local_addr=(LOOPBACK, 0))
+        self._outer, _ = await endpoint(lambda: _Side(self, down=False), local_addr=(self.address, 0))
         self._inner, _ = await endpoint(lambda: _Side(self, down=True), remote_addr=(LOOPBACK, self._agent_port))
         self.port: int = self._outer.get_extra_info("sockname")[1]
 
@@ -75,9 +77,9 @@ class ImpairedRelay:
 
 
 @asynccontextmanager
-async def impaired(agent_port: int, seed: int) -> AsyncIterator[ImpairedRelay]:
+async def impaired(agent_port: int, seed: int, address: str = LOOPBACK) -> AsyncIterator[ImpairedRelay]:
     """An open relay."""
-    relay = ImpairedRelay(agent_port, seed)
+    relay = ImpairedRelay(agent_port, seed, address)
     await relay.open()
     try:
         yield relay
@@ -87,5 +89,5 @@ async def impaired(agent_port: int, seed: int) -> AsyncIterator[ImpairedRelay]:
 
 def through(answer: str, relay: ImpairedRelay) -> str:
     """The answer with the agent's candidate replaced by the relay's, as the gateway does."""
-    line = f"a=candidate:0 1 udp 2130706431 {LOOPBACK} {relay.port} typ host\r\n"
+    line = f"a=candidate:0 1 udp 2130706431 {relay.address} {relay.port} typ host\r\n"
     return re.sub(r"(a=candidate:[^\r]*\r\n)+", line, answer)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from guest_agent.rects import Rect
 
-__all__ = ["HEIGHT_PX", "WIDTH_PX", "PaintedScreen", "Seen", "Watch", "paint_page"]
+__all__ = ["HEIGHT_PX", "WIDTH_PX", "PaintedScreen", "Painting", "Seen", "Watch", "paint_page", "painted_screen"]
 
 WIDTH_PX, HEIGHT_PX = 640, 368
 _BITS = 16
@@ -101,7 +101,7 @@ class PaintedScreen:
 _screens: list[PaintedScreen] = []
 
 
-async def painted_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+def painted_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on the media thread reads a PaintedScreen."""
     _screens.clear()
     monkeypatch.setattr("guest_agent.pump.Screen", PaintedScreen)

@@ -99,7 +99,7 @@ class Row:
 
 @pytest.fixture
 async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
-    await painted_screen(monkeypatch)
+    painted_screen(monkeypatch)
     async with _scene() as scene:
         yield scene
     print()
