@@ -15,6 +15,7 @@ from guest_agent.path import Path
 from guest_agent.rate import MAX_BPS
 from guest_agent.rungs import LAG, MAIN, Rungs
 from guest_agent.track import ScreenTrack
+from guest_agent.videocodec import Codec
 
 __all__ = ["Broadcast", "Source", "Stream"]
 
@@ -37,6 +38,7 @@ class Source(Protocol):
     def want_repeat(self, rung: int = MAIN) -> None: ...
     def taken(self, rung: int = MAIN) -> None: ...
     def set_rate(self, max_bps: int, rung: int = MAIN) -> None: ...
+    def set_codec(self, codec: Codec, rung: int = MAIN) -> None: ...
 
 
 @dataclass(eq=False, slots=True)
@@ -61,6 +63,7 @@ class Broadcast:
         self._in_flight = [False, False]
         self._sent_at = [float("-inf"), float("-inf")]
         self._rates_bps = [MAX_BPS, MAX_BPS]
+        self._codecs = [Codec.H264, Codec.H264]
         self._lagging = False
         self.frames = 0
         self.keyframes = 0
@@ -139,6 +142,9 @@ class Broadcast:
 
     def _offer(self, stream: Stream, frame: EncodedFrame, now: float) -> None:
         track = stream.track
+        if frame.codec is not track.codec:
+            # Made before its rung changed to what this viewer decodes.
+            return
         if track.pending and frame.rung == MAIN and self._rungs.behind(stream, now):
             self.dropped += 1
             self._moved([stream])
@@ -162,12 +168,12 @@ class Broadcast:
     def _idle(self, stream: Stream) -> None:
         if stream not in self._streams:
             self._streams.append(stream)
-            self._rungs.add(stream, leads=stream.leads)
+            self._rungs.add(stream, leads=stream.leads, codec=stream.track.codec)
+            self._paths_changed()
             if len(self._streams) == 1:
                 self._source.watch(True)
-            else:
+            elif self._rungs.rung(stream) == MAIN:
                 self._source.want_key(MAIN)
-            self._paths_changed()
         self._settle(self._rungs.rung(stream))
 
     def _stopped(self, stream: Stream) -> None:
@@ -185,6 +191,10 @@ class Broadcast:
         """Some path carries more or less than before, or somebody came or went."""
         targets = {stream: stream.path.target_bps for stream in self._streams}
         moved = self._rungs.update(targets, self._clock())
+        for rung in (MAIN, LAG):
+            if self._codecs[rung] is not self._rungs.codec(rung):
+                self._codecs[rung] = self._rungs.codec(rung)
+                self._source.set_codec(self._codecs[rung], rung)
         self._set_rate(MAIN, self._rungs.rates_bps[MAIN])
         if self._rungs.on(LAG):
             self._set_rate(LAG, self._rungs.rates_bps[LAG])

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from guest_agent.avoptions import LiveOptions
 from guest_agent.errors import EncoderError
+from guest_agent.h264 import packetize
 
 __all__ = ["CLOCK_HZ", "Encoder", "default_threads"]
 
@@ -85,6 +86,7 @@ class Encoder:
             ) from exc
         self._codec = codec
         self._live = LiveOptions(codec)
+        self._fps = fps
         self._shape = (height_px * 3 // 2, width_px)
         self.max_bps = max_bps
         self._started = False
@@ -95,6 +97,14 @@ class Encoder:
             return False
         self.max_bps = max_bps
         return True
+
+    def cut(self, size_bytes: int) -> bool:
+        """The rate kept a picture of this size from being better."""
+        return size_bytes * 8 * self._fps > self.max_bps / 2
+
+    def packetize(self, unit: bytes) -> list[bytes]:
+        """The RTP payloads of an access unit."""
+        return packetize(unit)
 
     def encode(self, picture: NDArray[np.uint8], pts_90k: int, *, key: bool) -> tuple[bytes, bool]:
         """One picture (yuv420p array as convert.Picture has it) to an Annex B access unit.

@@ -80,7 +80,7 @@ class Peer:
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         self._transceiver = self._connection.addTransceiver(track, direction="sendonly")
         rtp.join_bundle(self._transceiver)
-        rtp.h264_only(self._transceiver)
+        rtp.prefer_h264(self._transceiver)
         rtp.adapt_sender(self._transceiver.sender, path, on_keyframe=_total(on_key))
         track.on_sent = _total(self._frame_sent)
         self._connection.on("connectionstatechange", _total(self._state_changed))
@@ -101,7 +101,7 @@ class Peer:
             await self.close()
             raise OfferError(
                 f"the offer cannot be answered: {type(exc).__name__}",
-                hint="the browser must offer to receive H.264 video over WebRTC",
+                hint="the browser must offer to receive H.264 or VP8 video over WebRTC",
             ) from exc
         except BaseException:
             await self.close()
@@ -123,6 +123,7 @@ class Peer:
         for other in self._connection.getTransceivers():
             if other is not self._transceiver:
                 other.direction = "inactive"
+        self.track.codec = rtp.settle_codec(self._transceiver)
         rtp.negotiate_extensions(self._transceiver, description)
         rtp.answer_as_dtls_server(self._transceiver)
         await self._connection.setLocalDescription(await self._connection.createAnswer())

@@ -20,15 +20,17 @@ from dataclasses import dataclass, replace
 
 from guest_agent.capture import Resized, Screen
 from guest_agent.convert import Picture
-from guest_agent.encode import CLOCK_HZ, Encoder, default_threads
+from guest_agent.encode import CLOCK_HZ, default_threads
+from guest_agent.encoders import VideoEncoder, open_encoder
 from guest_agent.errors import AgentError
-from guest_agent.h264 import EncodedFrame, packetize
+from guest_agent.h264 import EncodedFrame
 from guest_agent.lag import Lag
 from guest_agent.rate import MAX_BPS
 from guest_agent.rects import Rect, plan
 from guest_agent.rungs import MAIN
 from guest_agent.schedule import Action, Schedule
 from guest_agent.times import FrameStamps, InputTimes, now_us
+from guest_agent.videocodec import Codec
 
 __all__ = ["Pump", "PumpCounters"]
 
@@ -95,7 +97,8 @@ class Pump:
         self._lag = Lag(self._threads)
         self._screen: Screen | None = None
         self._picture: Picture | None = None
-        self._encoder: Encoder | None = None
+        self._encoder: VideoEncoder | None = None
+        self._codec = Codec.H264
         self._everything = True
         self.counters = PumpCounters()
         self._thread = threading.Thread(target=self._main, name="media", daemon=True)
@@ -130,6 +133,9 @@ class Pump:
 
     def set_rate(self, max_bps: int, rung: int = MAIN) -> None:
         self._post(lambda: self._set_rate(max_bps) if rung == MAIN else self._lag.set_rate(max_bps))
+
+    def set_codec(self, codec: Codec, rung: int = MAIN) -> None:
+        self._post(lambda: self._set_codec(codec) if rung == MAIN else self._lag.set_codec(codec))
 
     def _schedule_of(self, rung: int) -> Schedule:
         return self._schedule if rung == MAIN else self._lag.schedule
@@ -207,7 +213,8 @@ class Pump:
         frame = self._encode(picture, now, key)
         if stamps is not None:
             frame = replace(frame, stamps=replace(stamps, encoded_us=now_us()))
-        self._schedule.did(action, frame.key, now)
+        assert self._encoder is not None
+        self._schedule.did(action, frame.key, now, cut=self._encoder.cut(frame.size_bytes))
         self.counters.refines += action is Action.REFINE
         self.counters.heartbeats += action is Action.HEARTBEAT
         self._loop.call_soon_threadsafe(self._deliver, frame)
@@ -260,14 +267,14 @@ class Pump:
     def _encode(self, picture: Picture, now: float, key: bool) -> EncodedFrame:
         started = time.perf_counter_ns()
         if self._encoder is None:
-            self._encoder = Encoder(
-                picture.width_px, picture.height_px, max_bps=self._rate_bps, threads=self._threads
+            self._encoder = open_encoder(
+                self._codec, picture.width_px, picture.height_px, max_bps=self._rate_bps, threads=self._threads
             )
             self.counters.encoders += 1
         pts = self._next_pts(now)
         unit, is_key = self._encoder.encode(picture.array, pts, key=key)
         encoded = time.perf_counter_ns()
-        frame = EncodedFrame(packetize(unit), pts, is_key, len(unit))
+        frame = EncodedFrame(self._encoder.packetize(unit), pts, is_key, len(unit), codec=self._codec)
         self.counters.encode_us = (encoded - started) // 1000
         self.counters.packetize_us = (time.perf_counter_ns() - encoded) // 1000
         return frame
@@ -296,6 +303,10 @@ class Pump:
         self._rate_bps = max_bps
         if self._encoder is not None and not self._encoder.retune(max_bps):
             self._encoder = None
+
+    def _set_codec(self, codec: Codec) -> None:
+        if codec is not self._codec:
+            self._codec, self._encoder = codec, None
 
     def _close(self) -> None:
         self._closing = True

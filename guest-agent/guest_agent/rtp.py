@@ -31,16 +31,18 @@ from guest_agent.path import LONGEST_WAIT_S, Path
 from guest_agent.rtpstream import ABS_CAPTURE_TIME_URI, PLAYOUT_DELAY_URI, RtpStream
 from guest_agent.times import now_us
 from guest_agent.twcc import TRANSPORT_CC_FMT, TRANSPORT_CC_URI
+from guest_agent.videocodec import Codec
 
 __all__ = [
     "adapt_sender",
     "answer_as_dtls_server",
-    "h264_only",
     "ice_connection",
     "install",
     "join_bundle",
     "negotiate_extensions",
+    "prefer_h264",
     "sent_timestamp",
+    "settle_codec",
     "touched_names",
 ]
 
@@ -268,15 +270,25 @@ def _captured_ntp(frame: EncodedFrame, ntp: int) -> int:
     return ntp - (age_us << 32) // 1_000_000
 
 
-def h264_only(transceiver: RTCRtpTransceiver) -> None:
-    """Accept nothing but H.264, Constrained Baseline first: it is what the one shared encode produces."""
+def prefer_h264(transceiver: RTCRtpTransceiver) -> None:
+    """Accept H.264, Constrained Baseline first, since that is what x264 makes, and VP8 where there is none."""
     codecs: list[RTCRtpCodecCapability] = RTCRtpSender.getCapabilities("video").codecs
 
     def rank(codec: RTCRtpCodecCapability) -> int:
         return 0 if codec.parameters.get("profile-level-id") == "42e01f" else 1
 
-    h264 = sorted((c for c in codecs if c.mimeType == "video/H264"), key=rank)
-    transceiver.setCodecPreferences(h264 + [c for c in codecs if c.mimeType == "video/rtx"])
+    h264 = sorted((c for c in codecs if c.mimeType == Codec.H264.value), key=rank)
+    transceiver.setCodecPreferences(h264 + [c for c in codecs if c.mimeType in (Codec.VP8.value, "video/rtx")])
+
+
+def settle_codec(transceiver: RTCRtpTransceiver) -> Codec:
+    """Of what the offer has, keep the one codec that the stream will have. Between offer and answer."""
+    codecs: list[RTCRtpCodecParameters] = transceiver._codecs
+    codec = Codec(codecs[0].mimeType)
+    types = {c.payloadType for c in codecs if c.mimeType == codec.value}
+    kept = [c for c in codecs if c.payloadType in types or c.parameters.get("apt") in types]
+    _replace(transceiver, "_codecs", kept)
+    return codec
 
 
 def negotiate_extensions(transceiver: RTCRtpTransceiver, offer: sdp.SessionDescription) -> set[str]:

@@ -1,8 +1,8 @@
 """Who gets which encode. Pure: time is an argument, in seconds, monotonic.
 
 There are at most two: MAIN, made for the viewers that lead (those who control, or all where nobody does), and LAG for
-those whose path carries less. A viewer that only watches never slows MAIN down; a leader on a slow path does, since
-it is the one whom the desktop is for.
+those whose path carries less or who know another codec. A viewer that only watches never slows MAIN down; a leader
+on a slow path does, since it is the one whom the desktop is for.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from guest_agent.rate import MAX_BPS
+from guest_agent.videocodec import Codec
 
 __all__ = ["LAG", "MAIN", "Rungs"]
 
@@ -29,6 +30,7 @@ _PENALTY_S = 10.0
 @dataclass(slots=True)
 class _Place:
     leads: bool
+    codec: Codec
     rung: int = MAIN
     abreast_since: float | None = None
     not_before: float = float("-inf")
@@ -44,9 +46,15 @@ class Rungs(Generic[V]):
         self.rates_bps = [float(MAX_BPS), float(MAX_BPS)]
         """What MAIN and LAG may take."""
 
-    def add(self, viewer: V, *, leads: bool) -> None:
-        """A new viewer. It starts on MAIN."""
-        self._places[viewer] = _Place(leads)
+    def add(self, viewer: V, *, leads: bool, codec: Codec = Codec.H264) -> None:
+        """A new viewer. It starts on MAIN; one who knows another codec than the leaders goes on to LAG."""
+        self._places[viewer] = _Place(leads, codec)
+
+    def codec(self, rung: int) -> Codec:
+        """MAIN has the codec of who came first of the leaders, LAG another where somebody needs that."""
+        main = next((p.codec for v, p in self._places.items() if self._leads(v)), Codec.H264)
+        other = next((place.codec for place in self._places.values() if place.codec is not main), None)
+        return main if rung == MAIN or other is None else other
 
     def remove(self, viewer: V) -> None:
         self._places.pop(viewer, None)
@@ -66,17 +74,22 @@ class Rungs(Generic[V]):
 
     def behind(self, viewer: V, now: float) -> bool:
         """It did not take its last frame of MAIN before the next was there. True: it lags from now on."""
-        if self._leads(viewer):
-            return False
         place = self._places[viewer]
+        if self._leads(viewer) or place.codec is not self.codec(LAG):
+            return False
         place.rung, place.abreast_since, place.not_before = LAG, None, now + _PENALTY_S
         return True
 
     def update(self, targets_bps: Mapping[V, float], now: float) -> list[V]:
         """What every viewer's path carries now. Sets the rates; returns those who changed their rung."""
-        leaders = [viewer for viewer in self._places if self._leads(viewer)]
+        codec = self.codec(MAIN)
+        leaders = [v for v, place in self._places.items() if self._leads(v) and place.codec is codec]
         main = max((targets_bps[viewer] for viewer in leaders), default=float(MAX_BPS))
         moved = [viewer for viewer in self._places if self._moves(viewer, targets_bps[viewer], main, now)]
+        if leaders and not any(self.rung(viewer) == MAIN for viewer in leaders):
+            best = max(leaders, key=lambda viewer: targets_bps[viewer])
+            self._places[best].rung = MAIN
+            moved = [viewer for viewer in moved if viewer is not best] + [best]
         # Leaders that share MAIN share the slowest's rate; a slower one than that lags by now.
         sharing = [targets_bps[viewer] for viewer in self.on(MAIN) if self._leads(viewer)]
         lagging = [targets_bps[viewer] for viewer in self.on(LAG)]
@@ -85,10 +98,17 @@ class Rungs(Generic[V]):
 
     def _moves(self, viewer: V, target_bps: float, main_bps: float, now: float) -> bool:
         place = self._places[viewer]
+        foreign = place.codec is not self.codec(MAIN)
         if place.rung == MAIN:
-            if target_bps >= main_bps * _BEHIND:
+            # With another codec on LAG there is no second encode for who lags: it shares MAIN as well as it can.
+            if not foreign and (target_bps >= main_bps * _BEHIND or place.codec is not self.codec(LAG)):
                 return False
             place.rung, place.abreast_since = LAG, None
+            return True
+        if foreign:
+            return False
+        if place.codec is not self.codec(LAG):
+            place.rung = MAIN
             return True
         if target_bps < main_bps * _ABREAST:
             place.abreast_since = None

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from guest_agent.h264 import EncodedFrame
+from guest_agent.videocodec import Codec
 
 __all__ = ["ScreenTrack"]
 
@@ -35,6 +36,8 @@ class ScreenTrack(MediaStreamTrack):
         self._sending: EncodedFrame | None = None
         self.on_sent: Callable[[EncodedFrame], None] | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self.codec = Codec.H264
+        """What the viewer decodes; known before the first pull."""
         self.needs_key = True
         """Frames are dropped until a keyframe comes."""
         self._pulling = False

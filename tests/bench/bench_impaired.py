@@ -1,7 +1,7 @@
 """A real Chromium behind a bad network: whether its feedback arrives, and how the rate follows.
 
-Run: ``PYTHONPATH=.:guest-agent python tests/bench/bench_impaired.py [--browser /usr/bin/chromium]``. Prints a JSON line
-for each second; judges nothing. What the browser says is from getStats (webrtc-stats), the rest are the agent's
+Run: ``PYTHONPATH=.:guest-agent python tests/bench/bench_impaired.py [--browser /usr/bin/chromium]``. Prints a JSON
+line for each second; judges nothing. What the browser says is from getStats (webrtc-stats), the rest are the agent's
 counters.
 """
 

@@ -29,6 +29,7 @@ from guest_agent.pump import PumpCounters
 from guest_agent.rtpstream import PLAYOUT_DELAY_URI
 from guest_agent.rungs import MAIN
 from guest_agent.twcc import TRANSPORT_CC_FMT, TRANSPORT_CC_URI
+from guest_agent.videocodec import Codec
 from tests.loopback.browser_receiver import like_a_browser
 from tests.twcc_feedback import FeedbackGenerator
 
@@ -57,6 +58,7 @@ class ScriptedSource:
         self.idle = asyncio.Event()
         self.idle.set()
         self.rates: list[int] = []
+        self.codecs: list[tuple[Codec, int]] = []
         self.repeats_wanted = 0
         self.closed = False
 
@@ -76,6 +78,9 @@ class ScriptedSource:
     def want_key(self, rung: int = MAIN) -> None:
         if rung == MAIN:
             self.key_wanted.set()
+
+    def set_codec(self, codec: Codec, rung: int = MAIN) -> None:
+        self.codecs.append((codec, rung))
 
     def want_repeat(self, rung: int = MAIN) -> None:
         self.repeats_wanted += 1

@@ -12,6 +12,7 @@ from guest_agent.h264 import EncodedFrame
 from guest_agent.rate import MAX_BPS
 from guest_agent.rungs import LAG, MAIN
 from guest_agent.track import ScreenTrack
+from guest_agent.videocodec import Codec
 
 
 class Source:
@@ -32,6 +33,9 @@ class Source:
 
     def set_rate(self, max_bps: int, rung: int = MAIN) -> None:
         self._note(f"rate {max_bps}", rung)
+
+    def set_codec(self, codec: Codec, rung: int = MAIN) -> None:
+        self._note(codec.name.lower(), rung)
 
     def _note(self, call: str, rung: int) -> None:
         self.calls.append(f"{call} lag" if rung == LAG else call)
