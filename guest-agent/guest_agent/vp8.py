@@ -21,9 +21,9 @@ __all__ = ["Vp8Encoder", "packetize_vp8"]
 
 _CLOCK_HZ = 90_000
 _BUFFER_MS = 100
-_ENOUGH = 0.25
-"""FFmpeg's libvpx takes no other rate once it is open, and another encoder starts with a keyframe: a change of less
-than this part is left to the pacer."""
+_DOWN, _UP = 0.75, 1.6
+"""FFmpeg's libvpx takes no other rate once it is open, and another encoder starts with a keyframe: a change that stays
+between these parts is left to the pacer."""
 _START = 0x10
 """S: this payload starts a partition; with partition index 0, a frame (RFC 7741 4.2)."""
 
@@ -72,7 +72,7 @@ class Vp8Encoder:
 
     def retune(self, max_bps: int) -> bool:
         """Another rate. False: this takes another encoder."""
-        return abs(max_bps - self.max_bps) < self.max_bps * _ENOUGH
+        return self.max_bps * _DOWN < max_bps < self.max_bps * _UP
 
     def encode(self, picture: NDArray[np.uint8], pts_90k: int, *, key: bool) -> tuple[bytes, bool]:
         """One picture (yuv420p array) to one frame; it, and whether it is a keyframe. pts_90k must rise."""

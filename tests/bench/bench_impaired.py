@@ -30,7 +30,10 @@ FLAGS = [
 ]
 PAGE = """
 window.pc = new RTCPeerConnection();
-pc.addTransceiver('video', {direction: 'recvonly'});
+const video_in = pc.addTransceiver('video', {direction: 'recvonly'});
+const only = CODEC;
+if (only) video_in.setCodecPreferences(RTCRtpReceiver.getCapabilities('video').codecs.filter(
+  c => c.mimeType === only || c.mimeType === 'video/rtx'));
 for (const label of ['input', 'control']) pc.createDataChannel(label);
 const video = document.createElement('video');
 video.muted = video.autoplay = true;
@@ -95,7 +98,7 @@ async def watch(page: Page, hub: MediaHub, relay: ImpairedRelay) -> None:
             }), flush=True)  # fmt: skip
 
 
-async def main(browser_path: str, fps: int) -> None:
+async def main(browser_path: str, fps: int, codec: str | None) -> None:
     patch = pytest.MonkeyPatch()
     painted_screen(patch)
     async with AsyncExitStack() as stack:
@@ -107,7 +110,7 @@ async def main(browser_path: str, fps: int) -> None:
         hub = MediaHub(":none", print, Recorder(), address=LOOPBACK, source=Pump)
         stack.push_async_callback(hub.close)
         page = await browser.new_page()
-        await page.evaluate(PAGE)
+        await page.evaluate(PAGE.replace("CODEC", json.dumps(codec)))
         result = await hub.offer("p1", without_candidates(await page.evaluate("join()")), "control")
         relay = await stack.enter_async_context(impaired(result.port, 3, own_address()))
         answer = through(result.sdp, relay)
@@ -123,5 +126,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--browser", default="/usr/bin/chromium")
     parser.add_argument("--fps", type=int, default=30)
+    parser.add_argument("--codec", help="offer only this one: video/VP8")
     options = parser.parse_args()
-    asyncio.run(main(options.browser, options.fps))
+    asyncio.run(main(options.browser, options.fps, options.codec))

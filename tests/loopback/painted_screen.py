@@ -67,7 +67,8 @@ class PaintedScreen:
         with self._lock:
             self._pixels[:HEIGHT_PX] = grey[..., None]
             self._damaged = True
-        os.eventfd_write(self._fd, 1)
+            if self._fd >= 0:
+                os.eventfd_write(self._fd, 1)
 
     def fileno(self) -> int:
         return self._fd
@@ -95,7 +96,9 @@ class PaintedScreen:
         return copy[rect.y : rect.y + rect.height, rect.x : rect.x + rect.width]
 
     def close(self) -> None:
-        os.close(self._fd)
+        with self._lock:
+            os.close(self._fd)
+            self._fd = -1
 
 
 _screens: list[PaintedScreen] = []
