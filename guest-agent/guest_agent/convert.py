@@ -21,6 +21,8 @@ __all__ = ["OVERREAD_BYTES", "Picture"]
 OVERREAD_BYTES = 256
 """swscale reads whole vectors: up to this many bytes behind the last pixel must be readable, whatever they hold."""
 
+_THREADS_FROM_PX = 128 * 1024
+"""Less is done sooner than a second thread wakes up."""
 _CONTEXTS = 24
 """Kept converters; the least recently used goes."""
 
@@ -29,10 +31,12 @@ class Picture:
     """A yuv420p picture of width_px x height_px, both even.
 
     ``array`` is (height * 3 / 2, width) uint8: the Y plane and below it U and V, each of half width and height.
+    ``threads`` are used for large rectangles.
     """
 
     def __init__(self, width_px: int, height_px: int) -> None:
         self.width_px, self.height_px = width_px, height_px
+        self.threads = 1
         luma = width_px * height_px
         self.array = np.full((height_px * 3 // 2, width_px), 128, dtype=np.uint8)
         flat = self.array.reshape(-1)
@@ -57,7 +61,7 @@ class Picture:
             src_color_range=ColorRange.JPEG,
             dst_color_range=ColorRange.MPEG,
             interpolation=Interpolation.POINT,
-            threads=1,
+            threads=self.threads if rect.area_px >= _THREADS_FROM_PX else 1,
         )
         for plane, target, shift in zip(frame.planes, self._planes, (0, 1, 1), strict=True):
             width, height = rect.width >> shift, rect.height >> shift

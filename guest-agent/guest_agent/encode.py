@@ -34,9 +34,9 @@ _BT709 = 1
 _LIMITED_RANGE = 1
 
 
-def default_threads() -> int:
-    """One core stays free for the desktop itself."""
-    return max(1, min(4, len(os.sched_getaffinity(0)) - 1))
+def default_threads(*, slow: bool = False) -> int:
+    """One core stays free for the desktop itself, except where a picture takes so long that no core is spared."""
+    return max(1, min(4, len(os.sched_getaffinity(0)) - (not slow)))
 
 
 class Encoder:

@@ -21,8 +21,7 @@ LAG_FPS = 15
 
 
 class Lag:
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
+    def __init__(self) -> None:
         self._encoder: VideoEncoder | None = None
         self._codec = Codec.H264
         self._rate_bps = MAX_BPS
@@ -49,7 +48,7 @@ class Lag:
         self._encoder = None
         self.schedule.damage()
 
-    def step(self, picture: Picture, now: float, pts_90k: int) -> EncodedFrame | None:
+    def step(self, picture: Picture, now: float, pts_90k: int, threads: int) -> EncodedFrame | None:
         """Make one frame if one is due. Raises EncoderError."""
         due = self.schedule.next(now)
         if due is None:
@@ -61,7 +60,7 @@ class Lag:
                 picture.width_px,
                 picture.height_px,
                 max_bps=self._rate_bps,
-                threads=self._threads,
+                threads=threads,
                 fps=LAG_FPS,
             )
         unit, is_key = self._encoder.encode(picture.array, pts_90k, key=key)

@@ -37,6 +37,9 @@ __all__ = ["Pump", "PumpCounters"]
 logger = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
+_SLOW_US_PER_MPX = 10_000
+"""To convert a megapixel: a core takes 1 ms, an emulated one 40. Beyond this, a second thread gains more than its
+waking costs."""
 _JOIN_S = 3.0
 
 
@@ -80,8 +83,9 @@ class Pump:
         self._display = display
         self._deliver = deliver
         self._on_size = on_size
-        self._threads = threads or default_threads()
+        self._threads = threads
         self._times = times or InputTimes()
+        self._encoder_threads = threads or default_threads()
         self._damaged_us: int | None = None
         """When what the next capture shows was first heard of."""
         self._loop = asyncio.get_running_loop()
@@ -94,7 +98,7 @@ class Pump:
         self._origin_s = time.monotonic()
         self._last_pts = -1
         self._rate_bps = MAX_BPS
-        self._lag = Lag(self._threads)
+        self._lag = Lag()
         self._screen: Screen | None = None
         self._picture: Picture | None = None
         self._encoder: VideoEncoder | None = None
@@ -225,7 +229,7 @@ class Pump:
         if self._picture is None or not self._lag.schedule.watched:
             return False
         now = time.monotonic()
-        frame = self._lag.step(self._picture, now, self._next_pts(now))
+        frame = self._lag.step(self._picture, now, self._next_pts(now), self._encoder_threads)
         if frame is None:
             return False
         self.counters.lag_frames += 1
@@ -257,6 +261,10 @@ class Pump:
             picture.update(rect, pixels)
             convert_ns += time.perf_counter_ns() - before
             self.counters.captured_px += rect.area_px
+        if self._everything and not self._threads:
+            slow = convert_ns / 1000 > _SLOW_US_PER_MPX * picture.width_px * picture.height_px / 1e6
+            picture.threads = default_threads(slow=True) if slow else 1
+            self._encoder_threads = default_threads(slow=slow)
         self._everything = False
         if rects:
             self.counters.captures += 1
@@ -268,7 +276,11 @@ class Pump:
         started = time.perf_counter_ns()
         if self._encoder is None:
             self._encoder = open_encoder(
-                self._codec, picture.width_px, picture.height_px, max_bps=self._rate_bps, threads=self._threads
+                self._codec,
+                picture.width_px,
+                picture.height_px,
+                max_bps=self._rate_bps,
+                threads=self._encoder_threads,
             )
             self.counters.encoders += 1
         pts = self._next_pts(now)
