@@ -20,6 +20,9 @@ class Impairment:
     delay_s: float = 0.0
     jitter_s: float = 0.0
     """Up to so much more for each packet; order is kept."""
+    stall_s: float = 0.0
+    stall_every_s: float = 1.0
+    """A machine on the way is busy elsewhere so often and so long, and then passes on at once what has come."""
     loss: float = 0.0
     reordered: float = 0.0
     """Overtaken by those of the next 20 ms."""
@@ -49,6 +52,8 @@ class LossyLink:
                 self.dropped += 1
                 return []
             out = self._free_at = now + waiting_s + size_bytes * 8 / to.rate_bps
+        if (into_s := now % to.stall_every_s) < to.stall_s:
+            out += to.stall_s - into_s
         out += to.delay_s + self._random.random() * to.jitter_s
         if self._random.random() < to.reordered:
             return [out + 0.02]

@@ -125,6 +125,7 @@ class Broadcast:
             "lag_bps": self._rates_bps[LAG] if self._lagging else 0,
             "lag_viewers": len(self._rungs.on(LAG)),
             "path_target_bps": int(path.target_bps) if path else 0,
+            "path_brakes": path.brakes if path else 0,
             "path_seen_bps": int(path.seen_bps) if path else 0,
             "path_loss_permille": int(path.loss * 1000) if path else 0,
             "path_rtt_us": int(path.rtt_s * 1e6) if path else 0,

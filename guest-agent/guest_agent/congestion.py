@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from guest_agent.delivery import Delivery
+from guest_agent.delivery import LOSS_S, Delivery
 from guest_agent.rate import MAX_BPS, MIN_BPS
 from guest_agent.trendline import Trend, Trendline
 from guest_agent.twcc import Arrival
@@ -22,21 +22,24 @@ from guest_agent.twcc import Arrival
 __all__ = ["Congestion"]
 
 _BACK_OFF = 0.85
-_GROWING_S = 0.02
+_GROWING_S = 0.03
 """A growing queue counts from here on: less is how machines and radio links are."""
 _STANDING_S = 0.12
 """So much waiting counts whether it grows or not."""
 _STANDING_PACKETS = 3
+_STANDING_ONCE_S, _STANDING_LONG_S = 0.15, 1.0
+"""Seen once, it may have been a machine that was busy elsewhere. After the longer time it does not matter whether the
+path lets packets out evenly (Wi-Fi does not)."""
 _CLEAR_S = 0.03
 """A queue shorter than this is none: the rate may rise."""
 _DRAIN = 0.6
 """Of the rate, while a queue has to be emptied."""
 _HOLD_S = 0.4
 """After a brake, until what was sent before is through."""
-_LOSS, _HEAVY_LOSS = 0.02, 0.10
-_FAST_PER_S, _STEADY_PER_S, _CAREFUL_PER_S = 0.6, 0.08, 0.04
-"""Growth: far below what was seen to pass; near it; and near where the path was full a while ago."""
-_FAR = 1.3
+_LOSS, _HEAVY_LOSS, _HEAVY_PACKETS = 0.02, 0.10, 10
+_LEAP_PER_S, _FAST_PER_S, _STEADY_PER_S, _CAREFUL_PER_S = 1.5, 0.6, 0.08, 0.04
+"""Growth: very far below what was seen to pass, far below it, near it, and near where the path was full of late."""
+_VERY_FAR, _FAR = 4.0, 1.3
 _REMEMBER_S = 15.0
 _PLAINLY_MORE = 1.5
 """The path has plainly changed since it was full."""
@@ -58,6 +61,7 @@ class Congestion:
         self._trend = Trendline()
         self._told_at: float | None = None
         self._braked_at = float("-inf")
+        self._standing_since: float | None = None
         self._full_bps = 0.0
         self._full_at = float("-inf")
         self._silent_at = float("-inf")
@@ -83,10 +87,13 @@ class Congestion:
         self.loss = delivery.loss()
         growing = self._trend.trend is Trend.GROWING and delivery.queue_s > _GROWING_S
         standing = delivery.queue_s > _STANDING_S and delivery.queued_packets >= _STANDING_PACKETS
-        if growing or standing:
-            self._brake(_BACK_OFF, now)
-        elif self.loss > _HEAVY_LOSS:
-            self._brake(1 - self.loss / 2, now)
+        stood_s = self._stood_s(standing, now)
+        if stood_s >= _STANDING_LONG_S:
+            self._brake(_BACK_OFF, delivery.sustained_bps(), now)
+        elif growing or stood_s >= _STANDING_ONCE_S:
+            self._brake(_BACK_OFF, delivery.bottleneck_bps(), now)
+        elif self._loses_much() and now >= self._braked_at + LOSS_S:
+            self._brake(1 - self.loss / 2, delivery.bottleneck_bps(), now)
         elif self.loss <= _LOSS and delivery.queue_s < _CLEAR_S and now >= self._braked_at + self._hold_s():
             self._grow(elapsed_s, now)
 
@@ -103,11 +110,21 @@ class Congestion:
         self._lower(self.target_bps * _SILENCE, now)
         return True
 
+    def _stood_s(self, standing: bool, now: float) -> float:
+        """For how long there has been a standing queue."""
+        if not standing:
+            self._standing_since = None
+            return 0.0
+        self._standing_since = now if self._standing_since is None else self._standing_since
+        return now - self._standing_since
+
+    def _loses_much(self) -> bool:
+        return self.loss > _HEAVY_LOSS and self.delivery.lost_packets() >= _HEAVY_PACKETS
+
     def _hold_s(self) -> float:
         return _HOLD_S + self.delivery.rtt_s
 
-    def _brake(self, factor: float, now: float) -> None:
-        passed_bps = self.delivery.bottleneck_bps()
+    def _brake(self, factor: float, passed_bps: float | None, now: float) -> None:
         arrived_bps = self.delivery.arrived_bps()
         if passed_bps is None and arrived_bps > _IN_USE * self.target_bps:
             passed_bps = arrived_bps
@@ -132,5 +149,6 @@ class Congestion:
         if near_full and seen_bps < self._full_bps * _PLAINLY_MORE:
             per_s = _CAREFUL_PER_S
         else:
-            per_s = _FAST_PER_S if seen_bps > self.target_bps * _FAR else _STEADY_PER_S
+            above = seen_bps / self.target_bps
+            per_s = _LEAP_PER_S if above > _VERY_FAR else _FAST_PER_S if above > _FAR else _STEADY_PER_S
         self.target_bps = min(self.target_bps * (1 + per_s * elapsed_s), limit_bps)

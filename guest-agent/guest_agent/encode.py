@@ -18,6 +18,7 @@ from av.video.frame import PictureType
 from numpy.typing import NDArray
 
 from guest_agent.avoptions import LiveOptions
+from guest_agent.cadence import Cadence
 from guest_agent.errors import EncoderError
 from guest_agent.h264 import packetize
 
@@ -26,8 +27,8 @@ __all__ = ["CLOCK_HZ", "Encoder", "default_threads"]
 CLOCK_HZ = 90_000
 _CRF = 22
 _VBV_FPS = 30
-"""x264 refills the VBV once per picture, whatever the clock says (zerolatency forces constant frame rate), and a
-desktop seldom makes 60 pictures a second: a refill for 30 leaves each picture its share of the rate."""
+"""x264 refills the VBV once per picture, whatever the clock says (zerolatency forces constant frame rate): for 30
+pictures a second at first, and then for as many as there are (cadence.py)."""
 _VBV_S = 0.1
 """The largest picture in seconds of the rate: 250 KB at 20 Mb/s, a full page of dense text as a keyframe."""
 _BT709 = 1
@@ -45,7 +46,7 @@ class Encoder:
     Args:
         width_px, height_px: even.
         max_bps: the cap of the rate, in bits a second.
-        fps: how many pictures a second share it.
+        fps: how many pictures a second share it at first.
 
     Raises EncoderError.
     """
@@ -86,21 +87,23 @@ class Encoder:
             ) from exc
         self._codec = codec
         self._live = LiveOptions(codec)
-        self._fps = fps
+        self._opened_fps = fps
+        self._cadence = Cadence(fps)
         self._shape = (height_px * 3 // 2, width_px)
         self.max_bps = max_bps
         self._started = False
 
     def retune(self, max_bps: int) -> bool:
         """Another cap from the next picture on, without a keyframe. False: this takes another Encoder."""
-        if not self._live.set("maxrate", max_bps) or not self._live.set("bufsize", int(max_bps * _VBV_S)):
+        refill_bps = int(max_bps * self._opened_fps / self._cadence.fps)
+        if not self._live.set("maxrate", refill_bps) or not self._live.set("bufsize", int(max_bps * _VBV_S)):
             return False
         self.max_bps = max_bps
         return True
 
     def cut(self, size_bytes: int) -> bool:
         """The rate kept a picture of this size from being better."""
-        return size_bytes * 8 * self._fps > self.max_bps / 2
+        return size_bytes * 8 * self._cadence.fps > self.max_bps / 2
 
     def packetize(self, unit: bytes) -> list[bytes]:
         """The RTP payloads of an access unit."""
@@ -119,6 +122,8 @@ class Encoder:
         frame.time_base = Fraction(1, CLOCK_HZ)
         key = key or not self._started
         frame.pict_type = PictureType.I if key else PictureType.NONE
+        if self._cadence.picture(pts_90k):
+            self.retune(self.max_bps)
         try:
             packets = self._codec.encode(frame)
         except av.FFmpegError as exc:

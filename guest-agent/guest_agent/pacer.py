@@ -16,6 +16,8 @@ _SPREAD = 2.0
 it."""
 _BURST_S = 0.005
 """So much of the spread rate goes at once: sleeping is not exact to the millisecond."""
+_BURST_BYTES = 3600
+"""At least: three packets in a row show how fast the path lets them out (delivery.py)."""
 _FRAME_S = 0.02
 """So much of the rate may be outstanding when the next frame is asked for."""
 _LEAST_S = 0.001
@@ -48,10 +50,11 @@ class Pacer:
             return 0.0
         self._pay(now)
         per_s = self._bps * _SPREAD / 8
-        over = self._packets_debt - per_s * _BURST_S
+        burst = max(per_s * _BURST_S, _BURST_BYTES)
+        over = self._packets_debt - burst
         # Once it has to wait, it waits until half a burst may go: a timer for each packet costs more than it evens
         # out.
-        return (over + per_s * _BURST_S / 2) / per_s if over > 0 else 0.0
+        return (over + burst / 2) / per_s if over > 0 else 0.0
 
     def frame_wait_s(self, now: float) -> float:
         """How long the next frame should not be asked for."""

@@ -72,6 +72,11 @@ class Path:
         return self._congestion.loss
 
     @property
+    def brakes(self) -> int:
+        """How often the path was found to be full."""
+        return self._congestion.brakes
+
+    @property
     def rtt_s(self) -> float:
         return self._congestion.delivery.rtt_s
 

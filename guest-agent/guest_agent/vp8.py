@@ -22,8 +22,8 @@ __all__ = ["Vp8Encoder", "packetize_vp8"]
 _CLOCK_HZ = 90_000
 _BUFFER_MS = 100
 _DOWN, _UP = 0.75, 1.6
-"""FFmpeg's libvpx takes no other rate once it is open, and another encoder starts with a keyframe: a change that stays
-between these parts is left to the pacer."""
+"""FFmpeg's libvpx takes no other rate once it is open, and another encoder starts with a keyframe: a change that
+stays between these parts is left to the pacer."""
 _START = 0x10
 """S: this payload starts a partition; with partition index 0, a frame (RFC 7741 4.2)."""
 

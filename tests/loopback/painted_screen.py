@@ -22,7 +22,7 @@ from guest_agent.rects import Rect
 
 __all__ = ["HEIGHT_PX", "WIDTH_PX", "PaintedScreen", "Painting", "Seen", "Watch", "paint_page", "painted_screen"]
 
-WIDTH_PX, HEIGHT_PX = 640, 368
+WIDTH_PX, HEIGHT_PX = 400, 240
 _BITS = 16
 _BLOCK_PX = 16
 _OVERREAD_ROWS = 1
@@ -44,8 +44,8 @@ _PAGE = _page()
 
 
 def paint_page(number: int, step_px: int) -> NDArray[np.uint8]:
-    """Painting ``number`` in grey: the page, scrolled by ``step_px`` each time."""
-    grey = np.roll(_PAGE, -number * step_px, axis=0)[:HEIGHT_PX].copy()
+    """Painting ``number`` in grey: the page, scrolled by ``step_px`` each time, and by more than can be foreseen."""
+    grey = np.roll(_PAGE, -number * step_px - number * number * 31, axis=0)[:HEIGHT_PX].copy()
     for bit in range(_BITS):
         grey[:_BLOCK_PX, bit * _BLOCK_PX : (bit + 1) * _BLOCK_PX] = 255 if number >> bit & 1 else 0
     return grey
@@ -113,7 +113,7 @@ def painted_screen(monkeypatch: pytest.MonkeyPatch) -> None:
 class Painting:
     """Paints ``fps`` times a second while it runs, and remembers when."""
 
-    def __init__(self, fps: int = 30, step_px: int = 97) -> None:
+    def __init__(self, fps: int = 20, step_px: int = 97) -> None:
         self.painted_at: list[float] = []
         self._step_px = step_px
         self._every_s = 1 / fps

@@ -15,7 +15,7 @@ from guest_agent.path import LONGEST_WAIT_S, Path
 from tests.lossy_link import Impairment, LossyLink
 from tests.twcc_feedback import FeedbackGenerator
 
-__all__ = ["Frame", "Simulation", "idle", "scrolling", "start", "typing", "video"]
+__all__ = ["Frame", "Simulation", "idle", "paging", "scrolling", "start", "typing", "video"]
 
 PACKET_BYTES = 1226
 FPS = 60
@@ -39,6 +39,11 @@ def scrolling(rate_bps: float, number: int) -> int:
 def video(rate_bps: float, number: int) -> int:
     """Everything moves: the encoder spends what it has."""
     return int(rate_bps / 30 / 8)
+
+
+def paging(rate_bps: float, number: int) -> int:
+    """Fifteen pictures a second with nothing in common: each takes what the rate gives it, up to 2 Mb/s in all."""
+    return int(min(rate_bps * 0.93, 2_000_000) / 15 / 8) if number % 4 == 0 else 0
 
 
 def typing(rate_bps: float, number: int) -> int:

@@ -150,3 +150,11 @@ def test_a_context_that_looks_different_has_no_live_options(monkeypatch: pytest.
     monkeypatch.undo()
     monkeypatch.setattr("guest_agent.avoptions._METHODS_AT", 24)
     assert not Encoder(WIDTH, HEIGHT, max_bps=20_000_000, threads=1).retune(5_000_000)
+
+
+@pytest.mark.parametrize("fps", [10, 15, 30])
+def test_few_pictures_share_the_rate_as_many_do(fps: int) -> None:
+    encoder = Encoder(640, 368, max_bps=1_000_000, threads=1)
+    noise = np.random.default_rng(1).integers(0, 256, (552, 640), np.uint8)
+    sizes = [len(encoder.encode(np.roll(noise, i * 31), i * 90_000 // fps, key=False)[0]) for i in range(60)]
+    assert 0.7e6 < sum(sizes[30:]) / 30 * fps * 8 < 1.15e6

@@ -8,7 +8,7 @@ import pytest
 
 from guest_agent.rate import MAX_BPS, MIN_BPS
 from tests.lossy_link import Impairment
-from tests.unit.sending import Simulation, idle, scrolling, start, typing, video
+from tests.unit.sending import Simulation, idle, paging, scrolling, start, typing, video
 
 GOOD = Impairment(delay_s=0.01)
 SEEDS = [1, 2, 3]
@@ -26,9 +26,9 @@ def adaptation_s(simulation: Simulation, limit_bps: float, since: float) -> floa
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_good_path_is_used_as_if_there_were_no_control(seed: int) -> None:
     simulation = start(GOOD, video, seed=seed)
-    simulation.run(10)
+    simulation.run(5)
     assert simulation.path.target_bps == MAX_BPS
-    assert simulation.ages(0, 9.9)[-1] == pytest.approx(0.01, abs=0.001), "no packet waits for the pacer"
+    assert simulation.ages(0, 4.9)[-1] == pytest.approx(0.01, abs=0.001), "no packet waits for the pacer"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -57,6 +57,20 @@ def test_a_drop_is_followed_within_two_seconds_and_forgotten_when_it_is_over(
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("mbps", [0.6, 0.9])
+def test_few_small_frames_are_evidence_enough_to_come_back(seed: int, mbps: float) -> None:
+    """At half a megabit and fifteen frames a second, a frame has three packets."""
+    simulation = start(GOOD, paging, seed=seed)
+    simulation.run(3)
+    simulation.link.impairment = narrow(mbps)
+    simulation.run(10)
+    assert mbps * 0.5e6 < simulation.sent_bps(7, 13) < mbps * 1.02e6
+    simulation.link.impairment = GOOD
+    simulation.run(12)
+    assert simulation.sent_bps(20, 24) > 1.9e6
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_viewer_that_starts_on_one_megabit(seed: int) -> None:
     simulation = start(narrow(1.0), scrolling, seed=seed)
     simulation.run(10)
@@ -69,6 +83,16 @@ def test_a_viewer_that_starts_on_one_megabit(seed: int) -> None:
 def test_random_loss_alone_lowers_nothing(seed: int) -> None:
     simulation = start(replace(GOOD, loss=0.05, jitter_s=0.01), scrolling, seed=seed)
     simulation.run(10)
+    assert simulation.path.target_bps == MAX_BPS
+
+
+@pytest.mark.parametrize(("stall_s", "every_s"), [(0.1, 0.25), (0.15, 0.4), (0.2, 0.5), (0.3, 1.1)])
+@pytest.mark.parametrize("content", [scrolling, paging, typing])
+def test_a_machine_that_is_busy_elsewhere_is_no_narrow_path(stall_s: float, every_s: float, content: object) -> None:
+    """It holds everything back and lets it go at once: a lower rate would help nobody."""
+    assert callable(content)
+    simulation = start(replace(GOOD, stall_s=stall_s, stall_every_s=every_s, jitter_s=0.002), content)
+    simulation.run(8)
     assert simulation.path.target_bps == MAX_BPS
 
 
