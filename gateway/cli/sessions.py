@@ -24,13 +24,14 @@ from gateway.errors import GatewayError
 from gateway.keyfiles import read_api_key
 from gateway.settings import load, parse_display
 
-__all__ = ["fork", "ls", "new", "open_session", "resume", "rm", "save", "show", "suspend"]
+__all__ = ["fork", "ls", "new", "open_session", "reach", "resume", "rm", "save", "show", "suspend"]
 
 Sid = Annotated[str, typer.Argument(help="The session's id.")]
 
 
 @asynccontextmanager
-async def _gateway(url: str | None, state_dir: Path | None, config: Path | None) -> AsyncIterator[Client]:
+async def reach(url: str | None, state_dir: Path | None, config: Path | None) -> AsyncIterator[Client]:
+    """The gateway that the options, the environment and the settings name."""
     settings = load({"state_dir": state_dir}, config=config)
     found = url or os.environ.get("FENSTER_URL") or local_url(settings.host, settings.port)
     key = os.environ.get("FENSTER_API_KEY") or read_api_key(settings.state_dir)
@@ -59,7 +60,7 @@ def new(
         body["display"] = {"width": width, "height": height}
 
     async def run() -> None:
-        async with _gateway(url, state_dir, config) as api:
+        async with reach(url, state_dir, config) as api:
             created = await api.call("POST", "/v1/sessions", body)
             viewer_url = api.url + created["viewer_url"]
             if wait:
@@ -94,7 +95,7 @@ def ls(
     """List the sessions."""
 
     async def run() -> None:
-        async with _gateway(url, state_dir, config) as api:
+        async with reach(url, state_dir, config) as api:
             found = await api.call("GET", "/v1/sessions")
         if as_json:
             emit(found)
@@ -128,7 +129,7 @@ def show(
     """Show a session with its stage timings."""
 
     async def run() -> None:
-        async with _gateway(url, state_dir, config) as api:
+        async with reach(url, state_dir, config) as api:
             view = await api.call("GET", f"/v1/sessions/{sid}")
         if as_json:
             emit(view)
@@ -183,7 +184,7 @@ def _change(
     sid: str, call: str, wanted: str, as_json: bool, url: str | None, state_dir: Path | None, config: Path | None
 ) -> None:
     async def run() -> dict[str, Any]:
-        async with _gateway(url, state_dir, config) as api:
+        async with reach(url, state_dir, config) as api:
             await api.call("POST", f"/v1/sessions/{sid}/{call}")
             async with aclosing(api.follow(sid)) as views:
                 async for view in views:
@@ -215,7 +216,7 @@ def fork(
     """Make a second session of what a session is now, and print the URL that shows it."""
 
     async def run() -> dict[str, Any]:
-        async with _gateway(url, state_dir, config) as api:
+        async with reach(url, state_dir, config) as api:
             made = await api.call("POST", f"/v1/sessions/{sid}/fork")
             return {**made, "viewer_url": api.url + made["viewer_url"]}
 
@@ -237,7 +238,7 @@ def save(
     """Make a template of what a session is now; fenster new --template NAME starts it."""
 
     async def run() -> dict[str, Any]:
-        async with _gateway(url, state_dir, config) as api:
+        async with reach(url, state_dir, config) as api:
             return await api.call("POST", f"/v1/sessions/{sid}/template", {"name": name})
 
     made = asyncio.run(run())
@@ -257,7 +258,7 @@ def rm(
     """End sessions; returns when nothing of them is left."""
 
     async def run() -> None:
-        async with _gateway(url, state_dir, config) as api:
+        async with reach(url, state_dir, config) as api:
             for sid in sids:
                 await api.call("DELETE", f"/v1/sessions/{sid}")
                 if not as_json:
@@ -280,7 +281,7 @@ def open_session(
     """Make a viewer URL for a session and open it."""
 
     async def run() -> dict[str, Any]:
-        async with _gateway(url, state_dir, config) as api:
+        async with reach(url, state_dir, config) as api:
             made = await api.call("POST", f"/v1/sessions/{sid}/tokens", {"role": "view" if view else "control"})
             return {**made, "viewer_url": api.url + made["viewer_url"]}
 

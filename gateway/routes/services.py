@@ -46,6 +46,7 @@ class Services:
     """Configured addresses; empty when they are to be found out."""
     token_lifetime_s: int = 12 * 3600
     lifetime: LifetimeDefaults = LifetimeDefaults()
+    max_upload_bytes: int = 4 << 30
     clock: Callable[[], float] = time.time
     """Unix time in seconds, for tokens."""
 

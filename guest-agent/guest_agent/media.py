@@ -2,7 +2,7 @@
 
 Path of a video frame: pump.py (capture, convert, encode, packetise in the media thread) -> broadcast.py (the loop) ->
 track.py -> aiortc's sender through rtp.py -> ice.py. Path of an input message: peer.py -> channels.py -> the
-InputSink.
+InputSink. The sound has a path of its own (audio/).
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from dataclasses import asdict
 from typing import Protocol
 
 from guest_agent import ice, rtp
+from guest_agent.audio.capture import Capture
+from guest_agent.audio.opus import SoundPacket
+from guest_agent.audio.sound import Sound, SoundSource
 from guest_agent.broadcast import Broadcast, Source
 from guest_agent.channels import ChannelCounters
 from guest_agent.errors import NotReady, OfferError
 from guest_agent.h264 import EncodedFrame
 from guest_agent.peer import Peer
-from guest_agent.ports import InputSink, OfferResult, PeerEvent, PeerInfo, PeerState, Role
+from guest_agent.ports import ClipboardSink, InputSink, OfferResult, PeerEvent, PeerInfo, PeerState, Role
 from guest_agent.pump import Pump, PumpCounters
 
 __all__ = ["GUEST_IP", "MAX_PEERS", "FrameSource", "MediaHub"]
@@ -42,6 +45,7 @@ class FrameSource(Source, Protocol):
 
 
 SourceFactory = Callable[[str, Callable[[EncodedFrame], None], Callable[[int, int], None]], FrameSource]
+SoundFactory = Callable[[Callable[[SoundPacket], None]], SoundSource]
 
 
 class MediaHub:
@@ -51,9 +55,11 @@ class MediaHub:
         display: ":1".
         on_peer: called on the loop when a viewer connects or is gone. Must not raise.
         input_sink: takes the viewers' input.
+        clipboard: takes their clipboards; None has none.
         address: where the media's UDP socket binds.
         connect_s: how long a viewer may take from its offer to being connected.
         source: makes the frames' source; the media thread unless a test says otherwise.
+        sound: makes the sound's source, likewise.
     """
 
     def __init__(
@@ -62,15 +68,18 @@ class MediaHub:
         on_peer: Callable[[PeerEvent], None],
         input_sink: InputSink,
         *,
+        clipboard: ClipboardSink | None = None,
         address: str = GUEST_IP,
         max_peers: int = MAX_PEERS,
         connect_s: float = CONNECT_S,
         source: SourceFactory = Pump,
+        sound: SoundFactory = Capture,
     ) -> None:
         ice.install()
         rtp.install()
         self._on_peer = on_peer
         self._sink = input_sink
+        self._clipboard = clipboard
         self._address = address
         self._max_peers = max_peers
         self._connect_s = connect_s
@@ -85,6 +94,7 @@ class MediaHub:
         """The display's width and height; zero until the X server has answered."""
         self._source = source(display, self._deliver, self._resized)
         self._broadcast = Broadcast(self._source, self._loop.time)
+        self._sound = Sound(sound)
         self._source.start()
 
     async def offer(self, peer: str, sdp: str, role: str) -> OfferResult:
@@ -139,6 +149,7 @@ class MediaHub:
             "still_requests": stream.still_requests,
             **stream.counters(),
             **asdict(self._channel_counters),
+            **self._sound.counters(),
             **asdict(self._source.counters),
         }
 
@@ -149,6 +160,7 @@ class MediaHub:
             await self._drop(viewer, "agent stopping")
         while self._tasks:
             await asyncio.gather(*self._tasks)
+        await self._sound.close()
         await self._source.close()
 
     def _make(self, ident: str, role: Role) -> Peer:
@@ -158,11 +170,13 @@ class MediaHub:
             role,
             stream.track,
             stream.path,
+            self._sound.track(),
             self._sink,
             on_state=self._state_changed,
             on_key=lambda: self._broadcast.want_key(stream),
             size_px=lambda: self.size_px,
             counters=self._channel_counters,
+            clipboard=self._clipboard,
         )
 
     def _deliver(self, frame: EncodedFrame) -> None:

@@ -11,15 +11,23 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription, sdp
+from aiortc import (
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpTransceiver,
+    RTCSessionDescription,
+    sdp,
+)
 from aiortc.rtcdatachannel import RTCDataChannel
 
 from guest_agent import ice, rtp
+from guest_agent.audio.track import SoundTrack
 from guest_agent.channels import ChannelCounters, Inbox
 from guest_agent.errors import AgentError, OfferError
 from guest_agent.h264 import EncodedFrame
 from guest_agent.path import Path
-from guest_agent.ports import InputSink, OfferResult, PeerState, Role
+from guest_agent.ports import ClipboardSink, InputSink, OfferResult, PeerState, Role
 from guest_agent.protocol.messages import Channel
 from guest_agent.track import ScreenTrack
 
@@ -50,9 +58,11 @@ class Peer:
     """Args:
     ident: the gateway's name for it.
     track, path: its end of the shared stream, and what is known of the way there.
+    sound: its end of the desktop's sound, used when its offer has a section for it.
     on_state: CONNECTED once; CLOSED, with a reason, when the connection is lost. Not called for ``close``.
     on_key: it needs a keyframe.
     size_px: the display's present width and height.
+    clipboard: takes its clipboard; None where there is none.
     """
 
     def __init__(
@@ -61,24 +71,29 @@ class Peer:
         role: Role,
         track: ScreenTrack,
         path: Path,
+        sound: SoundTrack,
         sink: InputSink,
         *,
         on_state: Callable[[Peer, PeerState, str], None],
         on_key: Callable[[], None],
         size_px: Callable[[], tuple[int, int]],
         counters: ChannelCounters,
+        clipboard: ClipboardSink | None = None,
     ) -> None:
         self.ident = ident
         self.role = role
         self.track = track
+        self.sound = sound
         self.connected = False
         self.result: OfferResult | None = None
         self._counters = counters
+        self._clipboard = clipboard
         self._on_state = on_state
         self._channels: dict[Channel, RTCDataChannel] = {}
-        self._inbox = Inbox(ident, role, sink, self._send, size_px, counters)
+        self._inbox = Inbox(ident, role, sink, self._send, size_px, counters, listen=self._listen)
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         self._transceiver = self._connection.addTransceiver(track, direction="sendonly")
+        self._sound_sender: RTCRtpTransceiver | None = None
         rtp.join_bundle(self._transceiver)
         rtp.prefer_h264(self._transceiver)
         rtp.adapt_sender(self._transceiver.sender, path, on_keyframe=_total(on_key))
@@ -119,10 +134,15 @@ class Peer:
         connection = rtp.ice_connection(self._transceiver)
         identity = ice.give_identity(connection)
         port = await ice.gather_on(connection, address)
+        if rtp.asks_for_sound(description):
+            self._sound_sender = self._connection.addTransceiver(self.sound, direction="sendonly")
+            rtp.adapt_sound(self._sound_sender)
         await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
         for other in self._connection.getTransceivers():
-            if other is not self._transceiver:
+            if other not in (self._transceiver, self._sound_sender):
                 other.direction = "inactive"
+        if self._sound_sender is not None:
+            rtp.describe_opus(self._sound_sender)
         self.track.codec = rtp.settle_codec(self._transceiver)
         rtp.negotiate_extensions(self._transceiver, description)
         rtp.answer_as_dtls_server(self._transceiver)
@@ -139,11 +159,17 @@ class Peer:
     async def close(self) -> None:
         """End the connection. Idempotent."""
         self.track.stop()
+        self.sound.stop()
+        self._channel_closed(Channel.CLIPBOARD)
         await self._connection.close()
 
     def _frame_sent(self, frame: EncodedFrame) -> None:
         if frame.stamps is not None:
             self._inbox.frame_sent(rtp.sent_timestamp(self._transceiver.sender), frame.stamps)
+
+    def _listen(self, on: bool) -> None:
+        if self._sound_sender is not None:
+            self.sound.listen(on)
 
     def _send(self, data: bytes) -> bool:
         channel = self._channels.get(Channel.CONTROL)
@@ -164,13 +190,25 @@ class Peer:
 
     def _channel_opened(self, channel: RTCDataChannel) -> None:
         kind = _CHANNELS.get(channel.label)
-        if kind is None or kind in self._channels:
+        if kind is None or kind in self._channels or (kind is Channel.CLIPBOARD and self._clipboard is None):
             self._counters.unknown_channels += 1
             channel.close()
             return
         self._channels[kind] = channel
+        if kind is Channel.CLIPBOARD:
+            self._carry_clipboard(channel)
+            return
         channel.on("message", _total(functools.partial(self._inbox.receive, kind)))
         channel.on("close", _total(functools.partial(self._channel_closed, kind)))
 
+    def _carry_clipboard(self, channel: RTCDataChannel) -> None:
+        assert self._clipboard is not None
+        self._clipboard.opened(self.ident, self.role, channel)
+        channel.on("message", _total(functools.partial(self._clipboard.receive, self.ident)))
+        channel.on("bufferedamountlow", _total(functools.partial(self._clipboard.writable, self.ident)))
+        channel.on("close", _total(functools.partial(self._channel_closed, Channel.CLIPBOARD)))
+
     def _channel_closed(self, kind: Channel) -> None:
-        self._channels.pop(kind, None)
+        channel = self._channels.pop(kind, None)
+        if kind is Channel.CLIPBOARD and channel is not None and self._clipboard is not None:
+            self._clipboard.closed(self.ident, channel)

@@ -76,7 +76,7 @@ class ScreenTrack(MediaStreamTrack):
         return True
 
     async def recv(self) -> EncodedFrame:  # type: ignore[override]
-        """The next frame, for the sender (rtp.py).
+        """The next frame, for the sender (videosender.py).
 
         Raises MediaStreamError once stopped and nothing else: any other exception would end the sender without a
         word, and the video would stand still for ever.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription, rtp
+from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription, rtp, sdp
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtcdatachannel import RTCDataChannel
 
@@ -194,7 +194,7 @@ class Viewer:
     """What a browser does, with stock aiortc: offers to receive video, opens three data channels.
 
     ``transport_cc`` adds what aiortc lacks and every browser has: transport-wide feedback, every 100 ms, and patience
-    with what is missing (browser_receiver.py).
+    with what is missing (browser_receiver.py). With ``sound`` it offers to receive audio too.
     """
 
     def __init__(
@@ -203,10 +203,13 @@ class Viewer:
         playout_delay: bool = True,
         transport_cc: bool = False,
         channels: Iterable[str] = ("input", "pointer", "control"),
+        sound: bool = False,
     ) -> None:
         configuration = RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         self.connection = RTCPeerConnection(configuration)
         self.transceiver = self.connection.addTransceiver("video", direction="recvonly")
+        if sound:
+            self.connection.addTransceiver("audio", direction="recvonly")
         self.extensions: dict[int, str] = {9: PLAYOUT_DELAY_URI} if playout_delay else {}
         """Offered beyond what aiortc offers, by id."""
         self.transport_cc = transport_cc
@@ -220,6 +223,7 @@ class Viewer:
         self.opened: dict[str, asyncio.Event] = {}
         self.closed_channels: asyncio.Queue[str] = asyncio.Queue(maxsize=100)
         self.track: MediaStreamTrack | None = None
+        self.sound: MediaStreamTrack | None = None
         self.connected = asyncio.Event()
         self.lost = asyncio.Event()
         self.packets: list[bytes] = []
@@ -238,7 +242,10 @@ class Viewer:
         channel.on("close", lambda: self.closed_channels.put_nowait(label))
 
     def _got_track(self, track: MediaStreamTrack) -> None:
-        self.track = track
+        if track.kind == "video":
+            self.track = track
+        else:
+            self.sound = track
 
     def _state(self) -> None:
         if self.connection.connectionState == "connected":
@@ -260,6 +267,7 @@ class Viewer:
 
     async def accept(self, answer: str) -> None:
         self._record()
+        self.description = sdp.SessionDescription.parse(answer)
         await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
 
     async def join(

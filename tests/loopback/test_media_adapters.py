@@ -12,7 +12,7 @@ import aiortc.rtcsctptransport
 import pytest
 from aiortc import RTCPeerConnection
 
-from guest_agent import ice, rtp
+from guest_agent import ice, rtp, videosender
 from guest_agent.errors import AgentError
 from guest_agent.path import Path
 
@@ -36,7 +36,7 @@ async def test_every_touched_name_exists() -> None:
 async def test_a_moved_name_is_an_error_and_not_a_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     connection = RTCPeerConnection()
     transceiver = connection.addTransceiver("video", direction="sendonly")
-    monkeypatch.setattr(rtp, "_SENDER_ENCODER", "_RTCRtpSender__moved_away")
+    monkeypatch.setattr(videosender, "SENDER_ENCODER", "_RTCRtpSender__moved_away")
     with pytest.raises(AgentError, match="moved_away"):
         rtp.adapt_sender(transceiver.sender, Path(time.monotonic, lambda: None), on_keyframe=lambda: None)
     await connection.close()

@@ -1,4 +1,6 @@
-/** The WebRTC transport: one video to receive, three data channels, an offer sent at once. */
+/** The WebRTC transport: one video and one sound to receive, four data channels, an offer sent at once. */
+import { stereo } from "../audio/sdp";
+import type { SoundLine } from "../audio/sound";
 import { problemOf } from "../api/http";
 import { sessionUrl } from "../api/watch";
 import { decode, encode, Malformed } from "../protocol/codec";
@@ -24,16 +26,24 @@ const CHANNELS: Readonly<Record<Channel, RTCDataChannelInit>> = {
   input: { ordered: true },
   pointer: { ordered: false, maxRetransmits: 0 },
   control: { ordered: true },
+  clipboard: { ordered: true },
 };
 /**
  * Most that may wait in a channel, in bytes; what comes on top is dropped. Moves: only the newest counts.
  * Input: the link is stuck, and keys typed blind would all fire later; the agent's lease frees what is held.
  */
-const MAX_WAITING: Readonly<Record<Channel, number>> = { pointer: 512, input: 64 * 1024, control: 16 * 1024 };
+const MAX_WAITING: Readonly<Record<Channel, number>> = {
+  pointer: 512,
+  input: 64 * 1024,
+  control: 16 * 1024,
+  // Its own line keeps it far below (clipboard/channel.ts).
+  clipboard: 64 * 1024,
+};
 const PING_MS = 2_000;
 
 export class RtcTransport implements Link {
   readonly #pc: RTCPeerConnection;
+  readonly #sound: RTCRtpTransceiver;
   readonly #channels: Readonly<Record<Channel, RTCDataChannel>>;
   readonly #abort = new AbortController();
   #location: string | null = null;
@@ -52,10 +62,12 @@ export class RtcTransport implements Link {
   ) {
     this.#pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
     this.#receiveVideo();
+    this.#sound = this.#receiveSound();
     this.#channels = {
       input: this.#channel("input"),
       pointer: this.#channel("pointer"),
       control: this.#channel("control"),
+      clipboard: this.#channel("clipboard"),
     };
     this.#channels.control.addEventListener("open", this.#greet);
     this.#channels.control.addEventListener("message", this.#hear);
@@ -74,6 +86,11 @@ export class RtcTransport implements Link {
     });
   }
 
+  /** For clipboard/channel.ts. */
+  get clipboard(): RTCDataChannel {
+    return this.#channels.clipboard;
+  }
+
   readonly send = (channel: Channel, data: Uint8Array<ArrayBuffer>): void => {
     const target = this.#channels[channel];
     if (target.readyState !== "open" || target.bufferedAmount > MAX_WAITING[channel]) {
@@ -82,6 +99,17 @@ export class RtcTransport implements Link {
     }
     target.send(data);
   };
+
+  /** Null when the agent sends no sound. From the agent's welcome on. */
+  get sound(): SoundLine | null {
+    if (this.#sound.currentDirection !== "recvonly") return null;
+    return {
+      track: this.#sound.receiver.track,
+      ask: (on) => {
+        this.#say({ type: "Audio", on });
+      },
+    };
+  }
 
   close(): void {
     if (!this.#open) return;
@@ -117,8 +145,24 @@ export class RtcTransport implements Link {
     this.video.play().catch(() => undefined);
   }
 
+  /** From the first offer on, so that turning the sound on negotiates nothing. */
+  #receiveSound(): RTCRtpTransceiver {
+    const transceiver = this.#pc.addTransceiver("audio", { direction: "recvonly" });
+    const codecs = RTCRtpReceiver.getCapabilities("audio")?.codecs ?? [];
+    const opus = codecs.filter((codec) => codec.mimeType.toLowerCase() === "audio/opus");
+    if (opus.length > 0 && "setCodecPreferences" in transceiver) transceiver.setCodecPreferences(opus);
+    return transceiver;
+  }
+
   async #negotiate(): Promise<void> {
-    await this.#pc.setLocalDescription();
+    const offer = await this.#pc.createOffer();
+    try {
+      await this.#pc.setLocalDescription({ type: "offer", sdp: stereo(offer.sdp ?? "") });
+    } catch (error) {
+      // A browser that takes no edited offer plays one channel.
+      console.warn("the browser refused stereo", error);
+      await this.#pc.setLocalDescription(offer);
+    }
     // At once, without candidates: the gateway would drop them (DESIGN 5).
     const sdp = this.#pc.localDescription?.sdp ?? "";
     const answer = await postOffer(`${sessionUrl(this.access.id)}/whep`, this.access.token, sdp, this.#abort.signal);
