@@ -17,15 +17,18 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 from numpy.typing import NDArray
 
+from guest_agent.avoptions import LiveOptions
+from guest_agent.cadence import Cadence
 from guest_agent.errors import EncoderError
+from guest_agent.h264 import packetize
 
 __all__ = ["CLOCK_HZ", "Encoder", "default_threads"]
 
 CLOCK_HZ = 90_000
 _CRF = 22
 _VBV_FPS = 30
-"""x264 refills the VBV once per picture, whatever the clock says (zerolatency forces constant frame rate), and a
-desktop seldom makes 60 pictures a second: a refill for 30 leaves each picture its share of the rate."""
+"""x264 refills the VBV once per picture, whatever the clock says (zerolatency forces constant frame rate): for 30
+pictures a second at first, and then for as many as there are (cadence.py)."""
 _VBV_S = 0.1
 """The largest picture in seconds of the rate: 250 KB at 20 Mb/s, a full page of dense text as a keyframe."""
 _BT709 = 1
@@ -38,17 +41,17 @@ def default_threads(*, slow: bool = False) -> int:
 
 
 class Encoder:
-    """One open encoder. Another size or rate is another Encoder, and starts with a keyframe.
+    """One open encoder. Another size is another Encoder, and starts with a keyframe.
 
     Args:
         width_px, height_px: even.
         max_bps: the cap of the rate, in bits a second.
+        fps: how many pictures a second share it at first.
 
     Raises EncoderError.
     """
 
-    def __init__(self, width_px: int, height_px: int, *, max_bps: int, threads: int) -> None:
-        kbps = max_bps // 1000
+    def __init__(self, width_px: int, height_px: int, *, max_bps: int, threads: int, fps: int = _VBV_FPS) -> None:
         parameters = {
             "me": "umh",
             "subme": "0",
@@ -56,15 +59,13 @@ class Encoder:
             "keyint": "infinite",
             "scenecut": "0",
             "sliced-threads": "1",
-            "vbv-maxrate": str(kbps),
-            "vbv-bufsize": str(max(int(kbps * _VBV_S), kbps // _VBV_FPS * 2)),
         }
         try:
             codec = av.CodecContext.create("libx264", "w")
             assert isinstance(codec, VideoCodecContext)
             codec.width, codec.height = width_px, height_px
             codec.pix_fmt = "yuv420p"
-            codec.framerate = Fraction(_VBV_FPS)
+            codec.framerate = Fraction(fps)
             codec.time_base = Fraction(1, CLOCK_HZ)
             codec.thread_count = threads
             codec.color_range = _LIMITED_RANGE
@@ -75,6 +76,8 @@ class Encoder:
                 "tune": "zerolatency",
                 "crf": str(_CRF),
                 "forced-idr": "1",
+                "maxrate": str(max_bps),
+                "bufsize": str(int(max_bps * _VBV_S)),
                 "x264-params": ":".join(f"{name}={value}" for name, value in parameters.items()),
             }
             codec.open()
@@ -83,9 +86,28 @@ class Encoder:
                 f"x264 does not open for {width_px}x{height_px}: {exc}", hint="is libx264 in this PyAV build?"
             ) from exc
         self._codec = codec
+        self._live = LiveOptions(codec)
+        self._opened_fps = fps
+        self._cadence = Cadence(fps)
         self._shape = (height_px * 3 // 2, width_px)
         self.max_bps = max_bps
         self._started = False
+
+    def retune(self, max_bps: int) -> bool:
+        """Another cap from the next picture on, without a keyframe. False: this takes another Encoder."""
+        refill_bps = int(max_bps * self._opened_fps / self._cadence.fps)
+        if not self._live.set("maxrate", refill_bps) or not self._live.set("bufsize", int(max_bps * _VBV_S)):
+            return False
+        self.max_bps = max_bps
+        return True
+
+    def cut(self, size_bytes: int) -> bool:
+        """The rate kept a picture of this size from being better."""
+        return size_bytes * 8 * self._cadence.fps > self.max_bps / 2
+
+    def packetize(self, unit: bytes) -> list[bytes]:
+        """The RTP payloads of an access unit."""
+        return packetize(unit)
 
     def encode(self, picture: NDArray[np.uint8], pts_90k: int, *, key: bool) -> tuple[bytes, bool]:
         """One picture (yuv420p array as convert.Picture has it) to an Annex B access unit.
@@ -100,6 +122,8 @@ class Encoder:
         frame.time_base = Fraction(1, CLOCK_HZ)
         key = key or not self._started
         frame.pict_type = PictureType.I if key else PictureType.NONE
+        if self._cadence.picture(pts_90k):
+            self.retune(self.max_bps)
         try:
             packets = self._codec.encode(frame)
         except av.FFmpegError as exc:

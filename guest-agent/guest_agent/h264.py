@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from guest_agent.times import FrameStamps
+from guest_agent.videocodec import Codec
 
 __all__ = ["MAX_PAYLOAD_BYTES", "EncodedFrame", "packetize", "split_annexb"]
 
@@ -36,6 +37,9 @@ class EncodedFrame:
     size_bytes: int
     stamps: FrameStamps | None = None
     """None for a picture that was only encoded again."""
+    codec: Codec = Codec.H264
+    rung: int = 0
+    """Which of the two encodes it belongs to (rungs.py)."""
 
 
 def split_annexb(unit: bytes) -> Iterator[memoryview]:

@@ -147,7 +147,7 @@ class MediaHub:
         ]
 
     def counters(self) -> Mapping[str, int]:
-        """Since start; ``viewers`` and the ``_us`` of the last frame are momentary."""
+        """Since start; ``viewers``, rates, paths and the ``_us`` of the last frame are momentary."""
         stream = self._broadcast
         return {
             "viewers": sum(p.connected for p in self._peers.values()),
@@ -158,10 +158,8 @@ class MediaHub:
             "frame_bytes": stream.bytes,
             "frames_dropped": stream.dropped,
             "key_requests": stream.key_requests,
-            "receiver_reports": stream.reports,
-            "lossy_reports": stream.lossy_reports,
-            "rung_changes": stream.rung_changes,
-            "rung_bps": stream.rung_bps,
+            "still_requests": stream.still_requests,
+            **stream.counters(),
             **asdict(self._channel_counters),
             **self._sound.counters(),
             **asdict(self._source.counters),
@@ -178,17 +176,16 @@ class MediaHub:
         await self._source.close()
 
     def _make(self, ident: str, role: Role) -> Peer:
-        track = self._broadcast.track()
+        stream = self._broadcast.stream(leads=role is Role.CONTROL)
         return Peer(
             ident,
             role,
-            track,
+            stream.track,
+            stream.path,
             self._sound.track(),
             self._sink,
             on_state=self._state_changed,
-            on_key=self._broadcast.want_key,
-            on_estimate=lambda estimate_bps: self._broadcast.on_estimate(track, estimate_bps),
-            on_loss=lambda fraction: self._broadcast.on_loss(track, fraction),
+            on_key=lambda: self._broadcast.want_key(stream),
             size_px=lambda: self.size_px,
             counters=self._channel_counters,
             clipboard=self._clipboard,

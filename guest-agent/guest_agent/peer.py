@@ -26,6 +26,7 @@ from guest_agent.audio.track import SoundTrack
 from guest_agent.channels import ChannelCounters, Inbox
 from guest_agent.errors import AgentError, OfferError
 from guest_agent.h264 import EncodedFrame
+from guest_agent.path import Path
 from guest_agent.ports import ClipboardSink, InputSink, OfferResult, PeerState, Role
 from guest_agent.protocol.messages import Channel
 from guest_agent.track import ScreenTrack
@@ -56,12 +57,10 @@ def _total(callback: Callable[..., None]) -> Callable[..., None]:
 class Peer:
     """Args:
     ident: the gateway's name for it.
-    track: its end of the shared stream.
+    track, path: its end of the shared stream, and what is known of the way there.
     sound: its end of the desktop's sound, used when its offer has a section for it.
     on_state: CONNECTED once; CLOSED, with a reason, when the connection is lost. Not called for ``close``.
     on_key: it needs a keyframe.
-    on_estimate: it estimates its path at so many bit/s (REMB).
-    on_loss: it reports this fraction of the packets as lost (receiver report).
     size_px: the display's present width and height.
     clipboard: takes its clipboard; None where there is none.
     controls: whether its input counts now.
@@ -72,13 +71,12 @@ class Peer:
         ident: str,
         role: Role,
         track: ScreenTrack,
+        path: Path,
         sound: SoundTrack,
         sink: InputSink,
         *,
         on_state: Callable[[Peer, PeerState, str], None],
         on_key: Callable[[], None],
-        on_estimate: Callable[[int], None],
-        on_loss: Callable[[float], None],
         size_px: Callable[[], tuple[int, int]],
         counters: ChannelCounters,
         controls: Callable[[], bool],
@@ -99,13 +97,8 @@ class Peer:
         self._transceiver = self._connection.addTransceiver(track, direction="sendonly")
         self._sound_sender: RTCRtpTransceiver | None = None
         rtp.join_bundle(self._transceiver)
-        rtp.h264_only(self._transceiver)
-        rtp.adapt_sender(
-            self._transceiver.sender,
-            on_keyframe=_total(on_key),
-            on_estimate=_total(on_estimate),
-            on_loss=_total(on_loss),
-        )
+        rtp.prefer_h264(self._transceiver)
+        rtp.adapt_sender(self._transceiver.sender, path, on_keyframe=_total(on_key))
         track.on_sent = _total(self._frame_sent)
         self._connection.on("connectionstatechange", _total(self._state_changed))
         self._connection.on("datachannel", _total(self._channel_opened))
@@ -125,7 +118,7 @@ class Peer:
             await self.close()
             raise OfferError(
                 f"the offer cannot be answered: {type(exc).__name__}",
-                hint="the browser must offer to receive H.264 video over WebRTC",
+                hint="the browser must offer to receive H.264 or VP8 video over WebRTC",
             ) from exc
         except BaseException:
             await self.close()
@@ -152,7 +145,8 @@ class Peer:
                 other.direction = "inactive"
         if self._sound_sender is not None:
             rtp.describe_opus(self._sound_sender)
-        rtp.negotiate_playout_delay(self._transceiver, description)
+        self.track.codec = rtp.settle_codec(self._transceiver)
+        rtp.negotiate_extensions(self._transceiver, description)
         rtp.answer_as_dtls_server(self._transceiver)
         await self._connection.setLocalDescription(await self._connection.createAnswer())
         if self._transceiver.currentDirection != "sendonly":

@@ -20,13 +20,17 @@ from dataclasses import dataclass, replace
 
 from guest_agent.capture import Resized, Screen
 from guest_agent.convert import Picture
-from guest_agent.encode import CLOCK_HZ, Encoder, default_threads
+from guest_agent.encode import CLOCK_HZ, default_threads
+from guest_agent.encoders import VideoEncoder, open_encoder
 from guest_agent.errors import AgentError
-from guest_agent.h264 import EncodedFrame, packetize
-from guest_agent.rate import RUNGS_BPS
+from guest_agent.h264 import EncodedFrame
+from guest_agent.lag import Lag
+from guest_agent.rate import MAX_BPS
 from guest_agent.rects import Rect, plan
+from guest_agent.rungs import MAIN
 from guest_agent.schedule import Action, Schedule
 from guest_agent.times import FrameStamps, InputTimes, now_us
+from guest_agent.videocodec import Codec
 
 __all__ = ["Pump", "PumpCounters"]
 
@@ -48,6 +52,7 @@ class PumpCounters:
     refines: int = 0
     heartbeats: int = 0
     encoders: int = 0
+    lag_frames: int = 0
     failures: int = 0
     expired: int = 0
     capture_us: int = 0
@@ -92,10 +97,12 @@ class Pump:
         self._schedule = Schedule()
         self._origin_s = time.monotonic()
         self._last_pts = -1
-        self._rate_bps = RUNGS_BPS[0]
+        self._rate_bps = MAX_BPS
+        self._lag = Lag()
         self._screen: Screen | None = None
         self._picture: Picture | None = None
-        self._encoder: Encoder | None = None
+        self._encoder: VideoEncoder | None = None
+        self._codec = Codec.H264
         self._everything = True
         self.counters = PumpCounters()
         self._thread = threading.Thread(target=self._main, name="media", daemon=True)
@@ -116,17 +123,26 @@ class Pump:
             os.close(self._wake_fd)
             self._wake_fd = -1
 
-    def watch(self, on: bool) -> None:
-        self._post(lambda: self._set_watch(on))
+    def watch(self, on: bool, rung: int = MAIN) -> None:
+        self._post(lambda: self._set_watch(on) if rung == MAIN else self._lag.watch(on))
 
-    def want_key(self) -> None:
-        self._post(self._schedule.want_key)
+    def want_key(self, rung: int = MAIN) -> None:
+        self._post(self._schedule_of(rung).want_key)
 
-    def taken(self) -> None:
-        self._post(self._schedule.taken)
+    def want_repeat(self, rung: int = MAIN) -> None:
+        self._post(self._schedule_of(rung).want_repeat)
 
-    def set_rate(self, max_bps: int) -> None:
-        self._post(lambda: self._set_rate(max_bps))
+    def taken(self, rung: int = MAIN) -> None:
+        self._post(self._schedule_of(rung).taken)
+
+    def set_rate(self, max_bps: int, rung: int = MAIN) -> None:
+        self._post(lambda: self._set_rate(max_bps) if rung == MAIN else self._lag.set_rate(max_bps))
+
+    def set_codec(self, codec: Codec, rung: int = MAIN) -> None:
+        self._post(lambda: self._set_codec(codec) if rung == MAIN else self._lag.set_codec(codec))
+
+    def _schedule_of(self, rung: int) -> Schedule:
+        return self._schedule if rung == MAIN else self._lag.schedule
 
     def _post(self, command: Callable[[], None]) -> None:
         if self._wake_fd >= 0:
@@ -166,11 +182,12 @@ class Pump:
             if resized:
                 self._announce(screen)
                 self._picture = self._encoder = None
+                self._lag.reset()
             if damaged or resized:
                 self._damaged_us = self._damaged_us or now_us()
                 self._schedule.damage()
-            if not self._step(screen):
-                self._wait([screen], self._schedule.timeout_s(time.monotonic()))
+            if not self._step(screen) and not self._step_lag():
+                self._wait([screen], self._timeout_s(time.monotonic()))
 
     def _step(self, screen: Screen) -> bool:
         """Make one frame if one is due."""
@@ -195,15 +212,40 @@ class Pump:
             if not grabbed:
                 self._schedule.nothing_changed()
                 return True
+            self._lag.schedule.damage()
             stamps = FrameStamps(*shown, damaged_us, captured_us=now_us(), encoded_us=0)
         frame = self._encode(picture, now, key)
         if stamps is not None:
             frame = replace(frame, stamps=replace(stamps, encoded_us=now_us()))
-        self._schedule.did(action, frame.key, now)
+        assert self._encoder is not None
+        self._schedule.did(action, frame.key, now, cut=self._encoder.cut(frame.size_bytes))
         self.counters.refines += action is Action.REFINE
         self.counters.heartbeats += action is Action.HEARTBEAT
         self._loop.call_soon_threadsafe(self._deliver, frame)
         return True
+
+    def _step_lag(self) -> bool:
+        """Make one frame for those who lag, if one is due and there is a picture."""
+        if self._picture is None or not self._lag.schedule.watched:
+            return False
+        now = time.monotonic()
+        frame = self._lag.step(self._picture, now, self._next_pts(now), self._encoder_threads)
+        if frame is None:
+            return False
+        self.counters.lag_frames += 1
+        self._loop.call_soon_threadsafe(self._deliver, frame)
+        return True
+
+    def _timeout_s(self, now: float) -> float | None:
+        """How long neither encode has anything to do."""
+        main_s = self._schedule.timeout_s(now)
+        lag_s = None if self._picture is None else self._lag.schedule.timeout_s(now)
+        return lag_s if main_s is None else main_s if lag_s is None else min(main_s, lag_s)
+
+    def _next_pts(self, now: float) -> int:
+        """Rises from frame to frame, whichever encode it is for."""
+        self._last_pts = max(self._last_pts + 1, int((now - self._origin_s) * CLOCK_HZ))
+        return self._last_pts
 
     def _capture(self, screen: Screen, picture: Picture) -> bool:
         started = time.perf_counter_ns()
@@ -233,15 +275,18 @@ class Pump:
     def _encode(self, picture: Picture, now: float, key: bool) -> EncodedFrame:
         started = time.perf_counter_ns()
         if self._encoder is None:
-            self._encoder = Encoder(
-                picture.width_px, picture.height_px, max_bps=self._rate_bps, threads=self._encoder_threads
+            self._encoder = open_encoder(
+                self._codec,
+                picture.width_px,
+                picture.height_px,
+                max_bps=self._rate_bps,
+                threads=self._encoder_threads,
             )
             self.counters.encoders += 1
-        pts = max(self._last_pts + 1, int((now - self._origin_s) * CLOCK_HZ))
-        self._last_pts = pts
+        pts = self._next_pts(now)
         unit, is_key = self._encoder.encode(picture.array, pts, key=key)
         encoded = time.perf_counter_ns()
-        frame = EncodedFrame(packetize(unit), pts, is_key, len(unit))
+        frame = EncodedFrame(self._encoder.packetize(unit), pts, is_key, len(unit), codec=self._codec)
         self.counters.encode_us = (encoded - started) // 1000
         self.counters.packetize_us = (time.perf_counter_ns() - encoded) // 1000
         return frame
@@ -262,12 +307,18 @@ class Pump:
         self._everything = True
         if not on:
             self._encoder = self._picture = None
+            self._lag.reset()
         if self._screen is not None:
             self._screen.watch(on)
 
     def _set_rate(self, max_bps: int) -> None:
         self._rate_bps = max_bps
-        self._encoder = None
+        if self._encoder is not None and not self._encoder.retune(max_bps):
+            self._encoder = None
+
+    def _set_codec(self, codec: Codec) -> None:
+        if codec is not self._codec:
+            self._codec, self._encoder = codec, None
 
     def _close(self) -> None:
         self._closing = True
@@ -277,4 +328,5 @@ class Pump:
         if self._screen is not None:
             self._screen.close()
         self._screen = self._picture = self._encoder = None
+        self._lag.reset()
         self._schedule.damage()

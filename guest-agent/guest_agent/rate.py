@@ -1,20 +1,22 @@
-"""How many bits a second the encoder may use. Pure: time is an argument, in seconds, monotonic.
+"""What the rate of a stream may be, and the brake for a viewer that sends no transport-wide feedback. Pure: time is
+an argument, in seconds, monotonic.
 
-Two signals come back from a viewer. Loss (RFC 3550 6.4.2) is evidence: the path is full. The receiver's estimate
-(REMB, draft-alvestrand-rmcat-remb-03) is none: it grows only with what is sent, so for a desktop that is mostly still
-it stays at a tenth of a megabit on an empty gigabit link (seen with Chromium). It only says where to brake to, once
-there is loss.
+Without that feedback (congestion.py) two signals come back. Loss (RFC 3550 6.4.2) is evidence: the path is full. The
+receiver's estimate (REMB, draft-alvestrand-rmcat-remb-03) is none: it grows only with what is sent, so for a desktop
+that is mostly still it stays at a tenth of a megabit on an empty gigabit link (seen with Chromium). It only says
+where to brake to, once there is loss.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
-__all__ = ["RUNGS_BPS", "Brake", "choose_rung"]
+__all__ = ["MAX_BPS", "MIN_BPS", "Brake"]
 
-RUNGS_BPS = (20_000_000, 10_000_000, 5_000_000, 2_500_000, 1_200_000)
-"""A change opens a new encoder and costs a keyframe, so there are few of them."""
+MAX_BPS = 20_000_000
+"""Where every viewer starts: a full page of dense text fits into a tenth of a second of it."""
+MIN_BPS = 300_000
+"""With less there is no desktop to speak of."""
 
 _LOSS = 0.02
 """Less is noise, or a radio link that loses packets at any rate."""
@@ -24,15 +26,13 @@ _BACK_OFF = 0.85
 _AT_MOST = 0.5
 _FRESH_S = 3.0
 _REGAIN_PER_S = 1.08
-_HOLD_S = 3.0
-_HEADROOM = 1.3
 
 
 class Brake:
     """One viewer's ceiling."""
 
     def __init__(self) -> None:
-        self._ceiling_bps = float(RUNGS_BPS[0])
+        self._ceiling_bps = float(MAX_BPS)
         self._at = 0.0
         self._estimate_bps = 0
         self._estimated_at = float("-inf")
@@ -48,23 +48,10 @@ class Brake:
         target = sent_bps * (1 - fraction / 2)
         if now <= self._estimated_at + _FRESH_S:
             target = min(target, max(self._estimate_bps * _BACK_OFF, sent_bps * _AT_MOST))
-        self._ceiling_bps = min(self.ceiling_bps(now), max(target, float(RUNGS_BPS[-1])))
+        self._ceiling_bps = min(self.ceiling_bps(now), max(target, float(MIN_BPS)))
         self._at = now
 
     def ceiling_bps(self, now: float) -> float:
         """Rises by itself: what was braked for may be over."""
-        regained = min(60.0, max(0.0, now - self._at))
-        return min(float(RUNGS_BPS[0]), self._ceiling_bps * math.pow(_REGAIN_PER_S, regained))
-
-
-def choose_rung(current_bps: int, changed_at: float, ceilings_bps: Iterable[float], now: float) -> int:
-    """The rung for all viewers: what the slowest of them takes. Down at once, up slowly and with headroom."""
-    ceiling = min(ceilings_bps, default=float(RUNGS_BPS[0]))
-    fitting = next((rung for rung in RUNGS_BPS if rung <= ceiling), RUNGS_BPS[-1])
-    if fitting < current_bps:
-        return fitting
-    if fitting > current_bps and now >= changed_at + _HOLD_S:
-        above = RUNGS_BPS[RUNGS_BPS.index(current_bps) - 1]
-        if ceiling >= min(above * _HEADROOM, RUNGS_BPS[0]):
-            return above
-    return current_bps
+        regained = min(120.0, max(0.0, now - self._at))
+        return min(float(MAX_BPS), self._ceiling_bps * math.pow(_REGAIN_PER_S, regained))

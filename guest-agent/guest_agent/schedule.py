@@ -22,6 +22,8 @@ IDR_EVERY_S = 0.5
 HEARTBEAT_S = 1.5
 REFINE_AFTER_S = (0.1, 0.35, 0.8)
 """Spaced, because back-to-back refinements cost the next key press its place on a small machine."""
+_CUT_S = 0.1
+"""Between refinements on a narrow path, which takes a second or more to get a page of text sharp."""
 IN_FLIGHT_S = 1.0
 """A frame not taken by then is given up, so that a stuck viewer cannot freeze the others."""
 
@@ -41,6 +43,7 @@ class Schedule:
         self._watched = False
         self._damaged = False
         self._key_wanted = False
+        self._repeat_wanted = False
         self._key_at = float("-inf")
         self._sent_at = float("-inf")
         self._moved_at = float("-inf")
@@ -69,6 +72,10 @@ class Schedule:
         """A viewer cannot decode any more, or is new."""
         self._key_wanted = True
 
+    def want_repeat(self) -> None:
+        """A viewer wonders whether there is anything left to come: any frame will do."""
+        self._repeat_wanted = True
+
     def taken(self) -> None:
         """The loop has handed the frame in flight to the senders."""
         self._in_flight_since = None
@@ -84,17 +91,22 @@ class Schedule:
             return Action.CAPTURE, key
         if key or (self._refined < len(REFINE_AFTER_S) and now >= self._moved_at + REFINE_AFTER_S[self._refined]):
             return Action.REFINE, key
-        if now >= self._sent_at + HEARTBEAT_S:
+        if self._repeat_wanted or now >= self._sent_at + HEARTBEAT_S:
             return Action.HEARTBEAT, False
         return None
 
-    def did(self, action: Action, key: bool, now: float) -> None:
-        """A frame was made at ``now`` and is on its way to the loop."""
+    def did(self, action: Action, key: bool, now: float, *, cut: bool = False) -> None:
+        """A frame was made at ``now`` and is on its way to the loop. ``cut``: the rate kept it from being better, so
+        more will follow until none is."""
         self._sent_at = self._in_flight_since = now
+        self._repeat_wanted = False
         if action is Action.CAPTURE:
             self._damaged = False
         elif action is Action.REFINE:
             self._refined += 1
+            if cut and self._refined == len(REFINE_AFTER_S):
+                self._refined -= 1
+                self._moved_at = now + _CUT_S - REFINE_AFTER_S[-1]
         if key:
             self._key_wanted = False
             self._key_at = now
@@ -113,7 +125,7 @@ class Schedule:
         if self._in_flight_since is not None:
             return max(0.0, self._in_flight_since + IN_FLIGHT_S - now)
         due = self._sent_at + HEARTBEAT_S
-        if self._damaged:
+        if self._damaged or self._repeat_wanted:
             due = now
         elif self._refined < len(REFINE_AFTER_S):
             due = min(due, self._moved_at + REFINE_AFTER_S[self._refined])

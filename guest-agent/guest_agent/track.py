@@ -8,16 +8,14 @@ follows until the next keyframe.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from guest_agent.h264 import EncodedFrame
+from guest_agent.videocodec import Codec
 
 __all__ = ["ScreenTrack"]
-
-_RATE_WINDOW_S = 1.0
 
 
 class ScreenTrack(MediaStreamTrack):
@@ -38,7 +36,8 @@ class ScreenTrack(MediaStreamTrack):
         self._sending: EncodedFrame | None = None
         self.on_sent: Callable[[EncodedFrame], None] | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._sent: deque[tuple[float, int]] = deque()
+        self.codec = Codec.H264
+        """What the viewer decodes; known before the first pull."""
         self.needs_key = True
         """Frames are dropped until a keyframe comes."""
         self._pulling = False
@@ -50,7 +49,17 @@ class ScreenTrack(MediaStreamTrack):
         """The sender has sent all there was and waits."""
         return self._pulling and self._frame is None
 
-    def offer(self, frame: EncodedFrame, now: float) -> bool:
+    @property
+    def pending(self) -> bool:
+        """A frame waits for the sender."""
+        return self._frame is not None
+
+    def restart(self) -> None:
+        """The next frame is of another encode."""
+        self._frame = None
+        self.needs_key = True
+
+    def offer(self, frame: EncodedFrame) -> bool:
         """Hand over the next frame of the stream. False: dropped, this viewer needs a keyframe."""
         if self._frame is not None:
             self._frame = None
@@ -62,27 +71,16 @@ class ScreenTrack(MediaStreamTrack):
         self.needs_key = False
         self._frame = frame
         self.frames += 1
-        self._sent.append((now, frame.size_bytes))
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
         return True
 
-    def sent_bps(self, now: float) -> float:
-        """What went to this viewer during the last second."""
-        while self._sent and self._sent[0][0] < now - _RATE_WINDOW_S:
-            self._sent.popleft()
-        return sum(size for _, size in self._sent) * 8 / _RATE_WINDOW_S
-
     async def recv(self) -> EncodedFrame:  # type: ignore[override]
-        """The next frame. aiortc hands whatever this returns to the encoder's ``pack`` (rtp.py).
+        """The next frame, for the sender (videosender.py).
 
         Raises MediaStreamError once stopped and nothing else: any other exception would end the sender without a
         word, and the video would stand still for ever.
         """
-        if self._sending is not None:
-            sent, self._sending = self._sending, None
-            if self.on_sent is not None:
-                self.on_sent(sent)
         while self._frame is None:
             if self.readyState != "live":
                 raise MediaStreamError
@@ -96,6 +94,12 @@ class ScreenTrack(MediaStreamTrack):
                 self._waiter = None
         self._sending, self._frame = self._frame, None
         return self._sending
+
+    def all_sent(self) -> None:
+        """The last packet of the frame that ``recv`` gave went to the socket."""
+        sent, self._sending = self._sending, None
+        if sent is not None and self.on_sent is not None:
+            self.on_sent(sent)
 
     def stop(self) -> None:
         """Idempotent."""

@@ -7,6 +7,7 @@ The source encodes real pictures with the real encoder, so what a viewer decodes
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -25,11 +26,18 @@ from guest_agent.ports import OfferResult, PeerEvent, PeerState
 from guest_agent.protocol import codec
 from guest_agent.protocol.messages import Channel, Direction, Message
 from guest_agent.pump import PumpCounters
+from guest_agent.rtpstream import PLAYOUT_DELAY_URI
+from guest_agent.rungs import MAIN
+from guest_agent.twcc import TRANSPORT_CC_FMT, TRANSPORT_CC_URI
+from guest_agent.videocodec import Codec
+from tests.loopback.browser_receiver import like_a_browser
+from tests.twcc_feedback import FeedbackGenerator
 
-__all__ = ["LOOPBACK", "Agent", "Recorder", "ScriptedSource", "Viewer", "without_candidates"]
+__all__ = ["LOOPBACK", "Agent", "Recorder", "ScriptedSource", "Viewer", "extensions_of", "without_candidates"]
 
 LOOPBACK = "127.0.0.1"
 SIZE_PX = (320, 192)
+_TRANSPORT_CC_ID = 10
 
 
 class ScriptedSource:
@@ -50,6 +58,8 @@ class ScriptedSource:
         self.idle = asyncio.Event()
         self.idle.set()
         self.rates: list[int] = []
+        self.codecs: list[tuple[Codec, int]] = []
+        self.repeats_wanted = 0
         self.closed = False
 
     def start(self) -> None:
@@ -58,20 +68,30 @@ class ScriptedSource:
     async def close(self) -> None:
         self.closed = True
 
-    def watch(self, on: bool) -> None:
-        self.watched = on
-        self.watched_changed.set()
-        if on:
+    def watch(self, on: bool, rung: int = MAIN) -> None:
+        if rung == MAIN:
+            self.watched = on
+            self.watched_changed.set()
+            if on:
+                self.key_wanted.set()
+
+    def want_key(self, rung: int = MAIN) -> None:
+        if rung == MAIN:
             self.key_wanted.set()
 
-    def want_key(self) -> None:
-        self.key_wanted.set()
+    def set_codec(self, codec: Codec, rung: int = MAIN) -> None:
+        self.codecs.append((codec, rung))
 
-    def taken(self) -> None:
-        self.idle.set()
+    def want_repeat(self, rung: int = MAIN) -> None:
+        self.repeats_wanted += 1
 
-    def set_rate(self, max_bps: int) -> None:
-        self.rates.append(max_bps)
+    def taken(self, rung: int = MAIN) -> None:
+        if rung == MAIN:
+            self.idle.set()
+
+    def set_rate(self, max_bps: int, rung: int = MAIN) -> None:
+        if rung == MAIN:
+            self.rates.append(max_bps)
 
     async def show(self, brightness: int, *, noise: bool = False) -> EncodedFrame:
         """Encode and deliver one picture, once the last one was taken. A keyframe when one was asked for."""
@@ -128,7 +148,7 @@ class Recorder:
 
 
 class Agent:
-    """A MediaHub on loopback with a scripted source and a recording sink."""
+    """A MediaHub on loopback with a recording sink, and a scripted source unless ``source`` is another."""
 
     def __init__(self, **options: Any) -> None:
         self.sink = Recorder()
@@ -141,8 +161,12 @@ class Agent:
             self.sources.append(ScriptedSource(*args))
             return self.sources[-1]
 
-        self.hub = MediaHub(":none", self._on_peer, self.sink, address=LOOPBACK, source=make, **options)
-        self.source = self.sources[0]
+        options = {"source": make, **options}
+        self.hub = MediaHub(":none", self._on_peer, self.sink, address=LOOPBACK, **options)
+
+    @property
+    def source(self) -> ScriptedSource:
+        return self.sources[0]
 
     def _on_peer(self, event: PeerEvent) -> None:
         self.events.append(event)
@@ -179,13 +203,15 @@ class Agent:
 class Viewer:
     """What a browser does, with stock aiortc: offers to receive video, opens three data channels.
 
-    With ``sound`` it offers to receive audio too.
+    ``transport_cc`` adds what aiortc lacks and every browser has: transport-wide feedback, every 100 ms, and patience
+    with what is missing (browser_receiver.py). With ``sound`` it offers to receive audio too.
     """
 
     def __init__(
         self,
         *,
         playout_delay: bool = True,
+        transport_cc: bool = False,
         channels: Iterable[str] = ("input", "pointer", "control"),
         sound: bool = False,
     ) -> None:
@@ -194,7 +220,14 @@ class Viewer:
         self.transceiver = self.connection.addTransceiver("video", direction="recvonly")
         if sound:
             self.connection.addTransceiver("audio", direction="recvonly")
-        self.playout_delay = playout_delay
+        self.extensions: dict[int, str] = {9: PLAYOUT_DELAY_URI} if playout_delay else {}
+        """Offered beyond what aiortc offers, by id."""
+        self.transport_cc = transport_cc
+        self._feedback = FeedbackGenerator()
+        self._telling: asyncio.Task[None] | None = None
+        if transport_cc:
+            self.extensions[_TRANSPORT_CC_ID] = TRANSPORT_CC_URI
+            like_a_browser(self.transceiver.receiver)
         self.channels: dict[str, RTCDataChannel] = {}
         self.inbox: asyncio.Queue[bytes | str] = asyncio.Queue(maxsize=1000)
         self.opened: dict[str, asyncio.Event] = {}
@@ -235,9 +268,11 @@ class Viewer:
         await ice.gather_on(agent_rtp.ice_connection(self.transceiver), LOOPBACK)
         await self.connection.setLocalDescription(await self.connection.createOffer())
         text = without_candidates(self.connection.localDescription.sdp)
-        if self.playout_delay:
-            marker = "a=extmap:3 "
-            text = text.replace(marker, f"a=extmap:9 {agent_rtp.PLAYOUT_DELAY_URI}\r\n{marker}")
+        marker = "a=extmap:3 "
+        for ident, uri in self.extensions.items():
+            text = text.replace(marker, f"a=extmap:{ident} {uri}\r\n{marker}")
+        if self.transport_cc:
+            text = re.sub(r"(a=rtcp-fb:\d+ )goog-remb\r\n", r"\1goog-remb\r\n\1transport-cc\r\n", text)
         return text
 
     async def accept(self, answer: str) -> None:
@@ -246,13 +281,19 @@ class Viewer:
         await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
 
     async def join(
-        self, agent: Agent, peer: str = "p1", role: str = "control", *, control: bool = True
+        self,
+        agent: Agent,
+        peer: str = "p1",
+        role: str = "control",
+        *,
+        control: bool = True,
+        answer: Callable[[str], str] = lambda answer: answer,
     ) -> OfferResult:
         """Offer, answer, and wait until media and channels are up. One of the control role gets control too."""
         if role == "control" and control:
             agent.hub.control(peer)
         result = await agent.hub.offer(peer, await self.offer(), role)
-        await self.accept(result.sdp)
+        await self.accept(answer(result.sdp))
         async with asyncio.timeout(20):
             await self.connected.wait()
             for event in self.opened.values():
@@ -266,9 +307,27 @@ class Viewer:
 
         async def tap(data: bytes, arrival_time_ms: int) -> None:
             self.packets.append(data)
+            if self.transport_cc and (number := extensions_of(data).get(_TRANSPORT_CC_ID)):
+                self._feedback.arrived(int.from_bytes(number, "big"), asyncio.get_running_loop().time())
             await stock(data, arrival_time_ms=arrival_time_ms)
 
         transport._handle_rtp_data = tap  # type: ignore[method-assign]
+        if self.transport_cc:
+            self._telling = asyncio.create_task(self._tell())
+
+    async def _tell(self) -> None:
+        """RTCP transport feedback, for the stream of the last packet that came, as libwebrtc does."""
+        transport = self.transceiver.receiver.transport
+        while True:
+            await asyncio.sleep(0.1)
+            message = self._feedback.message()
+            if message is not None:
+                about = (1).to_bytes(4, "big") + self.packets[-1][8:12]
+                packet = rtp.pack_rtcp_packet(rtp.RTCP_RTPFB, TRANSPORT_CC_FMT, about + message)
+                try:
+                    await transport._send_rtp(packet)
+                except ConnectionError:
+                    return
 
     def send(self, channel: Channel, message: Message) -> None:
         self.channels[channel.value].send(codec.encode(message))
@@ -290,6 +349,9 @@ class Viewer:
         await receiver._send_rtcp_pli(rtp.RtpPacket.parse(self.packets[-1]).ssrc)
 
     async def close(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.gather(self._telling, return_exceptions=True)
         await self.connection.close()
 
     async def __aenter__(self) -> Viewer:
@@ -297,6 +359,15 @@ class Viewer:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
+
+
+def extensions_of(packet: bytes) -> dict[int, bytes]:
+    """RFC 8285 4.2, read from the packet itself."""
+    if not packet[0] & 0x10:
+        return {}
+    at = 12 + 4 * (packet[0] & 0x0F)
+    profile, words = int.from_bytes(packet[at : at + 2], "big"), int.from_bytes(packet[at + 2 : at + 4], "big")
+    return dict(rtp.unpack_header_extensions(profile, packet[at + 4 : at + 4 + 4 * words]))
 
 
 def without_candidates(sdp: str) -> str:

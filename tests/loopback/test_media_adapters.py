@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import pathlib
+import time
 import tomllib
 from importlib.metadata import version
-from pathlib import Path
 
 import aioice.ice
-import aiortc.rtcrtpsender
 import aiortc.rtcsctptransport
 import pytest
 from aiortc import RTCPeerConnection
 
-from guest_agent import ice, rtp
+from guest_agent import ice, rtp, videosender
 from guest_agent.errors import AgentError
+from guest_agent.path import Path
 
 
 @pytest.mark.parametrize("package", ["aiortc", "aioice", "av"])
 def test_the_installed_version_is_the_pinned_one(package: str) -> None:
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    project = tomllib.loads((pathlib.Path(__file__).parents[2] / "pyproject.toml").read_text())
     assert f"{package}=={version(package)}" in project["project"]["optional-dependencies"]["agent"]
 
 
@@ -35,9 +36,9 @@ async def test_every_touched_name_exists() -> None:
 async def test_a_moved_name_is_an_error_and_not_a_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     connection = RTCPeerConnection()
     transceiver = connection.addTransceiver("video", direction="sendonly")
-    monkeypatch.setattr(rtp, "_SENDER_ENCODER", "_RTCRtpSender__moved_away")
+    monkeypatch.setattr(videosender, "SENDER_ENCODER", "_RTCRtpSender__moved_away")
     with pytest.raises(AgentError, match="moved_away"):
-        rtp.adapt_sender(transceiver.sender, on_keyframe=lambda: None, on_estimate=print, on_loss=print)
+        rtp.adapt_sender(transceiver.sender, Path(time.monotonic, lambda: None), on_keyframe=lambda: None)
     await connection.close()
 
 
@@ -48,6 +49,5 @@ def test_install_is_idempotent_and_sets_the_constants() -> None:
     mended = aioice.ice.Connection.connect
     ice.install()
     assert aioice.ice.Connection.connect is mended
-    assert vars(aiortc.rtcrtpsender)["RTP_HISTORY_SIZE"] == 4096
     assert aiortc.rtcsctptransport.SCTP_RTO_MIN == 0.2
     assert aiortc.rtcsctptransport.SCTP_RTO_INITIAL == 0.5

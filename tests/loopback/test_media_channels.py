@@ -22,6 +22,7 @@ from guest_agent.protocol.messages import (
     Welcome,
 )
 from tests.loopback.media_viewer import SIZE_PX, Agent, Viewer
+from tests.unit.test_fuzz_channels import stream
 
 GARBAGE: list[bytes | str] = [
     b"",
@@ -181,3 +182,23 @@ async def test_only_the_one_who_controls_types_and_both_are_told() -> None:
         agent.hub.control(None)
         assert agent.sink.released == ["ann", "ben"]
         assert await ben.receive() == Control(False)
+
+
+async def test_thousands_of_wild_messages_end_neither_connection_nor_input() -> None:
+    """The same as tests/unit/test_fuzz_channels.py, through real SCTP: fewer, since each is a datagram or two."""
+    rng = random.Random(4)
+    async with Agent() as agent, Viewer() as viewer:
+        await viewer.join(agent)
+        for number, (channel, data) in enumerate(stream(rng, 3000)):
+            if isinstance(data, bytes | str) and data and channel.value in viewer.channels:
+                viewer.channels[channel.value].send(data)
+            if number % 100 == 0:
+                viewer.send(Channel.CONTROL, Ping(number))
+                while await viewer.receive() != Pong(number):
+                    pass
+        viewer.send(Channel.INPUT, Key(9, 0x7A, True))
+        async with asyncio.timeout(20):
+            while ("p1", Key(9, 0x7A, True)) not in agent.sink.messages[-3:]:
+                await agent.sink.count(len(agent.sink.messages) + 1)
+        assert [event.state for event in agent.events] == [PeerState.CONNECTED]
+        assert agent.hub.counters()["malformed"] > 500

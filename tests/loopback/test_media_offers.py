@@ -15,8 +15,8 @@ from guest_agent.ports import PeerState
 from tests.loopback.media_viewer import Agent, Recorder, ScriptedSource, Viewer
 
 
-def without_h264(offer: str) -> str:
-    return offer.replace("H264/90000", "H265/90000")
+def without_codecs(offer: str) -> str:
+    return offer.replace("H264/90000", "H265/90000").replace("VP8/90000", "VP9/90000")
 
 
 BAD: dict[str, Callable[[str], str]] = {
@@ -25,7 +25,7 @@ BAD: dict[str, Callable[[str], str]] = {
     "cut short": lambda offer: offer[: len(offer) // 2],
     "no ICE": lambda offer: "".join(s for s in offer.splitlines(True) if "ice-" not in s),
     "no fingerprint": lambda offer: "".join(s for s in offer.splitlines(True) if "fingerprint" not in s),
-    "no H.264": without_h264,
+    "no H.264 and no VP8": without_codecs,
     "no video": lambda offer: offer.replace("m=video", "m=audio"),
     "two videos": lambda offer: offer + offer[offer.index("m=video") : offer.index("m=application")],
     "sends only": lambda offer: offer.replace("a=recvonly", "a=sendonly"),

@@ -9,8 +9,8 @@ from aiortc import rtp, sdp
 from guest_agent.h264 import MAX_PAYLOAD_BYTES
 from guest_agent.ice import UFRAG_CHARS
 from guest_agent.ports import PeerState
-from guest_agent.rtp import PLAYOUT_DELAY_URI
-from tests.loopback.media_viewer import LOOPBACK, Agent, Viewer
+from guest_agent.rtpstream import PLAYOUT_DELAY_URI
+from tests.loopback.media_viewer import LOOPBACK, Agent, Viewer, extensions_of
 
 
 async def watching(agent: Agent) -> None:
@@ -79,8 +79,8 @@ async def test_playout_delay_is_zero_on_every_packet_and_payloads_fit() -> None:
         assert max(len(p.payload) for p in packets) <= MAX_PAYLOAD_BYTES
         assert max(len(data) for data in viewer.packets) <= 1200
         for data in viewer.packets:
-            assert extensions(data)[9] == b"\x00\x00\x00"
-            assert set(extensions(data)) == {1, 3, 9}
+            assert extensions_of(data)[9] == b"\x00\x00\x00"
+            assert set(extensions_of(data)) == {1, 3, 9}
 
 
 async def test_a_viewer_that_does_not_know_playout_delay_gets_none() -> None:
@@ -91,15 +91,7 @@ async def test_a_viewer_that_does_not_know_playout_delay_gets_none() -> None:
         await agent.source.show(50)
         await agent.source.show(50)
         await viewer.brightness()
-        assert all(set(extensions(data)) == {1, 3} for data in viewer.packets)
-
-
-def extensions(packet: bytes) -> dict[int, bytes]:
-    """RFC 8285 4.2, read from the packet itself."""
-    csrcs = packet[0] & 0x0F
-    at = 12 + 4 * csrcs
-    profile, words = int.from_bytes(packet[at : at + 2], "big"), int.from_bytes(packet[at + 2 : at + 4], "big")
-    return dict(rtp.unpack_header_extensions(profile, packet[at + 4 : at + 4 + 4 * words]))
+        assert all(set(extensions_of(data)) == {1, 3} for data in viewer.packets)
 
 
 async def test_pli_brings_a_keyframe() -> None:
@@ -110,8 +102,9 @@ async def test_pli_brings_a_keyframe() -> None:
         assert not (await agent.source.show(80)).key
         await viewer.brightness()
         await viewer.ask_keyframe()
+        await viewer.ask_keyframe()
         await asyncio.wait_for(agent.source.key_wanted.wait(), 10)
-        assert agent.hub.counters()["key_requests"] == 1
+        assert 1 <= agent.hub.counters()["key_requests"] <= 2
         assert (await agent.source.show(120)).key
 
 

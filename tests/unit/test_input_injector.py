@@ -7,6 +7,7 @@ connection of the same program last fetched (Chromium and its toolkit).
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -106,7 +107,8 @@ class Server:
             rows = self.toolkit_rows if self.two_connections else self.rows
             row = rows[detail]
             found = row[1] if shift and row[1] else row[0]
-            self.read.append(chr(found & 0xFFFFFF) if found else "\0")
+            code = found & 0xFFFFFF
+            self.read.append(chr(code) if 0 < code <= sys.maxunicode else "\0")
 
     def toolkit_reads(self, count: int) -> None:
         for _ in range(min(count, len(self.toolkit_events))):

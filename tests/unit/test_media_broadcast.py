@@ -9,25 +9,36 @@ from aiortc.mediastreams import MediaStreamError
 
 from guest_agent.broadcast import Broadcast
 from guest_agent.h264 import EncodedFrame
-from guest_agent.rate import RUNGS_BPS
+from guest_agent.rate import MAX_BPS
+from guest_agent.rungs import LAG, MAIN
 from guest_agent.track import ScreenTrack
+from guest_agent.videocodec import Codec
 
 
 class Source:
     def __init__(self) -> None:
         self.calls: list[str] = []
 
-    def watch(self, on: bool) -> None:
-        self.calls.append("watch" if on else "leave")
+    def watch(self, on: bool, rung: int = MAIN) -> None:
+        self._note("watch" if on else "leave", rung)
 
-    def want_key(self) -> None:
-        self.calls.append("key")
+    def want_key(self, rung: int = MAIN) -> None:
+        self._note("key", rung)
 
-    def taken(self) -> None:
-        self.calls.append("taken")
+    def want_repeat(self, rung: int = MAIN) -> None:
+        self._note("repeat", rung)
 
-    def set_rate(self, max_bps: int) -> None:
-        self.calls.append(f"rate {max_bps}")
+    def taken(self, rung: int = MAIN) -> None:
+        self._note("taken", rung)
+
+    def set_rate(self, max_bps: int, rung: int = MAIN) -> None:
+        self._note(f"rate {max_bps}", rung)
+
+    def set_codec(self, codec: Codec, rung: int = MAIN) -> None:
+        self._note(codec.name.lower(), rung)
+
+    def _note(self, call: str, rung: int) -> None:
+        self.calls.append(f"{call} lag" if rung == LAG else call)
 
 
 class Clock:
@@ -37,8 +48,8 @@ class Clock:
         return self.now
 
 
-def frame(number: int, *, key: bool = False, size: int = 100) -> EncodedFrame:
-    return EncodedFrame([bytes(4)], number * 1500, key, size)
+def frame(number: int, *, key: bool = False, size: int = 100, rung: int = MAIN) -> EncodedFrame:
+    return EncodedFrame([bytes(4)], number * 1500, key, size, rung=rung)
 
 
 async def pulling(track: ScreenTrack) -> asyncio.Task[EncodedFrame]:
@@ -55,7 +66,7 @@ def make() -> tuple[Broadcast, Source, Clock]:
 
 async def test_watching_starts_with_the_first_pull() -> None:
     broadcast, source, _ = make()
-    track = broadcast.track()
+    track = broadcast.stream(leads=True).track
     assert source.calls == []
     pull = await pulling(track)
     assert source.calls == ["watch"]
@@ -68,7 +79,7 @@ async def test_watching_starts_with_the_first_pull() -> None:
 
 async def test_the_next_frame_waits_until_every_sender_is_back() -> None:
     broadcast, source, _ = make()
-    one, two = broadcast.track(), broadcast.track()
+    one, two = broadcast.stream(leads=True).track, broadcast.stream(leads=True).track
     pulls = [await pulling(one), await pulling(two)]
     source.calls.clear()
     broadcast.deliver(frame(0, key=True))
@@ -87,7 +98,7 @@ async def test_the_next_frame_waits_until_every_sender_is_back() -> None:
 
 async def test_a_frame_without_its_predecessors_is_not_sent() -> None:
     broadcast, source, _ = make()
-    track = broadcast.track()
+    track = broadcast.stream(leads=True).track
     pull = await pulling(track)
     source.calls.clear()
     broadcast.deliver(frame(0))
@@ -102,7 +113,7 @@ async def test_a_frame_without_its_predecessors_is_not_sent() -> None:
 
 async def test_a_stuck_viewer_loses_frames_until_a_keyframe_and_no_one_else_does() -> None:
     broadcast, _, _ = make()
-    stuck, well = broadcast.track(), broadcast.track()
+    stuck, well = broadcast.stream(leads=True).track, broadcast.stream(leads=True).track
     pulls = [await pulling(stuck), await pulling(well)]
     broadcast.deliver(frame(0, key=True))
     await asyncio.gather(*pulls)
@@ -123,7 +134,7 @@ async def test_a_stuck_viewer_loses_frames_until_a_keyframe_and_no_one_else_does
 
 async def test_recv_raises_nothing_but_the_end() -> None:
     broadcast, _, _ = make()
-    track = broadcast.track()
+    track = broadcast.stream(leads=True).track
     pull = await pulling(track)
     track.stop()
     track.stop()
@@ -135,7 +146,7 @@ async def test_recv_raises_nothing_but_the_end() -> None:
 
 async def test_a_cancelled_pull_can_be_repeated() -> None:
     broadcast, _, _ = make()
-    track = broadcast.track()
+    track = broadcast.stream(leads=True).track
     pull = await pulling(track)
     pull.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -146,19 +157,112 @@ async def test_a_cancelled_pull_can_be_repeated() -> None:
     track.stop()
 
 
-async def test_the_rate_follows_the_slowest_and_is_forgotten_with_the_last() -> None:
+class Watching:
+    """A viewer whose sender takes frames when it is told to."""
+
+    def __init__(self, broadcast: Broadcast, *, leads: bool) -> None:
+        self.stream = broadcast.stream(leads=leads)
+        self._pull: asyncio.Task[EncodedFrame] | None = None
+
+    async def ready(self) -> None:
+        """Wait for the next frame."""
+        self._pull = await pulling(self.stream.track)
+
+    async def take(self) -> EncodedFrame:
+        assert self._pull is not None
+        return await self._pull
+
+    def full(self, bps: int) -> None:
+        """Receiver reports that lead to about this rate."""
+        for _ in range(bps // 8 // 1000):
+            self.stream.path.sent(1000)
+        self.stream.path.on_loss(0.1)
+
+    async def leave(self) -> None:
+        self.stream.track.stop()
+        if self._pull is not None:
+            await asyncio.gather(self._pull, return_exceptions=True)
+
+
+async def test_the_rate_follows_the_leader_and_is_forgotten_with_the_last() -> None:
+    broadcast, source, _ = make()
+    viewer = Watching(broadcast, leads=True)
+    await viewer.ready()
+    viewer.full(4_000_000)
+    assert source.calls[-1] == f"rate {broadcast.rung_bps}"
+    assert 3_400_000 < broadcast.rung_bps < 3_800_000
+    await viewer.leave()
+    assert broadcast.rung_bps == MAX_BPS
+    viewer.stream.path.on_loss(1.0)
+    assert broadcast.rung_bps == MAX_BPS
+
+
+async def test_a_watcher_with_less_gets_the_second_encode_and_the_leader_notices_nothing() -> None:
+    broadcast, source, _ = make()
+    leader, watcher = Watching(broadcast, leads=True), Watching(broadcast, leads=False)
+    await leader.ready()
+    await watcher.ready()
+    source.calls.clear()
+    watcher.full(1_000_000)
+    assert [call for call in source.calls if not call.endswith("lag")] == []
+    assert {"key lag", "watch lag"} < set(source.calls)
+    assert broadcast.rung_bps == MAX_BPS
+    assert broadcast.counters()["lag_viewers"] == 1
+    assert 800_000 < broadcast.counters()["lag_bps"] < 1_000_000
+    first = frame(0, key=True)
+    broadcast.deliver(first)
+    assert await leader.take() is first
+    source.calls.clear()
+    await leader.ready()
+    assert source.calls == ["taken"], "it waits for nobody who lags"
+    second = frame(1, key=True, rung=LAG)
+    broadcast.deliver(second)
+    assert await watcher.take() is second
+    await watcher.leave()
+    assert "leave lag" in source.calls
+    await leader.leave()
+
+
+async def test_a_watcher_that_takes_no_frame_is_not_waited_for() -> None:
+    broadcast, source, _ = make()
+    leader, watcher = Watching(broadcast, leads=True), Watching(broadcast, leads=False)
+    await leader.ready()
+    await watcher.ready()
+    broadcast.deliver(frame(0, key=True))
+    await leader.take()
+    await leader.ready()
+    broadcast.deliver(frame(1))
+    await leader.take()
+    await leader.ready()
+    source.calls.clear()
+    # The watcher took none of them: its sender is still at the first.
+    broadcast.deliver(frame(2))
+    assert (await leader.take()).pts_90k == 3000
+    assert "key" not in source.calls
+    assert "watch lag" in source.calls
+    await leader.leave()
+    await watcher.leave()
+
+
+async def test_a_request_on_a_still_screen_gets_a_plain_frame_once() -> None:
     broadcast, source, clock = make()
-    track = broadcast.track()
-    pull = await pulling(track)
-    broadcast.deliver(frame(0, key=True, size=1_000_000))
-    await pull
-    broadcast.on_loss(track, 0.25)
-    assert source.calls[-1] == f"rate {RUNGS_BPS[2]}"
-    assert broadcast.rung_bps == RUNGS_BPS[2]
-    clock.now += 2
-    assert track.sent_bps(clock.now) == 0
-    track.stop()
-    assert broadcast.rung_bps == RUNGS_BPS[0]
-    broadcast.on_estimate(track, 1)
-    broadcast.on_loss(track, 1.0)
-    assert broadcast.rung_bps == RUNGS_BPS[0]
+    viewer = Watching(broadcast, leads=True)
+    await viewer.ready()
+    broadcast.deliver(frame(0, key=True))
+    await viewer.take()
+    await viewer.ready()
+    source.calls.clear()
+    broadcast.want_key(viewer.stream)
+    assert source.calls == ["key"], "right after the keyframe: that one may be what it misses"
+    clock.now += 3.0
+    broadcast.want_key(viewer.stream)
+    assert source.calls == ["key", "repeat"]
+    clock.now += 0.6
+    broadcast.want_key(viewer.stream)
+    assert source.calls == ["key", "repeat", "key"], "it asks again: it has lost the picture"
+    clock.now += 3.0
+    viewer.stream.path.on_loss(0.01)
+    broadcast.want_key(viewer.stream)
+    assert source.calls[-1] == "key", "something was lost"
+    assert (broadcast.key_requests, broadcast.still_requests) == (4, 1)
+    await viewer.leave()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import av
@@ -110,3 +111,50 @@ def test_one_core_stays_free(monkeypatch: pytest.MonkeyPatch) -> None:
     for cores, threads in ((1, 1), (2, 1), (3, 2), (5, 4), (64, 4)):
         monkeypatch.setattr("os.sched_getaffinity", lambda pid, n=cores: set(range(n)))
         assert default_threads() == threads
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_another_rate_counts_from_the_next_picture_and_takes_no_keyframe(threads: int) -> None:
+    encoder = Encoder(1280, 720, max_bps=20_000_000, threads=threads)
+    noise = np.random.default_rng(1).integers(0, 256, (1080, 1280), np.uint8)
+    made = itertools.count()
+
+    def bytes_of(pictures: int) -> float:
+        sizes = []
+        for _ in range(pictures):
+            i = next(made)
+            unit, key = encoder.encode(np.roll(noise, i * 31), i * 3000, key=False)
+            assert key is (i == 0)
+            sizes.append(len(unit))
+        return sum(sizes) / pictures
+
+    full = bytes_of(15)
+    for bps in (2_000_000, 8_000_000, 1_000_000):
+        assert encoder.retune(bps)
+        assert encoder.max_bps == bps
+        assert bytes_of(15) * 8 * 30 < bps * 1.15
+    assert encoder.retune(20_000_000)
+    bytes_of(5)
+    assert bytes_of(15) > full * 0.6
+
+
+def test_a_context_that_looks_different_has_no_live_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with another PyAV: it is not touched, and the caller opens another encoder."""
+    encoder = Encoder(WIDTH, HEIGHT, max_bps=20_000_000, threads=1)
+    assert encoder.retune(5_000_000)
+    for at in (0, 8, 32, 40):
+        monkeypatch.setattr("guest_agent.avoptions._CONTEXT_AT", at)
+        strange = Encoder(WIDTH, HEIGHT, max_bps=20_000_000, threads=1)
+        assert not strange.retune(5_000_000)
+        assert strange.encode(picture_of(1), 0, key=False)[1]
+    monkeypatch.undo()
+    monkeypatch.setattr("guest_agent.avoptions._METHODS_AT", 24)
+    assert not Encoder(WIDTH, HEIGHT, max_bps=20_000_000, threads=1).retune(5_000_000)
+
+
+@pytest.mark.parametrize("fps", [10, 15, 30])
+def test_few_pictures_share_the_rate_as_many_do(fps: int) -> None:
+    encoder = Encoder(640, 368, max_bps=1_000_000, threads=1)
+    noise = np.random.default_rng(1).integers(0, 256, (552, 640), np.uint8)
+    sizes = [len(encoder.encode(np.roll(noise, i * 31), i * 90_000 // fps, key=False)[0]) for i in range(60)]
+    assert 0.7e6 < sum(sizes[30:]) / 30 * fps * 8 < 1.15e6

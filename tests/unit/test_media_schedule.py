@@ -192,3 +192,42 @@ def test_rates_hold_whatever_happens(events: list[tuple[float, str]]) -> None:
         schedule.did(action, key, now)
         frames.append(now)
         pending = True
+
+
+def test_a_repeat_on_request_is_no_keyframe_and_comes_at_once() -> None:
+    schedule = Schedule()
+    schedule.watch(True)
+    schedule.did(Action.CAPTURE, True, 0.0)
+    schedule.taken()
+    for after_s in REFINE_AFTER_S:
+        schedule.did(Action.REFINE, False, after_s)
+        schedule.taken()
+    assert schedule.next(1.0) is None
+    schedule.want_repeat()
+    assert schedule.timeout_s(1.0) == 0.0
+    assert schedule.next(1.0) == (Action.HEARTBEAT, False)
+    schedule.did(Action.HEARTBEAT, False, 1.0)
+    schedule.taken()
+    assert schedule.next(1.1) is None
+
+
+def test_what_the_rate_cut_is_refined_until_it_is_sharp() -> None:
+    schedule = Schedule()
+    schedule.watch(True)
+    schedule.did(Action.CAPTURE, True, 0.0, cut=True)
+    schedule.taken()
+    now, refined = 0.0, 0
+    while now < 5.0:
+        wait_s = schedule.timeout_s(now)
+        assert wait_s is not None
+        now += max(wait_s, 0.001)
+        due = schedule.next(now)
+        if due is None:
+            continue
+        if due[0] is Action.HEARTBEAT:
+            break
+        refined += 1
+        schedule.did(due[0], False, now, cut=refined < 20)
+        schedule.taken()
+    assert refined == 20
+    assert 0.8 + 17 * 0.1 <= now - HEARTBEAT_S < 0.8 + 19 * 0.1

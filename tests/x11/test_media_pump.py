@@ -20,6 +20,7 @@ from guest_agent.media import MediaHub
 from guest_agent.ports import PeerEvent
 from guest_agent.protocol.messages import VERSION, Channel, Hello, Size, Welcome
 from guest_agent.pump import Pump
+from guest_agent.rungs import LAG
 from tests.loopback.media_viewer import LOOPBACK, Recorder, Viewer
 from tests.x11.conftest import XServer, start_xorg
 from tests.x11.painter import Painter
@@ -35,6 +36,9 @@ class Screening:
         self.pump = Pump(display, self._deliver, self._on_size)
         self.decoder = av.CodecContext.create("h264", "r")
         self.frames: list[EncodedFrame] = []
+        self.lag_decoder = av.CodecContext.create("h264", "r")
+        self.lagging: list[EncodedFrame] = []
+        self.lag_picture: NDArray[np.uint8] = np.zeros((0, 0, 3), np.uint8)
         self.picture: NDArray[np.uint8] = np.zeros((0, 0, 3), np.uint8)
         self.sizes: list[tuple[int, int]] = []
         self.changed = asyncio.Condition()
@@ -42,13 +46,18 @@ class Screening:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _deliver(self, frame: EncodedFrame) -> None:
-        self.frames.append(frame)
         unit = b"".join(depacketized(payload) for payload in frame.payloads)
-        decoded: list[Any] = self.decoder.decode(av.Packet(unit))
+        decoder, frames = (self.lag_decoder, self.lagging) if frame.rung == LAG else (self.decoder, self.frames)
+        frames.append(frame)
+        decoded: list[Any] = decoder.decode(av.Packet(unit))
         for picture in decoded:
-            self.picture = picture.to_ndarray(format="rgb24")
+            pixels = picture.to_ndarray(format="rgb24")
+            if frame.rung == LAG:
+                self.lag_picture = pixels
+            else:
+                self.picture = pixels
         if self.taking:
-            self.pump.taken()
+            self.pump.taken(frame.rung)
         self._notify()
 
     def _on_size(self, width: int, height: int) -> None:
@@ -70,6 +79,9 @@ class Screening:
 
     def colour(self, x: int, y: int) -> tuple[int, ...]:
         return tuple(int(v) for v in self.picture[y, x]) if y < self.picture.shape[0] else ()
+
+    def lag_colour(self, x: int, y: int) -> tuple[int, ...]:
+        return tuple(int(v) for v in self.lag_picture[y, x]) if y < self.lag_picture.shape[0] else ()
 
     def shows(self, x: int, y: int, rgb: int) -> bool:
         wanted = (rgb >> 16, rgb >> 8 & 255, rgb & 255)
@@ -172,12 +184,38 @@ async def test_a_keyframe_on_request(xserver: XServer, screening: Screening) -> 
     assert (keys[1].pts_90k - keys[0].pts_90k) / 90_000 >= 0.5
 
 
-async def test_another_rate_is_another_encoder(xserver: XServer, screening: Screening) -> None:
+async def test_another_rate_takes_no_keyframe(xserver: XServer, screening: Screening) -> None:
+    painter = Painter(xserver.display)
     screening.pump.watch(True)
     await screening.until(lambda: screening.frames)
-    screening.pump.set_rate(2_500_000)
-    await screening.until(lambda: sum(frame.key for frame in screening.frames) == 2)
-    assert screening.pump.counters.encoders == 2
+    screening.pump.set_rate(1_000_000)
+    painter.page(3)
+    made = len(screening.frames)
+    await screening.until(lambda: len(screening.frames) > made)
+    assert sum(frame.key for frame in screening.frames) == 1
+    assert screening.pump.counters.encoders == 1
+    # A page as it would have been at the full rate is several times as much.
+    assert max(frame.size_bytes for frame in screening.frames[made:]) < 20_000
+    painter.close()
+
+
+async def test_who_lags_gets_the_same_picture_from_a_second_encoder(xserver: XServer, screening: Screening) -> None:
+    painter = Painter(xserver.display)
+    screening.pump.watch(True)
+    await screening.until(lambda: screening.shows(700, 400, 0x202020))
+    screening.pump.set_rate(1_000_000, LAG)
+    screening.pump.watch(True, LAG)
+    painter.fill(600, 300, 60, 60, 0xFFFFFF)
+    await screening.until(lambda: min(screening.lag_colour(630, 330), default=0) > 240)
+    assert screening.lagging[0].key
+    assert screening.pump.counters.captures == 2, "nothing is grabbed twice"
+    assert sum(frame.key for frame in screening.frames) == 1
+    screening.pump.watch(False, LAG)
+    made = len(screening.lagging)
+    painter.fill(600, 300, 60, 60, 0x000000)
+    await screening.until(lambda: screening.shows(630, 330, 0x000000))
+    assert len(screening.lagging) <= made + 1
+    painter.close()
 
 
 async def test_the_display_changes_its_size(xserver: XServer, screening: Screening) -> None:
