@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from tests.bench.photon.rivals.novnc import novnc
+from tests.bench.photon.rivals.selkies import selkies_webrtc, selkies_websocket
 
-__all__ = ["novnc"]
+__all__ = ["novnc", "selkies_webrtc", "selkies_websocket"]

@@ -31,7 +31,8 @@ async def server(
     """A process in a group of its own, its output in ``log``. The group is ended: SIGTERM, then SIGKILL."""
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *argv,
+            # A bench that is killed leaves nothing behind.
+            *("setpriv", "--pdeathsig", "TERM", *argv),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
