@@ -13,9 +13,10 @@ from rich.console import Console
 
 from tests.bench.photon.products import fenster
 from tests.bench.photon.report import as_html, print_tables
+from tests.bench.photon.rivals import novnc
 from tests.bench.photon.run import MOTIONS, PRESSES, Plan, run
 
-STARTERS = {"fenster": fenster}
+STARTERS = {"fenster": fenster, "novnc": novnc}
 
 
 def main() -> int:
