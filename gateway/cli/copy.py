@@ -44,7 +44,7 @@ class Place:
 
 
 def parse_place(text: str) -> Place | None:
-    """``ID:PATH``, PATH from the desktop user's home; None for what names a file of this host. Raises GatewayError."""
+    """``ID:PATH``, PATH from the desktop user's home; None for a file of this host. Raises GatewayError."""
     found = _PLACE.fullmatch(text)
     if found is None:
         return None
