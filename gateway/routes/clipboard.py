@@ -24,6 +24,8 @@ __all__ = ["MAX_CLIPBOARD_BYTES", "routes"]
 MAX_CLIPBOARD_BYTES = 8 << 20
 """Of the largest kind; the guest has a limit for each."""
 MAX_WAIT_S = 25.0
+ORIGIN_HEADER = "Fenster-Copied-By"
+"""desktop or viewer: what came from a viewer is no news to one."""
 _KINDS = {"text/plain": "text", "image/png": "png"}
 _TYPES = {"text": "text/plain", "png": "image/png"}
 _DIGEST = re.compile(r"[0-9a-f]{32}")
@@ -79,7 +81,8 @@ async def _get(session: Session, known: str, wait_s: float) -> web.Response:
         length = whole(guest.answer, "length", MAX_CLIPBOARD_BYTES)
         if not _DIGEST.fullmatch(digest) or kind not in _TYPES:
             raise GuestServiceError("the desktop's answer makes no sense")
-        headers = {"ETag": f'"{digest}"', "Content-Security-Policy": "sandbox"}
+        origin = "desktop" if guest.answer.get("copied") is True else "viewer"
+        headers = {"ETag": f'"{digest}"', ORIGIN_HEADER: origin, "Content-Security-Policy": "sandbox"}
         if digest == known:
             return web.Response(status=304, headers=headers)
         data = b"".join([part async for part in guest.body(length)])

@@ -72,10 +72,12 @@ async def test_text_and_pictures_go_both_ways(
     assert desktop.owned[-1] == Content(Kind.PNG, PNG)
     answer = await api.call("GET", url(session), 200)
     assert (answer.content_type, await answer.read()) == ("image/png", PNG)
+    assert answer.headers["Fenster-Copied-By"] == "viewer"
 
     exchange.copied(Content.of_text("äöü"), True)
     answer = await api.call("GET", url(session), 200)
     assert (answer.content_type, answer.charset, await answer.text()) == ("text/plain", "utf-8", "äöü")
+    assert answer.headers["Fenster-Copied-By"] == "desktop"
     assert answer.headers["Content-Security-Policy"] == "sandbox"
     await api.call("GET", url(session), 304, headers={"If-None-Match": answer.headers["ETag"]})
 

@@ -120,7 +120,7 @@ async def test_a_hundred_thousand_messages_leave_nothing_behind() -> None:
         return bool(answers % 3)
 
     def inbox(peer: str) -> Inbox:
-        return Inbox(peer, PEERS[peer], sink, send, lambda: (1280, 720), counters)
+        return Inbox(peer, PEERS[peer], sink, send, lambda: (1280, 720), counters, lambda: True)
 
     inboxes = {peer: inbox(peer) for peer in PEERS}
     blocks = most_queued = 0

@@ -82,6 +82,11 @@ class ClipboardExchange:
         self._lines: dict[str, _Line] = {}
         self._changed = asyncio.Event()
 
+    @property
+    def from_viewer(self) -> bool:
+        """Is ``latest`` what a viewer has sent?"""
+        return self.latest is not None and self.latest.digest == self._from_viewer
+
     def join(self, selection: Selection) -> None:
         """The desktop is there."""
         self._selection = selection

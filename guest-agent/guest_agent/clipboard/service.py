@@ -114,11 +114,13 @@ class ClipboardService:
         content = await self._while_heard(self._exchange.get(known, wait), reader)
         if content is None:
             writer.write(encode_head({}))
-        elif content.digest == known:
-            writer.write(encode_head({"kind": _NAMES[content.kind], "digest": content.digest, "length": 0}))
-        else:
-            head = {"kind": _NAMES[content.kind], "digest": content.digest, "length": len(content.data)}
-            writer.write(encode_head(head) + content.data)
+            return
+        data = b"" if content.digest == known else content.data
+        head = {
+            "kind": _NAMES[content.kind], "digest": content.digest, "length": len(data),
+            "copied": not self._exchange.from_viewer,
+        }  # fmt: skip
+        writer.write(encode_head(head) + data)
 
     async def _while_heard(
         self, getting: Coroutine[None, None, Content | None], reader: asyncio.StreamReader

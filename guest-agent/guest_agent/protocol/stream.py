@@ -14,7 +14,8 @@ files   {op: "read", path, start, stop}  {size, start, length, mtime_ns}        
 files   {op: "write", path, size,        {} to go on; {size, mtime_ns, created}   ``size``, from the gateway,
         exclusive}                       when the file is in place                between the answers
 files   {op: "delete", path}             {}
-clip    {op: "get", known, wait_s}       {kind, digest, length}; {} without any   ``length`` of the content
+clip    {op: "get", known, wait_s}       {kind, digest, length, copied};          ``length`` of the content
+                                         {} without any
 clip    {op: "put", kind, length}        {} to go on; {} when the guest's         ``length``, from the gateway,
                                          programs can paste it                    between the answers
 ======= ================================ ======================================== ===========================
@@ -22,7 +23,7 @@ clip    {op: "put", kind, length}        {} to go on; {} when the guest's       
 Paths are relative to the user's home, parted by "/"; "" is the home. ``start`` and ``stop`` are as in a Python slice:
 negative counts from the end, null is the file's own; ``exclusive`` replaces no file. ``kind`` of a file is "file",
 "directory" or "other"; of a clipboard "text" (UTF-8) or "png". A clipboard's "get" waits up to ``wait_s`` for content
-whose digest is not ``known``.
+whose digest is not ``known``; ``copied`` by a program of the guest, and not sent by a viewer.
 
 Trouble is {error: one of ERRORS, message: a sentence}, and ends the connection; with "range" comes the file's size.
 """

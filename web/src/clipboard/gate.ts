@@ -42,14 +42,18 @@ export class KeyGate implements KeySink {
   }
 }
 
-/** Resolves as `promise` does, or after `ms`. Never rejects. */
-export function atMost(promise: Promise<unknown>, ms: number): Promise<void> {
+/** What `promise` resolves to; null where it takes longer than `ms`, or fails. Never rejects. */
+export function atMost<T>(promise: Promise<T>, ms: number): Promise<T | null> {
   return new Promise((done) => {
-    const timer = setTimeout(done, ms);
-    const finish = (): void => {
+    const timer = setTimeout(() => {
+      done(null);
+    }, ms);
+    const finish = (value: T | null): void => {
       clearTimeout(timer);
-      done();
+      done(value);
     };
-    promise.then(finish, finish);
+    promise.then(finish, () => {
+      finish(null);
+    });
   });
 }

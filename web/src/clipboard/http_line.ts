@@ -104,9 +104,10 @@ export class HttpLine implements ClipboardLine {
     const response = await request(this.#url, this.access.token, { headers, signal, viewer: this.access.viewer, also: [304] });
     const digest = (response.headers.get("ETag") ?? "").replaceAll('"', "");
     const content = response.status === 200 ? await read(response) : null;
-    const changed = digest !== this.#known;
+    // What a viewer sent, this one or another, is not the desktop's news.
+    const news = digest !== this.#known && response.headers.get("Fenster-Copied-By") === "desktop";
     this.#known = digest;
-    if (!first && changed && content !== null && !signal.aborted) this.#events?.copied(content);
+    if (!first && news && content !== null && !signal.aborted) this.#events?.copied(content);
   }
 }
 

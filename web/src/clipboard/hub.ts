@@ -6,15 +6,20 @@
  * at once while the page has the focus, else with the next gesture. Content that both have already goes nowhere.
  */
 import type { KeySink } from "../input/sink";
-import { NO_WAY, same, tooLarge } from "./content";
+import { bytesOf, NO_WAY, same, tooLarge } from "./content";
 import type { Content, Ways } from "./content";
 import { atMost, KeyGate } from "./gate";
 import type { ClipboardLine, LineEvents } from "./line";
 import * as local from "./local";
 import { isPaste } from "./paste_keys";
 
-/** How long Ctrl+V waits for its content to be in the guest, in ms: 8 MiB at a few Mbit/s is not worth a wait. */
+/**
+ * How long Ctrl+V waits for its content to be in the guest, in ms: longer for more, since a key that comes first pastes
+ * what was there before; but at no speed above that of a bad line, and never so long that the keyboard seems dead.
+ */
 const PASTE_LIMIT_MS = 1_500;
+const MAX_PASTE_LIMIT_MS = 8_000;
+const SLOWEST_BYTES_PER_MS = 150;
 /** A paste event follows its key at once, or never. */
 const PASTE_EVENT_MS = 150;
 
@@ -119,13 +124,14 @@ export class ClipboardHub implements LineEvents {
         done(null);
       }, PASTE_EVENT_MS);
     });
-    this.#gate.hold(atMost(this.#afterPaste(pasted), PASTE_LIMIT_MS));
+    this.#gate.hold(this.#afterPaste(pasted));
   };
 
   async #afterPaste(pasted: Promise<Content | null>): Promise<void> {
-    const content = (await pasted) ?? ((await local.mayRead()) ? await local.read() : null);
+    const looking = async (): Promise<Content | null> => (await pasted) ?? ((await local.mayRead()) ? local.read() : null);
+    const content = await atMost(looking(), PASTE_LIMIT_MS);
     // What the guest copied and the browser has not taken yet is newer than what the browser has.
-    if (content !== null && this.#pending === null) await this.send(content);
+    if (content !== null && this.#pending === null) await atMost(this.send(content), pasteLimit(content));
   }
 
   readonly #paste = (event: ClipboardEvent): void => {
@@ -172,4 +178,8 @@ export class ClipboardHub implements LineEvents {
     if (written && this.#pending === content) this.#pending = null;
     this.events.changed();
   }
+}
+
+function pasteLimit(content: Content): number {
+  return Math.min(PASTE_LIMIT_MS + bytesOf(content).length / SLOWEST_BYTES_PER_MS, MAX_PASTE_LIMIT_MS);
 }
