@@ -63,6 +63,7 @@ class FakeGuest:
             "offer": self._offer,
             "bye": self._bye,
             "warm": lambda params: {},
+            "marker": self._marker,
             **(handlers or {}),
         }
         self._writer: asyncio.StreamWriter | None = None
@@ -160,6 +161,12 @@ class FakeGuest:
             "peer": peer, "role": params.get("role"), "connected": False, "ufrag": ufrag, "pwd": pwd, "port": port,
         }  # fmt: skip
         return {"sdp": _answer_sdp(ufrag, pwd, port), "ufrag": ufrag, "pwd": pwd, "port": port}
+
+    def _marker(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not params["seconds"]:
+            return {}
+        where = {"display": [1280, 720], "patch": [544, 240, 192, 192], "strip": [544, 432, 192, 48]}
+        return {**where, "at_us": 7, "flips": [[5, 6]]}
 
     def _bye(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         self.peers.pop(params["peer"], None)

@@ -49,6 +49,16 @@ class Client:
         except (aiohttp.ClientError, TimeoutError) as exc:
             raise _unreachable(self.url) from exc
 
+    async def offer(self, path: str, sdp: str) -> tuple[str, str]:
+        """A WHEP offer; the answer's SDP and its resource's path. Raises as :meth:`call`."""
+        try:
+            headers = {"Content-Type": "application/sdp"}
+            async with self._http.post(self.url + path, data=sdp.encode(), headers=headers) as response:
+                await _check(response)
+                return await response.text(), response.headers["Location"]
+        except (aiohttp.ClientError, TimeoutError) as exc:
+            raise _unreachable(self.url) from exc
+
     async def follow(self, sid: str) -> AsyncGenerator[dict[str, Any], None]:
         """The session now, and each time it changes, until it has ended. Raises as :meth:`call`."""
         timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENCE_S)

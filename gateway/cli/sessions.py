@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import webbrowser
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -15,14 +14,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.app import local_url
 from gateway.cli import options
-from gateway.cli.client import Client, client
+from gateway.cli.client import Client
 from gateway.cli.output import console, emit, notes
 from gateway.cli.progress import STAGES, StageLines
+from gateway.cli.reach import reach
 from gateway.errors import GatewayError
-from gateway.keyfiles import read_api_key
-from gateway.settings import load, parse_display
+from gateway.settings import parse_display
 
 __all__ = ["fork", "ls", "new", "open_session", "resume", "rm", "save", "show", "suspend"]
 
@@ -31,10 +29,7 @@ Sid = Annotated[str, typer.Argument(help="The session's id.")]
 
 @asynccontextmanager
 async def _gateway(url: str | None, state_dir: Path | None, config: Path | None) -> AsyncIterator[Client]:
-    settings = load({"state_dir": state_dir}, config=config)
-    found = url or os.environ.get("FENSTER_URL") or local_url(settings.host, settings.port)
-    key = os.environ.get("FENSTER_API_KEY") or read_api_key(settings.state_dir)
-    async with client(found, key) as api:
+    async with reach(url, state_dir, config) as (api, _):
         yield api
 
 

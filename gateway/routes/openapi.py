@@ -63,6 +63,13 @@ _CALLS: Mapping[tuple[str, str], _Call] = {
     ("post", "/v1/sessions/{sid}/marks"): _Call(
         "Report a stage that only the viewer sees", 204, models.Mark, None, (400, 403, 404, 413, 415), _VIEWER
     ),
+    ("put", "/v1/sessions/{sid}/marker"): _Call(
+        "Show or keep a window that answers presses, to measure latency by", 200, models.ShowMarker,
+        models.MarkerView, (400, 404, 409, 413, 415, 502, 504),
+    ),
+    ("delete", "/v1/sessions/{sid}/marker"): _Call(
+        "Take that window away; idempotent", 204, errors=(404, 409, 502, 504)
+    ),
     ("get", "/v1/sessions/{sid}/events"): _Call(
         "Follow a session: server-sent events named state, each with the whole session",
         200, None, "text/event-stream", (403, 404, 503), _VIEWER,
@@ -128,7 +135,7 @@ def _operation(path: str, call: _Call) -> dict[str, Any]:
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
         ]
     if call.body is not None:
-        optional = call.body in (models.CreateSession, models.CreateToken, models.ForkSession)
+        optional = call.body in (models.CreateSession, models.CreateToken, models.ForkSession, models.ShowMarker)
         operation["requestBody"] = {"required": not optional, **_content(call.body)}
     trouble = {"content": {PROBLEM_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}}
     for status in sorted({*call.errors, *((401,) if call.security else ())}):

@@ -20,6 +20,7 @@ from guest_agent.input.sink import XInputSink
 from guest_agent.input.worker import InputWorker
 from guest_agent.media import GUEST_IP, MediaHub
 from guest_agent.ports import PeerEvent
+from guest_agent.probe import MarkerAsk, MarkerRun
 from guest_agent.protocol.rpc import (
     INTERNAL_ERROR,
     METHOD_NOT_FOUND,
@@ -65,6 +66,7 @@ class Agent:
         self._writer: asyncio.StreamWriter | None = None
         self._hub: MediaHub | None = None
         self._times = InputTimes()
+        self._marker = MarkerRun(display)
 
     async def serve(self, sock: socket.socket) -> int:
         reader, self._writer = await asyncio.open_connection(sock=sock)
@@ -98,6 +100,7 @@ class Agent:
             self._tasks.add(resizing)
             await self._lost.wait()
         finally:
+            await self._marker.close()
             await self._hub.close()
             sink.close()
             await asyncio.to_thread(watcher.close)
@@ -159,6 +162,8 @@ class Agent:
         if method == "warm":
             await self._warm(hub)
             return {}
+        if method == "marker":
+            return await self._marker.ask(MarkerAsk.parse(params))
         peer = params.get("peer")
         if not isinstance(peer, str) or not peer:
             raise OfferError("peer is not a name")

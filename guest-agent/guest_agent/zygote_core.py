@@ -281,7 +281,7 @@ class ZygoteCore:
                 return [DoAssign(ident, assignment)]
             case "exec":
                 return self._exec(ident, ExecCommand.parse(params))
-            case "offer" | "bye" | "warm":
+            case "offer" | "bye" | "warm" | "marker":
                 return self._pass_on(ident, method, params)
             case _:
                 return [Send(Failure(ident, METHOD_NOT_FOUND, f"no method {method[:64]!r}"))]
