@@ -125,10 +125,10 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
 
 def _print(results: Results, verdicts: Sequence[Verdict]) -> None:
     table = Table(title=f"Session {results.session}, ms from the press")
-    table.add_column("stage")
+    table.add_column("stage", no_wrap=True)
     for name in results.legs:
         for statistic in ("p50", "p95", "p99"):
-            table.add_column(f"{name} {statistic}", justify="right")
+            table.add_column(f"{name}\n{statistic}", justify="right")
     metrics = {name: leg.metrics() for name, leg in results.legs.items()}
     for stage in (*STAGES, "total", "first_frame", "reconnect", "return"):
         cells = [metrics[name].get(f"{stage}.{s}") for name in results.legs for s in ("p50", "p95", "p99")]

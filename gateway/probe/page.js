@@ -10,14 +10,14 @@
   // By noVNC: a browser without WebRTC.
   if (NOVNC) {
     delete window.RTCPeerConnection;
-    const Native = window.WebSocket;
-    window.WebSocket = class extends Native {
-      constructor(...args) {
-        super(...args);
-        probe.socket = this;
-        this.addEventListener("message", ({ data }) => { probe.bytes += data.byteLength ?? data.length; });
-      }
-    };
+    // A socket of the browser's own kind: noVNC looks at what its prototype has.
+    window.WebSocket = new Proxy(window.WebSocket, {
+      construct(native, given) {
+        const socket = (probe.socket = new native(...given));
+        socket.addEventListener("message", ({ data }) => { probe.bytes += data.byteLength ?? data.length; });
+        return socket;
+      },
+    });
   } else {
     const open = RTCPeerConnection.prototype.createDataChannel;
     RTCPeerConnection.prototype.createDataChannel = function (label, ...more) {
@@ -57,13 +57,14 @@
   const pixel = document.createElement("canvas");
   pixel.width = pixel.height = 1;
   const context = pixel.getContext("2d", { willReadFrequently: true });
-  const bright = (place) => {
+  const grey = (place) => {
     const from = shown();
     const width = from?.videoWidth || from?.width, height = from?.videoHeight || from?.height;
     if (!width || !height) return null;
     context.drawImage(from, Math.floor(place.x * width), Math.floor(place.y * height), 1, 1, 0, 0, 1, 1);
     const [red, green, blue] = context.getImageData(0, 0, 1, 1).data;
-    return red + green + blue > 382;
+    // One of the marker's four.
+    return Math.round((red + green + blue) / 3 / 85);
   };
   // Calls look(callback's time, frame's metadata) for each frame that is painted, until it says false.
   const each = (look) => {
@@ -94,14 +95,14 @@
   probe.arm = (place, limit) => { probe.found = answer(place, limit); };
   const answer = (place, limit) => new Promise((resolve) => {
     pressed = null;
-    const was = bright(place);
+    const was = grey(place);
     const over = performance.now() + limit;
     let done = false;
     const end = (found) => { if (!done) { done = true; resolve(found); } };
     setTimeout(() => { end(null); }, limit);
     each((now, frame) => {
       if (done || now > over) return false;
-      if (pressed === null || bright(place) === was) return true;
+      if (pressed === null || grey(place) === was) return true;
       const seen = performance.now();
       end({
         pressed, seen,
@@ -124,11 +125,11 @@
       return found;
     };
     const before = await counted(), began = performance.now();
-    let changes = 0, was = bright(place);
+    let changes = 0, was = grey(place);
     await new Promise((resolve) => {
       setTimeout(resolve, duration);
       each((now) => {
-        const is = bright(place);
+        const is = grey(place);
         if (is !== was) changes += 1;
         was = is;
         return now < began + duration;

@@ -13,10 +13,14 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal
 
 import aiortc
+import av
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.codecs.h264 import h264_depayload
 from aiortc.mediastreams import MediaStreamError
+from aiortc.rtp import RtpPacket, unwrap_rtx
 
 from gateway.probe.api import Place, ProbeError, Session
+from gateway.probe.assemble import Assembler
 from gateway.probe.clocks import Clock, Ping
 from gateway.probe.samples import Motion, Press, split_frame
 from guest_agent.protocol import codec
@@ -41,9 +45,11 @@ PRESS_S = 2.0
 FRAME_TIMES_S = 1.0
 PINGS = 10
 KEPT = 256
-"""Frames whose arrival and times are remembered."""
+"""Frames whose times are remembered."""
 KEYSYM_A = 0x61
-_WRAP = 1 << 32
+RTP_HEADER_BYTES = 12
+RTX_HEADER_BYTES = 2
+"""RFC 4588 section 4."""
 
 
 def now_ms() -> float:
@@ -87,18 +93,16 @@ class _Viewer:
             "control": self.connection.createDataChannel("control"),
         }
         self.ready = asyncio.Event()
-        self.lost = asyncio.Event()
         self.resource = ""
         self.bytes = 0
-        self._arrived: OrderedDict[int, float] = OrderedDict()
-        """When the last packet came, by RTP timestamp."""
-        self._origin: int | None = None
+        self._media: tuple[int, int] | None = None
+        """SSRC and payload type; packets of another SSRC are retransmissions."""
+        self._assembler = Assembler()
+        self._decoder = _decoder()
         self._see = see
-        self._watching: asyncio.Task[None] | None = None
+        self._draining: asyncio.Task[None] | None = None
         self.channels["control"].on("message", lambda data: hear(data, now_ms()) if isinstance(data, bytes) else None)
         self.channels["control"].on("open", self.ready.set)
-        self.channels["control"].on("close", self.lost.set)
-        self.connection.on("connectionstatechange", self._state)
         self.connection.on("track", self._track)
         self._tap()
 
@@ -108,42 +112,61 @@ class _Viewer:
         answer, self.resource = await session.api.offer(path, self.connection.localDescription.sdp)
         await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
 
-    def arrived_ms(self, rtp: int) -> float | None:
-        return self._arrived.get(rtp)
-
     async def close(self) -> None:
         await self.connection.close()
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+        if self._draining is not None:
+            self._draining.cancel()
+            await asyncio.gather(self._draining, return_exceptions=True)
 
     def _tap(self) -> None:
-        # A private name of aiortc's (pinned exactly): when packets come is nowhere else to be had.
+        # A private name of aiortc's (pinned exactly): packets are nowhere else to be had.
         stock = self.receiver._handle_rtp_packet
 
-        async def handle(packet: Any, arrival_time_ms: int) -> None:
-            self.bytes += len(packet.payload) + 12
-            # What a receiver maps pts from.
-            self._origin = packet.timestamp if self._origin is None else self._origin
-            self._arrived[packet.timestamp] = now_ms()
-            while len(self._arrived) > KEPT:
-                self._arrived.popitem(last=False)
+        async def handle(packet: RtpPacket, arrival_time_ms: int) -> None:
+            at_ms = now_ms()
+            self.bytes += len(packet.payload) + RTP_HEADER_BYTES
+            gave_up = self._assembler.gave_up
+            self._assemble(packet, at_ms)
+            if self._assembler.gave_up > gave_up:
+                await self.receiver._send_rtcp_pli(packet.ssrc)
+            # For its reports, its retransmissions and its estimate.
             await stock(packet, arrival_time_ms)
 
         setattr(self.receiver, "_handle_rtp_packet", handle)  # noqa: B010
 
-    def _state(self) -> None:
-        if self.connection.connectionState in ("failed", "closed"):
-            self.lost.set()
+    def _assemble(self, packet: RtpPacket, at_ms: float) -> None:
+        if self._media is None:
+            self._media = (packet.ssrc, packet.payload_type)
+        ssrc, payload_type = self._media
+        if packet.ssrc != ssrc:
+            if len(packet.payload) < RTX_HEADER_BYTES:
+                return
+            packet = unwrap_rtx(packet, payload_type, ssrc)
+        try:
+            data = h264_depayload(packet.payload) if packet.payload else b""
+        except ValueError:
+            return
+        for unit in self._assembler.add(packet.sequence_number, packet.timestamp, bool(packet.marker), data):
+            for frame in self._decoder.decode(av.Packet(unit.data)):
+                self._see(frame, unit.timestamp, at_ms)
 
     def _track(self, track: Any) -> None:
-        self._watching = asyncio.get_running_loop().create_task(self._watch(track), name="frames")
+        self._draining = asyncio.get_running_loop().create_task(_drain(track), name="drain")
 
-    async def _watch(self, track: Any) -> None:
-        with suppress(MediaStreamError):
-            while True:
-                frame = await track.recv()
-                self._see(frame, ((self._origin or 0) + frame.pts) % _WRAP, now_ms())
+
+async def _drain(track: Any) -> None:
+    """aiortc decodes too, and keeps what nobody takes."""
+    with suppress(MediaStreamError):
+        while True:
+            await track.recv()
+
+
+def _decoder() -> Any:
+    decoder = av.CodecContext.create("h264", "r")
+    # A frame for a packet, without waiting for more.
+    decoder.thread_count = 1
+    decoder.flags |= av.codec.context.Flags.low_delay
+    return decoder
 
 
 class _PeerConnection:
@@ -156,10 +179,10 @@ class _PeerConnection:
         self._pinged: dict[int, float] = {}
         self._seq = 0
         self._changed = asyncio.Condition()
-        self._patch: bool | None = None
-        self._strip: bool | None = None
-        self._patch_frame = (0, 0.0)
-        """RTP timestamp of the frame that changed the patch, and when it was decoded."""
+        self._patch: int | None = None
+        self._strip: int | None = None
+        self._patch_frame = (0, 0.0, 0.0)
+        """RTP timestamp of the frame that changed the patch, when it was there, and when it was decoded."""
         self._strip_changes = self._frames = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._viewer = _Viewer(self._hear, self._see)
@@ -186,11 +209,10 @@ class _PeerConnection:
             return None
         finally:
             self._press(down=False)
-        rtp, seen = self._patch_frame
-        arrived = self._viewer.arrived_ms(rtp)
+        rtp, arrived, seen = self._patch_frame
         with suppress(TimeoutError):
             await self._until(lambda: rtp in self._times, FRAME_TIMES_S)
-        if arrived is None or rtp not in self._times:
+        if rtp not in self._times:
             return Press(seen - pressed)
         times = self._times.pop(rtp)
         spans = split_frame(
@@ -208,13 +230,9 @@ class _PeerConnection:
         return Motion(elapsed_s, self._strip_changes - changes, *spent)
 
     async def reconnect(self) -> tuple[float, float]:
+        # How soon a viewer notices is its own affair, and a page's; this one knows at once.
         began = now_ms()
         await self._session.api.call("DELETE", self._viewer.resource)
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                await self._viewer.lost.wait()
-        except TimeoutError:
-            raise ProbeError("the agent did not say goodbye") from None
         await self._viewer.close()
         self._viewer = _Viewer(self._hear, self._see)
         await self._connect("no picture came again")
@@ -256,11 +274,11 @@ class _PeerConnection:
                 self._clock.add(Ping(self._pinged.pop(stamp), at_ms, at))
         self._wake()
 
-    def _see(self, frame: Any, rtp: int, at_ms: float) -> None:
+    def _see(self, frame: Any, rtp: int, arrived_ms: float) -> None:
         self._frames += 1
-        patch, strip = _bright(frame, self._session.patch), _bright(frame, self._session.strip)
+        patch, strip = _grey(frame, self._session.patch), _grey(frame, self._session.strip)
         if patch != self._patch:
-            self._patch, self._patch_frame = patch, (rtp, at_ms)
+            self._patch, self._patch_frame = patch, (rtp, arrived_ms, now_ms())
         self._strip_changes += strip != self._strip
         self._strip = strip
         self._wake()
@@ -302,9 +320,9 @@ class _PeerConnection:
         self._viewer.channels[message.channel.value].send(codec.encode(message))
 
 
-def _bright(frame: Any, place: Place) -> bool:
-    """Of the luma plane, which is limited range."""
+def _grey(frame: Any, place: Place) -> int:
+    """Which of the marker's four, by the luma plane, which is limited range (BT.601, BT.709: 16 to 235)."""
     plane = frame.planes[0]
     x, y = int(place.x * frame.width), int(place.y * frame.height)
     luma: int = memoryview(plane)[y * plane.line_size + x]
-    return luma > 125
+    return round((luma - 16) / 73)

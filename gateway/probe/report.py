@@ -76,10 +76,11 @@ def _colours(names: Sequence[str]) -> list[str]:
 
 def _distribution(results: Results) -> str:
     legs = {name: leg for name, leg in results.legs.items() if leg.presses}
+    longest_ms = max((press.total_ms for leg in legs.values() for press in leg.presses), default=1.0)
     chart = pygal.XY(
         style=page_style(_colours([*legs])), js=(), width=_WIDTH, height=_HEIGHT, dots_size=0, legend_at_bottom=True,
         show_y_guides=True, x_title="ms", y_title="% of presses", x_value_formatter=lambda ms: f"{ms:g}",
-        range=(0, 100),
+        range=(0, 100), xrange=(0, longest_ms),
     )  # fmt: skip
     for name, leg in legs.items():
         every = [press.total_ms for press in leg.presses]
@@ -88,11 +89,15 @@ def _distribution(results: Results) -> str:
 
 
 def _stages(results: Results) -> str:
-    legs = {name: leg for name, leg in results.legs.items() if any(press.stages_ms for press in leg.presses)}
+    # Drawn from below.
+    legs = {
+        name: leg for name, leg in reversed(results.legs.items()) if any(press.stages_ms for press in leg.presses)
+    }
     stages = [stage for stage in STAGES if any(leg.stage_ms(stage) for leg in legs.values())]
     chart = pygal.HorizontalStackedBar(
         style=page_style(_colours(stages)), js=(), width=_WIDTH, height=_HEIGHT, legend_at_bottom=True,
-        legend_at_bottom_columns=4, x_title="ms", value_formatter=lambda ms: f"{ms:g}", spacing=30,
+        legend_at_bottom_columns=4, truncate_legend=-1, truncate_label=-1, margin_bottom=44, margin_right=24,
+        x_title="ms", value_formatter=lambda ms: f"{ms:g}",
     )  # fmt: skip
     chart.x_labels = list(legs)
     for stage in stages:

@@ -2,9 +2,9 @@
 
 ``python -m guest_agent.marker :1`` puts it over everything in the middle of the display and prints JSON lines. The
 first says where it is, in px: ``{"display": [width, height], "patch": [x, y, width, height], "strip": [...]}``. Then
-comes one for each press, on the clock of times.py: ``{"seen_us", "drawn_us"}``, when its event was read and
-when what it changes was handed to the X server. ``move`` on standard input lets the strip blink at 60 Hz, ``rest``
-stops it; at its end the window goes.
+comes one for each press, on the clock of times.py: ``{"seen_us", "drawn_us"}``, when its event was read and when what
+it changes was handed to the X server. ``move`` on standard input has the strip change its grey at 60 Hz, ``rest`` stops
+it; at its end the window goes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ PATCH_PX = (192, 192)
 STRIP_PX = (192, 48)
 """Width and height; the strip is below the patch."""
 TICK_S = 1 / 60
-BLACK, WHITE = 0x000000, 0xFFFFFF
+GREYS = (0x000000, 0x555555, 0xAAAAAA, 0xFFFFFF)
+"""The strip goes through all of them, so that a picture that is left out does not look like none."""
+BLACK, WHITE = GREYS[0], GREYS[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ class Marker:
         self.display_px = (size.width, size.height)
         self.patch, self.strip = place(size.width, size.height)
         self.moving = False
-        self._white = {self.patch: False, self.strip: False}
+        self._colours = {self.patch: BLACK, self.strip: BLACK}
+        self._step = 0
         self._focus = core.GetInputFocus().reply()
         self._window = self._conn.generate_id()
         # The display's own depth and no window manager: nothing decorates, moves or covers it.
@@ -91,7 +94,7 @@ class Marker:
         while (event := self._conn.poll_for_event()) is not None:
             if isinstance(event, xp.KeyPressEvent | xp.ButtonPressEvent):
                 seen_us = now_us()
-                self._turn(self.patch)
+                self._turn(self.patch, BLACK if self._colours[self.patch] else WHITE)
                 flips.append({"seen_us": seen_us, "drawn_us": now_us()})
             elif isinstance(event, xp.ExposeEvent):
                 self._draw(self.patch)
@@ -101,7 +104,8 @@ class Marker:
 
     def tick(self) -> None:
         """One step of what moves."""
-        self._turn(self.strip)
+        self._step += 1
+        self._turn(self.strip, GREYS[self._step % len(GREYS)])
 
     def close(self) -> None:
         """Take the window away and give the focus back to whoever had it."""
@@ -110,13 +114,13 @@ class Marker:
         self._conn.core.GetInputFocus().reply()
         self._conn.disconnect()
 
-    def _turn(self, place: Rect) -> None:
-        self._white[place] = not self._white[place]
+    def _turn(self, place: Rect, colour: int) -> None:
+        self._colours[place] = colour
         self._draw(place)
         self._conn.flush()
 
     def _draw(self, place: Rect) -> None:
-        self._conn.core.ChangeGC(self._gc, xp.GC.Foreground, [WHITE if self._white[place] else BLACK])
+        self._conn.core.ChangeGC(self._gc, xp.GC.Foreground, [self._colours[place]])
         rect = _RECT.synthetic(place.x - self.patch.x, place.y - self.patch.y, place.width, place.height)
         self._conn.core.PolyFillRectangle(self._window, self._gc, 1, [rect])
 
