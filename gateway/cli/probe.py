@@ -138,7 +138,7 @@ def _print(results: Results, verdicts: Sequence[Verdict]) -> None:
     for name, leg in results.legs.items():
         found = metrics[name]
         said = [f"{len(leg.presses)} presses, {leg.missed} missed"]
-        said += [f"{found['fps']:.1f} frames/s, {found['mbps']:.2f} Mb/s while it blinked"] if "fps" in found else []
+        said += [f"{found['fps']:.1f} frames/s, {found['mbps']:.3f} Mb/s while it blinked"] if "fps" in found else []
         said += [f"{found['loss_percent']:.2f} % of the packets lost"] if "loss_percent" in found else []
         console().print(f"{name}: {'; '.join(said)}")
     for verdict in verdicts:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import pygal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from gateway.bench.plots import page_style, svg
+from gateway.bench.charts import page_style, pygal, svg
 from gateway.probe.limits import Verdict
 from gateway.probe.samples import PERCENTILES, STAGES, Results, percentile
 
@@ -95,7 +94,7 @@ def _stages(results: Results) -> str:
     }
     stages = [stage for stage in STAGES if any(leg.stage_ms(stage) for leg in legs.values())]
     chart = pygal.HorizontalStackedBar(
-        style=page_style(_colours(stages)), js=(), width=_WIDTH, height=_HEIGHT, legend_at_bottom=True,
+        style=page_style(_colours(stages)), js=(), width=_WIDTH, height=_HEIGHT, legend_at_bottom=True, max_scale=6,
         legend_at_bottom_columns=4, truncate_legend=-1, truncate_label=-1, margin_bottom=44, margin_right=24,
         x_title="ms", value_formatter=lambda ms: f"{ms:g}",
     )  # fmt: skip

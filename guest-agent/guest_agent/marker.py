@@ -3,8 +3,8 @@
 ``python -m guest_agent.marker :1`` puts it over everything in the middle of the display and prints JSON lines. The
 first says where it is, in px: ``{"display": [width, height], "patch": [x, y, width, height], "strip": [...]}``. Then
 comes one for each press, on the clock of times.py: ``{"seen_us", "drawn_us"}``, when its event was read and when what
-it changes was handed to the X server. ``move`` on standard input has the strip change its grey at 60 Hz, ``rest`` stops
-it; at its end the window goes.
+it changes was handed to the X server. ``m`` on standard input has the strip change its grey at 60 Hz, ``r`` stops it;
+at its end the window goes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import xcffib.xproto as xp
 
 from guest_agent.times import now_us
 
-__all__ = ["PATCH_PX", "STRIP_PX", "TICK_S", "Marker", "Rect", "main", "place"]
+__all__ = ["MOVE", "PATCH_PX", "REST", "STRIP_PX", "TICK_S", "Marker", "Rect", "main", "place"]
 
 _xcb: Any = xcffib
 _RECT: Any = xp.RECTANGLE
@@ -31,6 +31,8 @@ PATCH_PX = (192, 192)
 STRIP_PX = (192, 48)
 """Width and height; the strip is below the patch."""
 TICK_S = 1 / 60
+MOVE, REST = b"m", b"r"
+"""What standard input says; one byte each, so that none comes in halves."""
 GREYS = (0x000000, 0x555555, 0xAAAAAA, 0xFFFFFF)
 """The strip goes through all of them, so that a picture that is left out does not look like none."""
 BLACK, WHITE = GREYS[0], GREYS[-1]
@@ -134,11 +136,12 @@ def main(display: str) -> int:
         timeout_s = max(0.0, due - time.monotonic()) if marker.moving else None
         readable, _, _ = select.select([marker, stdin], [], [], timeout_s)
         if stdin in readable:
-            said = os.read(stdin, 64).split()
+            said = os.read(stdin, 64)
             if not said:
                 marker.close()
                 return 0
-            marker.moving, due = said[-1] == b"move", time.monotonic()
+            # The newest counts.
+            marker.moving, due = said.endswith(MOVE), time.monotonic()
         for flip in marker.handle():
             _say(flip)
         if marker.moving and time.monotonic() >= due:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from guest_agent.errors import DisplayError
+from guest_agent.marker import MOVE, REST
 from guest_agent.requests import BadParams
 from guest_agent.times import now_us
 
@@ -82,7 +83,7 @@ class MarkerRun:
                 await self._end()
                 await self._start()
             self._expire_in(ask.seconds)
-            self._tell(b"move\n" if ask.moving else b"rest\n")
+            self._tell(MOVE if ask.moving else REST)
             flips = list(self._flips)
             self._flips.clear()
             return {**self._where, "at_us": now_us(), "flips": flips}
@@ -117,9 +118,9 @@ class MarkerRun:
             except (ValueError, KeyError):
                 logger.warning("! the marker said something odd")
 
-    def _tell(self, line: bytes) -> None:
+    def _tell(self, word: bytes) -> None:
         if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.write(line)
+            self._process.stdin.write(word)
 
     def _expire_in(self, seconds: float) -> None:
         if self._expiry is not None:
