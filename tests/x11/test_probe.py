@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,10 +60,17 @@ def _environ() -> dict[str, str]:
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
+    with tempfile.TemporaryDirectory(prefix="fen") as run_dir:  # Short: socket paths end at 108 bytes.
+        async with _gateway(tmp_path, Path(run_dir)) as found:
+            yield found
+
+
+@contextlib.asynccontextmanager
+async def _gateway(tmp_path: Path, run_dir: Path) -> AsyncIterator[Running]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway.cli", "serve", "--open-session", "--json", "--driver", "process"),
         *("--port", "0", "--display", "1280x720"),
-        *("--state-dir", str(tmp_path / "state"), "--run-dir", str(tmp_path / "run")),
+        *("--state-dir", str(tmp_path / "state"), "--run-dir", str(run_dir)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         env=_environ(),
@@ -73,6 +82,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
                 line = await process.stdout.readline()
                 assert line, "the gateway ended before its session was ready"
                 event = json.loads(line)
+                assert "error" not in event, event
                 if event["event"] == "ready":
                     break
         url, _, rest = event["viewer_url"].partition("/s/")
