@@ -28,13 +28,22 @@ __all__ = [
     "node",
     "restarts",
     "session_id",
+    "sound",
     "vnc_active",
     "vnc_returns",
     "windows",
 ]
 
 CLIS = ("codex", "claude", "gemini")
-UNITS = ("fenster-x", "fenster-agent", "fenster-vnc", "fenster-desktop", "fenster-chromium")
+UNITS = (
+    "fenster-x",
+    "fenster-agent",
+    "fenster-vnc",
+    "fenster-desktop",
+    "fenster-chromium",
+    "fenster-sound",
+    "fenster-sound-links",
+)
 
 CLI_TIMEOUT_S = 240.0
 """Emulated on a busy host, a Node program may take minutes to say its version."""
@@ -161,6 +170,15 @@ async def session_id(session: Session) -> Seen:
     if value != session.id:
         raise Failed(f"$SESSION_ID is {value!r}")
     return Seen(value)
+
+
+async def sound(session: Session) -> Seen:
+    """Programs of the desktop's user find a sound server, and it has the sink that the agent records."""
+    said = await _user(session, "pactl info")
+    lines = dict(line.split(": ", 1) for line in said.splitlines() if ": " in line)
+    if lines.get("Default Sink") != "desktop":
+        raise Failed(f"the default sink is {lines.get('Default Sink', 'missing')}")
+    return Seen(lines.get("Server Name", ""))
 
 
 async def restarts(session: Session) -> Seen:

@@ -29,6 +29,7 @@ def plan() -> list[tuple[str, _Look]]:
         *tools,
         ("x11vnc under systemd", checks.vnc_active),
         ("x11vnc returns after a kill", checks.vnc_returns),
+        ("sound server", checks.sound),
         ("units restart on failure", checks.restarts),
         ("idle desktop", checks.idle),
     ]

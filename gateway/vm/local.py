@@ -23,6 +23,7 @@ from gateway.vm.driver import AgentLink, Command, Facts, Lan, StageFn, Vm, VmDri
 from gateway.vm.find import processor_s
 from gateway.vm.link import StreamLink
 from gateway.vm.local_init import desktop_argv, x_server
+from gateway.vm.local_sound import TOOLS as SOUND_TOOLS
 from gateway.vm.process import Process, describe_exit
 from gateway.vm.starts_only import StartsOnly
 from gateway.vm.streams import listen_unix, open_guest_stream
@@ -36,8 +37,11 @@ AGENT_CONNECT_S = 60.0
 """Until the zygote has connected: the X server comes first, and then many imports."""
 END_S = 5.0
 _KEEP = (".log",)
-_TOOLS = ("x11vnc", "xfce4-terminal", "setxkbmap", "unshare")
-_PACKAGES = "xserver-xorg-core xserver-xorg-video-dummy x11-xkb-utils x11vnc openbox xfce4-terminal dbus"
+_TOOLS = ("x11vnc", "xfce4-terminal", "setxkbmap", "unshare", *SOUND_TOOLS)
+_PACKAGES = (
+    "xserver-xorg-core xserver-xorg-video-dummy x11-xkb-utils x11vnc openbox xfce4-terminal dbus "
+    "pipewire wireplumber pulseaudio-utils"
+)
 
 
 class ProcessVm:

@@ -4,7 +4,7 @@
 started, on that one.
 
 It is PID 1 of a process namespace, so whatever ends it ends everything that it started, and nothing of a desktop's
-many daemons is left on the host. It does what systemd does in the golden image, for four programs.
+many daemons is left on the host. It does what systemd does in the golden image, for five programs.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.vm.local_sound import sound_argv, sound_env, write_sound_config
 from guest_agent.protocol.link import VNC_PORT
 
 __all__ = ["DISPLAY", "desktop_argv", "main", "x_config", "x_server"]
 
 DISPLAY = ":1"
 X_START_S = 30.0
-VNC_RESTART_S = 3
+RESTART_S = 3
 DEFAULT_MODE = (1280, 720)
 
 _SPARE_KEYMAP = ("setxkbmap", "-rules", "base", "-model", "pc105", "-layout", "us")
@@ -102,10 +103,12 @@ class _Guest:
     display: str
     env: dict[str, str]
 
-    def start(self, argv: Sequence[str], log: str, pass_fds: Sequence[int] = ()) -> int:
+    def start(
+        self, argv: Sequence[str], log: str, pass_fds: Sequence[int] = (), env: Mapping[str, str] | None = None
+    ) -> int:
         with (self.run_dir / log).open("ab") as out:
             child = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self.env, pass_fds=pass_fds
+                argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env or self.env, pass_fds=pass_fds
             )
         # PID 1 reaps everyone by number below.
         child.returncode = 0
@@ -154,6 +157,10 @@ class _Guest:
         ]  # fmt: skip
         return self.start(argv, "x11vnc.log")
 
+    def start_sound(self) -> int:
+        write_sound_config(self.run_dir)
+        return self.start(sound_argv(self.run_dir), "sound.log", env=sound_env(self.run_dir, self.env))
+
 
 def _await_number(fd: int) -> None:
     """Until a whole line is there: the server writes its newline by itself, and dies when nobody reads it."""
@@ -190,10 +197,13 @@ def main(run_dir: Path, size_px: tuple[int, int], display: str | None = None) ->
     }
     if display is None:
         env["XAUTHORITY"] = str(run_dir / "xauth")
+    for name in ("PULSE_SERVER", "PIPEWIRE_REMOTE", "PIPEWIRE_RUNTIME_DIR"):
+        env.pop(name, None)
     guest = _Guest(run_dir, size_px, display or DISPLAY, env)
     names = {} if display else {guest.start_x(): "the X server"}
     names[guest.start_agent()] = "the guest agent"
-    vnc = guest.start_vnc()
+    kept = {start(): start for start in ((guest.start_vnc,) if display else (guest.start_vnc, guest.start_sound))}
+    ended: list[Callable[[], int]] = []
     for argv in [] if display else desktop_argv():
         guest.start(argv, "desktop.log")
     while True:
@@ -201,14 +211,16 @@ def main(run_dir: Path, size_px: tuple[int, int], display: str | None = None) ->
         if number == signal.SIGTERM:
             return 0
         if number == signal.SIGALRM:
-            vnc = guest.start_vnc()
+            kept |= {start(): start for start in ended}
+            ended.clear()
             continue
         for pid, status in _reap():
             if pid in names:
                 print(f"{names[pid]} ended with status {os.waitstatus_to_exitcode(status)}", file=sys.stderr)
                 return 1
-            if pid == vnc:
-                signal.alarm(VNC_RESTART_S)
+            if pid in kept:
+                ended.append(kept.pop(pid))
+                signal.alarm(RESTART_S)
 
 
 def _reap() -> list[tuple[int, int]]:

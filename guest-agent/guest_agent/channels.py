@@ -12,6 +12,7 @@ from guest_agent.ports import InputSink, Role
 from guest_agent.protocol import codec
 from guest_agent.protocol.messages import (
     VERSION,
+    Audio,
     Channel,
     Direction,
     FrameTimes,
@@ -49,6 +50,7 @@ class Inbox:
     sink: takes the input of a viewer with the control role.
     send: puts one message on the viewer's control channel; False when it could not.
     size_px: the display's present width and height.
+    listen: the viewer asked to hear the desktop, or no longer to.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class Inbox:
         send: Callable[[bytes], bool],
         size_px: Callable[[], tuple[int, int]],
         counters: ChannelCounters,
+        *,
+        listen: Callable[[bool], None] = lambda on: None,
     ) -> None:
         self._peer = peer
         self._role = role
@@ -67,6 +71,7 @@ class Inbox:
         self._size_px = size_px
         self._counters = counters
         self._wants_times = False
+        self._listen = listen
 
     def receive(self, channel: Channel, data: object) -> None:
         """One message of one channel. Text (a browser's send("...")) is never one of ours."""
@@ -88,6 +93,8 @@ class Inbox:
             case WantTimes(on, stamp):
                 self._wants_times = on
                 self._answer(Instant(stamp, now_us()))
+            case Audio(on):
+                self._listen(on)
             case _ if self._role is Role.CONTROL:
                 self._sink.handle(self._peer, message)
             case _:

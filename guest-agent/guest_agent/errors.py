@@ -7,6 +7,7 @@
     ├── NotReady          something must come first: an identity, a display, an agent that runs
     ├── DisplayError      the X server is gone, or lacks an extension
     ├── EncoderError      the video encoder cannot be opened or failed
+    ├── SoundError        the sound server cannot be recorded
     └── InjectionError    XTEST refused an event
 
 Each carries a sentence and a ``hint`` that tells a person what to do. ``code`` is the JSON-RPC error code
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 from guest_agent.protocol.rpc import INTERNAL_ERROR, INVALID_PARAMS, NOT_READY
 
-__all__ = ["AgentError", "DisplayError", "EncoderError", "InjectionError", "NotReady", "OfferError"]
+__all__ = ["AgentError", "DisplayError", "EncoderError", "InjectionError", "NotReady", "OfferError", "SoundError"]
 
 
 class AgentError(Exception):
@@ -52,6 +53,10 @@ class DisplayError(AgentError):
 
 
 class EncoderError(AgentError):
+    pass
+
+
+class SoundError(AgentError):
     pass
 
 

@@ -2,7 +2,7 @@
 
 Path of a video frame: pump.py (capture, convert, encode, packetise in the media thread) -> broadcast.py (the loop) ->
 track.py -> aiortc's sender through rtp.py -> ice.py. Path of an input message: peer.py -> channels.py -> the
-InputSink.
+InputSink. The sound has a path of its own (audio/).
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from dataclasses import asdict
 from typing import Protocol
 
 from guest_agent import ice, rtp
+from guest_agent.audio.capture import Capture
+from guest_agent.audio.opus import SoundPacket
+from guest_agent.audio.sound import Sound, SoundSource
 from guest_agent.broadcast import Broadcast, Source
 from guest_agent.channels import ChannelCounters
 from guest_agent.errors import NotReady, OfferError
@@ -42,6 +45,7 @@ class FrameSource(Source, Protocol):
 
 
 SourceFactory = Callable[[str, Callable[[EncodedFrame], None], Callable[[int, int], None]], FrameSource]
+SoundFactory = Callable[[Callable[[SoundPacket], None]], SoundSource]
 
 
 class MediaHub:
@@ -54,6 +58,7 @@ class MediaHub:
         address: where the media's UDP socket binds.
         connect_s: how long a viewer may take from its offer to being connected.
         source: makes the frames' source; the media thread unless a test says otherwise.
+        sound: makes the sound's source, likewise.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class MediaHub:
         max_peers: int = MAX_PEERS,
         connect_s: float = CONNECT_S,
         source: SourceFactory = Pump,
+        sound: SoundFactory = Capture,
     ) -> None:
         ice.install()
         rtp.install()
@@ -85,6 +91,7 @@ class MediaHub:
         """The display's width and height; zero until the X server has answered."""
         self._source = source(display, self._deliver, self._resized)
         self._broadcast = Broadcast(self._source, self._loop.time)
+        self._sound = Sound(sound)
         self._source.start()
 
     async def offer(self, peer: str, sdp: str, role: str) -> OfferResult:
@@ -141,6 +148,7 @@ class MediaHub:
             "rung_changes": stream.rung_changes,
             "rung_bps": stream.rung_bps,
             **asdict(self._channel_counters),
+            **self._sound.counters(),
             **asdict(self._source.counters),
         }
 
@@ -151,6 +159,7 @@ class MediaHub:
             await self._drop(viewer, "agent stopping")
         while self._tasks:
             await asyncio.gather(*self._tasks)
+        await self._sound.close()
         await self._source.close()
 
     def _make(self, ident: str, role: Role) -> Peer:
@@ -159,6 +168,7 @@ class MediaHub:
             ident,
             role,
             track,
+            self._sound.track(),
             self._sink,
             on_state=self._state_changed,
             on_key=self._broadcast.want_key,

@@ -11,10 +11,18 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription, sdp
+from aiortc import (
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpTransceiver,
+    RTCSessionDescription,
+    sdp,
+)
 from aiortc.rtcdatachannel import RTCDataChannel
 
 from guest_agent import ice, rtp
+from guest_agent.audio.track import SoundTrack
 from guest_agent.channels import ChannelCounters, Inbox
 from guest_agent.errors import AgentError, OfferError
 from guest_agent.h264 import EncodedFrame
@@ -49,6 +57,7 @@ class Peer:
     """Args:
     ident: the gateway's name for it.
     track: its end of the shared stream.
+    sound: its end of the desktop's sound, used when its offer has a section for it.
     on_state: CONNECTED once; CLOSED, with a reason, when the connection is lost. Not called for ``close``.
     on_key: it needs a keyframe.
     on_estimate: it estimates its path at so many bit/s (REMB).
@@ -61,6 +70,7 @@ class Peer:
         ident: str,
         role: Role,
         track: ScreenTrack,
+        sound: SoundTrack,
         sink: InputSink,
         *,
         on_state: Callable[[Peer, PeerState, str], None],
@@ -73,14 +83,16 @@ class Peer:
         self.ident = ident
         self.role = role
         self.track = track
+        self.sound = sound
         self.connected = False
         self.result: OfferResult | None = None
         self._counters = counters
         self._on_state = on_state
         self._channels: dict[Channel, RTCDataChannel] = {}
-        self._inbox = Inbox(ident, role, sink, self._send, size_px, counters)
+        self._inbox = Inbox(ident, role, sink, self._send, size_px, counters, listen=self._listen)
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         self._transceiver = self._connection.addTransceiver(track, direction="sendonly")
+        self._sound_sender: RTCRtpTransceiver | None = None
         rtp.join_bundle(self._transceiver)
         rtp.h264_only(self._transceiver)
         rtp.adapt_sender(
@@ -126,10 +138,15 @@ class Peer:
         connection = rtp.ice_connection(self._transceiver)
         identity = ice.give_identity(connection)
         port = await ice.gather_on(connection, address)
+        if rtp.asks_for_sound(description):
+            self._sound_sender = self._connection.addTransceiver(self.sound, direction="sendonly")
+            rtp.adapt_sound(self._sound_sender)
         await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
         for other in self._connection.getTransceivers():
-            if other is not self._transceiver:
+            if other not in (self._transceiver, self._sound_sender):
                 other.direction = "inactive"
+        if self._sound_sender is not None:
+            rtp.describe_opus(self._sound_sender)
         rtp.negotiate_playout_delay(self._transceiver, description)
         rtp.answer_as_dtls_server(self._transceiver)
         await self._connection.setLocalDescription(await self._connection.createAnswer())
@@ -145,11 +162,16 @@ class Peer:
     async def close(self) -> None:
         """End the connection. Idempotent."""
         self.track.stop()
+        self.sound.stop()
         await self._connection.close()
 
     def _frame_sent(self, frame: EncodedFrame) -> None:
         if frame.stamps is not None:
             self._inbox.frame_sent(rtp.sent_timestamp(self._transceiver.sender), frame.stamps)
+
+    def _listen(self, on: bool) -> None:
+        if self._sound_sender is not None:
+            self.sound.listen(on)
 
     def _send(self, data: bytes) -> bool:
         channel = self._channels.get(Channel.CONTROL)

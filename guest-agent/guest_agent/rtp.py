@@ -7,6 +7,7 @@ those doors; :func:`touched_names` lists the names, and a test fails when an upg
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -24,13 +25,17 @@ from aiortc.rtp import (
     pack_header_extensions,
 )
 
+from guest_agent.audio.opus import SoundPacket
 from guest_agent.errors import AgentError
 from guest_agent.h264 import EncodedFrame
 
 __all__ = [
     "PLAYOUT_DELAY_URI",
     "adapt_sender",
+    "adapt_sound",
     "answer_as_dtls_server",
+    "asks_for_sound",
+    "describe_opus",
     "h264_only",
     "ice_connection",
     "install",
@@ -153,6 +158,44 @@ def negotiate_playout_delay(transceiver: RTCRtpTransceiver, offer: sdp.SessionDe
     return False
 
 
+class _Opus:
+    """Stands where aiortc keeps its encoder: packets come in finished."""
+
+    def pack(self, packet: SoundPacket) -> tuple[list[bytes], int]:
+        return [packet.payload], packet.pts & 0xFFFFFFFF
+
+
+_OPUS_PARAMETERS = {"minptime": 10, "stereo": 1, "sprop-stereo": 1}
+"""RFC 7587 6.1."""
+
+
+def asks_for_sound(offer: sdp.SessionDescription) -> bool:
+    """Whether the offer's first audio section is to receive Opus."""
+    section = next((media for media in offer.media if media.kind == "audio"), None)
+    if section is None or section.direction not in ("recvonly", "sendrecv"):
+        return False
+    return any(codec.mimeType.lower() == "audio/opus" for codec in section.rtp.codecs)
+
+
+def adapt_sound(transceiver: RTCRtpTransceiver) -> None:
+    """Make an audio transceiver pass on finished Opus packets. Before the offer is applied.
+
+    In a media stream of its own: a browser would delay one track of a stream to keep it in step with the other
+    (lip sync), and the picture would wait for the sound's jitter buffer.
+    """
+    join_bundle(transceiver)
+    codecs: list[RTCRtpCodecCapability] = RTCRtpSender.getCapabilities("audio").codecs
+    transceiver.setCodecPreferences([codec for codec in codecs if codec.mimeType == "audio/opus"])
+    _replace(transceiver.sender, _SENDER_ENCODER, _Opus())
+    _replace(transceiver.sender, "_stream_id", str(uuid.uuid4()))
+
+
+def describe_opus(transceiver: RTCRtpTransceiver) -> None:
+    """Say in the answer what is sent. After setRemoteDescription."""
+    for codec in transceiver._codecs:
+        codec.parameters = dict(_OPUS_PARAMETERS)
+
+
 def join_bundle(transceiver: RTCRtpTransceiver) -> None:
     """Say that a transceiver shares its transport (RFC 8843), as with MAX_BUNDLE it does.
 
@@ -195,6 +238,8 @@ def touched_names(sender: RTCRtpSender, transceiver: RTCRtpTransceiver) -> list[
         (sender, _SENDER_ENCODER),
         (sender, _SENDER_EXTENSIONS),
         (sender, _SENDER_TIMESTAMP),
+        (sender, "_stream_id"),
+        (transceiver, "_codecs"),
         (transceiver, "_headerExtensions"),
         (transceiver, "_bundled"),
         (transport, "_role"),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription, rtp
+from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription, rtp, sdp
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtcdatachannel import RTCDataChannel
 
@@ -167,20 +167,30 @@ class Agent:
 
 
 class Viewer:
-    """What a browser does, with stock aiortc: offers to receive video, opens three data channels."""
+    """What a browser does, with stock aiortc: offers to receive video, opens three data channels.
+
+    With ``sound`` it offers to receive audio too.
+    """
 
     def __init__(
-        self, *, playout_delay: bool = True, channels: Iterable[str] = ("input", "pointer", "control")
+        self,
+        *,
+        playout_delay: bool = True,
+        channels: Iterable[str] = ("input", "pointer", "control"),
+        sound: bool = False,
     ) -> None:
         configuration = RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         self.connection = RTCPeerConnection(configuration)
         self.transceiver = self.connection.addTransceiver("video", direction="recvonly")
+        if sound:
+            self.connection.addTransceiver("audio", direction="recvonly")
         self.playout_delay = playout_delay
         self.channels: dict[str, RTCDataChannel] = {}
         self.inbox: asyncio.Queue[bytes | str] = asyncio.Queue(maxsize=1000)
         self.opened: dict[str, asyncio.Event] = {}
         self.closed_channels: asyncio.Queue[str] = asyncio.Queue(maxsize=100)
         self.track: MediaStreamTrack | None = None
+        self.sound: MediaStreamTrack | None = None
         self.connected = asyncio.Event()
         self.lost = asyncio.Event()
         self.packets: list[bytes] = []
@@ -199,7 +209,10 @@ class Viewer:
         channel.on("close", lambda: self.closed_channels.put_nowait(label))
 
     def _got_track(self, track: MediaStreamTrack) -> None:
-        self.track = track
+        if track.kind == "video":
+            self.track = track
+        else:
+            self.sound = track
 
     def _state(self) -> None:
         if self.connection.connectionState == "connected":
@@ -219,6 +232,7 @@ class Viewer:
 
     async def accept(self, answer: str) -> None:
         self._record()
+        self.description = sdp.SessionDescription.parse(answer)
         await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
 
     async def join(self, agent: Agent, peer: str = "p1", role: str = "control") -> OfferResult:

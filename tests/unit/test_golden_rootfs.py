@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.vm import local_sound
 from golden.overlay import merge, read_tree
 from golden.recipe import load_default
 from golden.sources import PACKAGE_DIR
@@ -30,8 +31,8 @@ def test_every_enabled_unit_of_ours_is_there_and_its_programs_too(profile: str) 
     assert f"{UNITS}/fenster-agent.service" in files
     for name in ours:
         assert f"{UNITS}/{name}" in files
-        # A path unit starts a service of its own name.
-        text = files[f"{UNITS}/{name.replace('.path', '.service')}"].decode()
+        # A path or socket unit starts a service of its own name.
+        text = files[f"{UNITS}/{name.partition('.')[0]}.service"].decode()
         assert "Restart=on-failure" in text
         for line in text.splitlines():
             if line.startswith("Exec") and "/usr/lib/fenster/" in line:
@@ -116,3 +117,28 @@ def test_an_open_shell_sees_a_session_assigned_while_its_prompt_waits(tmp_path: 
         session.unlink()
         assert answer("[$SESSION_ID]") == "[s2]"
         shell.stdin.close()
+
+
+def settings(text: str) -> list[str]:
+    """A configuration file without its reasons and its spacing."""
+    lines = (" ".join(line.split()) for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_the_development_driver_has_the_images_sound_server() -> None:
+    """The `process` driver cannot import the image's files, so each has the configuration."""
+    assert settings(COMMON["usr/share/pipewire/fenster.conf"].decode()) == settings(local_sound.SERVER)
+    links = COMMON["usr/share/wireplumber/wireplumber.conf.d/50-fenster.conf"].decode()
+    assert settings(links) == settings(local_sound.LINKS)
+
+
+def test_programs_find_the_sound_server_where_its_sockets_are() -> None:
+    env = dict(line.split("=", 1) for line in COMMON["usr/lib/fenster/desktop.env"].decode().splitlines())
+    listen = [line.split("=", 1)[1] for line in unit("fenster-sound.socket").splitlines() if "ListenStream" in line]
+    # What PulseAudio's and PipeWire's clients look for when nothing tells them otherwise.
+    assert listen == [f"{env['XDG_RUNTIME_DIR']}/pipewire-0", f"{env['XDG_RUNTIME_DIR']}/pulse/native"]
+    # libpulse refuses a directory that is not the user's own.
+    made = COMMON["usr/lib/tmpfiles.d/fenster.conf"].decode()
+    assert f"d {env['XDG_RUNTIME_DIR']}/pulse 0700 user user -" in made
+    for name in ("fenster-desktop", "fenster-chromium", "fenster-sound", "fenster-sound-links"):
+        assert "EnvironmentFile=/usr/lib/fenster/desktop.env" in unit(f"{name}.service")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from guest_agent.channels import ChannelCounters, Inbox
 from guest_agent.ports import Role
 from guest_agent.protocol import codec
-from guest_agent.protocol.messages import MESSAGES, Channel, Direction, Key, Message, Ping, Pong
+from guest_agent.protocol.messages import MESSAGES, Audio, Channel, Direction, Key, Message, Ping, Pong
 
 
 class Sink:
     def __init__(self) -> None:
         self.messages: list[Message] = []
+        self.listens: list[bool] = []
 
     def handle(self, peer: str, message: Message) -> None:
         self.messages.append(message)
@@ -29,7 +31,8 @@ def make(role: Role, *, reads: bool = True) -> tuple[Inbox, Sink, list[bytes], C
         sent.append(data)
         return reads
 
-    return Inbox("p", role, sink, send, lambda: (800, 600), counters), sink, sent, counters
+    inbox = Inbox("p", role, sink, send, lambda: (800, 600), counters, listen=sink.listens.append)
+    return inbox, sink, sent, counters
 
 
 DATA = st.one_of(
@@ -44,7 +47,7 @@ def test_whatever_comes_is_counted_once_and_nothing_raises(channel: Channel, dat
     inbox, sink, sent, counters = make(role)
     inbox.receive(channel, data)
     assert counters.messages + counters.malformed == 1
-    assert len(sink.messages) + len(sent) + counters.view_dropped == counters.messages
+    assert len(sink.messages) + len(sink.listens) + len(sent) + counters.view_dropped == counters.messages
     assert role is Role.CONTROL or not sink.messages
     for message in sink.messages:
         assert message.channel is channel
@@ -56,6 +59,14 @@ def test_unsent_answers_are_counted() -> None:
     inbox.receive(Channel.CONTROL, codec.encode(Ping(3)))
     assert sent == [codec.encode(Pong(3))]
     assert counters.unsent == 1
+
+
+@pytest.mark.parametrize("role", Role)
+def test_any_viewer_may_listen(role: Role) -> None:
+    inbox, sink, sent, _ = make(role)
+    for on in (True, False):
+        inbox.receive(Channel.CONTROL, codec.encode(Audio(on)))
+    assert (sink.listens, sink.messages, sent) == ([True, False], [], [])
 
 
 def test_a_viewer_may_look_but_not_touch() -> None:

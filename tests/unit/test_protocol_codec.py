@@ -122,6 +122,7 @@ def test_the_type_bytes_are_unique_and_fixed() -> None:
         0x20: "Hello",
         0x21: "Ping",
         0x22: "WantTimes",
+        0x26: "Audio",
         0x80: "Welcome",
         0x81: "Pong",
         0x82: "Size",

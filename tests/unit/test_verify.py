@@ -25,6 +25,7 @@ GOOD = {
     "gemini --version": "0.61.0",
     "--property=ActiveState,SubState": "active\nrunning",
     "--property=Restart": "on-failure",
+    "pactl info": "Server Name: PulseAudio (on PipeWire 1.4.2)\nDefault Sink: desktop\nCookie: 1:2\n",
 }
 
 
@@ -141,6 +142,13 @@ async def test_another_sessions_id(session: Session, script: Script) -> None:
     script.answers["$SESSION_ID"] = ""
     with pytest.raises(checks.Failed, match="SESSION_ID"):
         await checks.session_id(session)
+
+
+async def test_a_sound_server_without_its_sink(session: Session, script: Script) -> None:
+    assert (await checks.sound(session)).detail == "PulseAudio (on PipeWire 1.4.2)"
+    script.answers["pactl info"] = "Server Name: PulseAudio (on PipeWire 1.4.2)\nDefault Sink: @DEFAULT_SINK@\n"
+    with pytest.raises(checks.Failed, match="default sink is @DEFAULT_SINK@"):
+        await checks.sound(session)
 
 
 async def test_units_that_do_not_restart(session: Session, script: Script) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import tempfile
 from collections.abc import AsyncIterator
@@ -34,6 +35,11 @@ class ProcessBench(Bench):
         assert isinstance(vm, ProcessVm)
         vm.process.signal(signal.SIGKILL)
         return "the process guest was killed by signal 9 (SIGKILL)"
+
+    async def close_lans(self) -> None:
+        await super().close_lans()
+        # The thread does one thing after the other: what a cancelled start was doing there is undone by now.
+        os.close(await self._thread.create())
 
     def namespace(self, vm: Vm) -> str:
         assert isinstance(vm, ProcessVm)

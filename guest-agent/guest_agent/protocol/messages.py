@@ -27,6 +27,7 @@ from typing import Any, ClassVar
 __all__ = [
     "MESSAGES",
     "VERSION",
+    "Audio",
     "Button",
     "Channel",
     "Direction",
@@ -200,6 +201,16 @@ class WantTimes(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Audio(Message):
+    """The viewer wants to hear the desktop, or no longer does. Nothing is sent before the first; any role may ask."""
+
+    code = 0x26
+    channel = Channel.CONTROL
+    direction = Direction.TO_AGENT
+    on: bool = _wire("bool")
+
+
+@dataclass(frozen=True, slots=True)
 class Welcome(Message):
     """Answer to Hello: the agent's version, whether this viewer controls, and the display in px."""
 
@@ -265,7 +276,7 @@ MESSAGES: dict[int, type[Message]] = {
     m.code: m
     for m in (
         *(Move, Key, Button, Wheel, Text, ReleaseAll, Held),
-        *(Hello, Ping, WantTimes),
+        *(Hello, Ping, WantTimes, Audio),
         *(Welcome, Pong, Size, FrameTimes, Instant),
     )
 }

@@ -70,6 +70,11 @@ export interface WantTimes {
   readonly stamp: number;
 }
 
+export interface Audio {
+  readonly type: "Audio";
+  readonly on: boolean;
+}
+
 export interface Welcome {
   readonly type: "Welcome";
   readonly version: number;
@@ -118,6 +123,7 @@ export type Message =
   | Hello
   | Ping
   | WantTimes
+  | Audio
   | Welcome
   | Pong
   | Size
@@ -206,6 +212,13 @@ export const PLANS: readonly Plan[] = [
     channel: "control",
     direction: "to-agent",
     fields: [["on", "bool"], ["stamp", "u32"]],
+  },
+  {
+    type: "Audio",
+    code: 0x26,
+    channel: "control",
+    direction: "to-agent",
+    fields: [["on", "bool"]],
   },
   {
     type: "Welcome",

@@ -1,4 +1,6 @@
-/** The WebRTC transport: one video to receive, three data channels, an offer sent at once. */
+/** The WebRTC transport: one video and one sound to receive, three data channels, an offer sent at once. */
+import { stereo } from "../audio/sdp";
+import type { SoundLine } from "../audio/sound";
 import { problemOf } from "../api/http";
 import { sessionUrl } from "../api/watch";
 import { decode, encode, Malformed } from "../protocol/codec";
@@ -34,6 +36,7 @@ const PING_MS = 2_000;
 
 export class RtcTransport implements Link {
   readonly #pc: RTCPeerConnection;
+  readonly #sound: RTCRtpTransceiver;
   readonly #channels: Readonly<Record<Channel, RTCDataChannel>>;
   readonly #abort = new AbortController();
   #location: string | null = null;
@@ -52,6 +55,7 @@ export class RtcTransport implements Link {
   ) {
     this.#pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
     this.#receiveVideo();
+    this.#sound = this.#receiveSound();
     this.#channels = {
       input: this.#channel("input"),
       pointer: this.#channel("pointer"),
@@ -82,6 +86,17 @@ export class RtcTransport implements Link {
     }
     target.send(data);
   };
+
+  /** Null when the agent sends no sound. From the agent's welcome on. */
+  get sound(): SoundLine | null {
+    if (this.#sound.currentDirection !== "recvonly") return null;
+    return {
+      track: this.#sound.receiver.track,
+      ask: (on) => {
+        this.#say({ type: "Audio", on });
+      },
+    };
+  }
 
   close(): void {
     if (!this.#open) return;
@@ -117,8 +132,24 @@ export class RtcTransport implements Link {
     this.video.play().catch(() => undefined);
   }
 
+  /** From the first offer on, so that turning the sound on negotiates nothing. */
+  #receiveSound(): RTCRtpTransceiver {
+    const transceiver = this.#pc.addTransceiver("audio", { direction: "recvonly" });
+    const codecs = RTCRtpReceiver.getCapabilities("audio")?.codecs ?? [];
+    const opus = codecs.filter((codec) => codec.mimeType.toLowerCase() === "audio/opus");
+    if (opus.length > 0 && "setCodecPreferences" in transceiver) transceiver.setCodecPreferences(opus);
+    return transceiver;
+  }
+
   async #negotiate(): Promise<void> {
-    await this.#pc.setLocalDescription();
+    const offer = await this.#pc.createOffer();
+    try {
+      await this.#pc.setLocalDescription({ type: "offer", sdp: stereo(offer.sdp ?? "") });
+    } catch (error) {
+      // A browser that takes no edited offer plays one channel.
+      console.warn("the browser refused stereo", error);
+      await this.#pc.setLocalDescription(offer);
+    }
     // At once, without candidates: the gateway would drop them (DESIGN 5).
     const sdp = this.#pc.localDescription?.sdp ?? "";
     const answer = await postOffer(`${sessionUrl(this.access.id)}/whep`, this.access.token, sdp, this.#abort.signal);

@@ -1,6 +1,8 @@
 /** The viewer page's composition root: joins the machine, the transports, input and the view. */
 import { claim, roleOf } from "../api/credentials";
 import type { Role } from "../api/types";
+import { Sound } from "../audio/sound";
+import type { SoundLine } from "../audio/sound";
 import { InputHub } from "../input/hub";
 import type { Sinks } from "../input/hub";
 import { MessageSink, RfbKeySink } from "../input/sink";
@@ -38,10 +40,14 @@ class Viewer {
   #frames = 0;
   /** Where input would go, for each open attempt that takes it. */
   readonly #sinks = new Map<number, Sinks>();
+  readonly #lines = new Map<number, SoundLine | null>();
+  readonly #sound: Sound;
   #routed: Sinks | null = null;
 
   constructor(private readonly access: Access) {
     this.#role = roleOf(access.token);
+    const [button, audio] = [byId("sound", HTMLButtonElement), byId("listen", HTMLAudioElement)];
+    this.#sound = new Sound(button, audio, `fenster.sound.${access.id}`);
     this.#runner = new Runner(access, { webrtc: this.#openWebrtc, novnc: this.#openNovnc }, (state) => {
       this.#show(state);
     });
@@ -105,6 +111,7 @@ class Viewer {
         this.#input.size = { width, height };
         const sink = new MessageSink(rtc.send);
         this.#sinks.set(attempt, { keys: sink, pointer: sink });
+        this.#lines.set(attempt, rtc.sound);
         this.#show(this.#runner.state);
       },
       size: (width, height) => {
@@ -149,10 +156,18 @@ class Viewer {
     this.#input.connect(sinks);
   }
 
+  /** The sound follows the picture too. */
+  #listen(state: State): void {
+    const { phase } = state;
+    const line = "attempt" in phase ? this.#lines.get(phase.attempt) : undefined;
+    this.#sound.connect(isPainted(phase) ? transportOf(phase) : null, line);
+  }
+
   /** Before a transport closes: what is held must be released through it. */
   #unroute(attempt: number): void {
     const sinks = this.#sinks.get(attempt);
     this.#sinks.delete(attempt);
+    this.#lines.delete(attempt);
     if (sinks === undefined || sinks !== this.#routed) return;
     this.#routed = null;
     this.#input.connect(null);
@@ -166,6 +181,7 @@ class Viewer {
     page["state"] = state.session?.state ?? "unknown";
     page["painted"] = String(isPainted(state.phase));
     page["role"] = this.#role ?? "unknown";
+    this.#listen(state);
     this.#input.allowed = this.#role !== "view";
     this.#panel.show(panelOf(state));
     this.#bar.show(state, this.#role);
