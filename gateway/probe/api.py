@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,6 +12,8 @@ from gateway.probe.samples import Motion, Press
 
 __all__ = ["Api", "Connection", "Place", "ProbeError", "Session", "Way", "marked", "marker_body"]
 
+MAX_REPORTED = 64
+"""Presses in one call of the API."""
 MARKER_S = 30.0
 """How long the marker window stays when the probe is gone."""
 
@@ -62,6 +64,15 @@ class Session:
     async def mark(self, *, moving: bool = False) -> dict[str, Any]:
         """Keep the marker, blinking or not."""
         return await self.api.call("PUT", self.marker_path, marker_body(moving=moving))
+
+    async def report(self, way: str, presses: Sequence[Press]) -> None:
+        """Have the gateway's /metrics count them."""
+        told = [
+            {"total": press.total_ms, **{s: max(0.0, ms) for s, ms in press.stages_ms.items()}} for press in presses
+        ]
+        for at in range(0, len(told), MAX_REPORTED):
+            body = {"transport": way, "presses": told[at : at + MAX_REPORTED]}
+            await self.api.call("POST", f"/v1/sessions/{self.sid}/latency", body)
 
 
 def marker_body(*, moving: bool = False) -> dict[str, Any]:

@@ -49,16 +49,17 @@ async def run(plan: Plan, session: Session, ways: Sequence[Way], say: Callable[[
         for way in dice.sample(list(ways), len(ways)):
             say(f"round {number + 1} of {plan.rounds}: {way.name}")
             async with way.connect(session) as connection:
-                await _round(plan, session, connection, results.legs[way.name], share, dice)
+                await _round(plan, session, way.name, connection, results.legs[way.name], share, dice)
     for way in ways:
         results.facts |= way.facts()
     return results
 
 
 async def _round(
-    plan: Plan, session: Session, connection: Connection, leg: Leg, presses: int, dice: random.Random
+    plan: Plan, session: Session, way: str, connection: Connection, leg: Leg, presses: int, dice: random.Random
 ) -> None:
     leg.first_frame_ms.append(connection.first_frame_ms)
+    before = len(leg.presses)
     await asyncio.sleep(SETTLE_S)
     for number in range(presses + 1):
         await asyncio.sleep(dice.uniform(*PAUSE_S))
@@ -74,6 +75,7 @@ async def _round(
         await session.mark(moving=True)
         leg.motion.add(await connection.watch(plan.motion_s))
         await session.mark()
+    await session.report(way, leg.presses[before:])
     back_ms, return_ms = await connection.reconnect()
     leg.reconnect_ms.append(back_ms)
     leg.return_ms.append(return_ms)

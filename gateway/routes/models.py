@@ -22,6 +22,7 @@ __all__ = [
     "DisplaySize",
     "ForkSession",
     "HostView",
+    "LatencyReport",
     "Mark",
     "MarkerView",
     "Problem",
@@ -112,6 +113,17 @@ class Mark(_Body):
     mark: Literal["painted"]
     transport: Literal["webrtc", "novnc"]
     elapsed_ms: float = Field(ge=0, le=86_400_000, allow_inf_nan=False, description="since the page was opened")
+
+
+Milliseconds = Annotated[float, Field(ge=0, le=60_000, allow_inf_nan=False)]
+Stage = Literal["total", "input", "x", "capture", "encode", "network", "decode", "paint", "rest"]
+
+
+class LatencyReport(_Body):
+    """Presses that were seen answered: the ms of each stage, and in total."""
+
+    transport: Literal["webrtc", "novnc", "peer"]
+    presses: list[dict[Stage, Milliseconds]] = Field(max_length=64)
 
 
 class ShowMarker(_Body):

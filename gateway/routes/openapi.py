@@ -63,6 +63,10 @@ _CALLS: Mapping[tuple[str, str], _Call] = {
     ("post", "/v1/sessions/{sid}/marks"): _Call(
         "Report a stage that only the viewer sees", 204, models.Mark, None, (400, 403, 404, 413, 415), _VIEWER
     ),
+    ("post", "/v1/sessions/{sid}/latency"): _Call(
+        "Report how long presses took to be seen, for /metrics", 204, models.LatencyReport, None,
+        (400, 403, 404, 413, 415), _VIEWER,
+    ),
     ("put", "/v1/sessions/{sid}/marker"): _Call(
         "Show or keep a window that answers presses, to measure latency by", 200, models.ShowMarker,
         models.MarkerView, (400, 404, 409, 413, 415, 502, 504),
@@ -90,6 +94,7 @@ _CALLS: Mapping[tuple[str, str], _Call] = {
     ),
     ("get", "/v1/host"): _Call("What this host can do and how full it is", 200, None, models.HostView),
     ("get", "/v1/templates"): _Call("List the templates", 200, None, models.TemplateList),
+    ("get", "/metrics"): _Call("Prometheus metrics", 200, None, "text/plain"),
     ("get", "/healthz"): _Call("The gateway lives", 200, None, "application/json", security=()),
     ("get", "/readyz"): _Call("The gateway can start sessions", 200, None, "application/json", (500, 503), ()),
     ("get", "/openapi.json"): _Call("This document", 200, None, "application/json", security=()),

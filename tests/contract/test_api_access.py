@@ -17,6 +17,7 @@ FOR_VIEWERS = {
     ("PATCH", "/v1/sessions/{sid}/whep/{peer}"),
     ("DELETE", "/v1/sessions/{sid}/whep/{peer}"),
     ("POST", "/v1/sessions/{sid}/marks"),
+    ("POST", "/v1/sessions/{sid}/latency"),
     ("POST", "/v1/sessions/{sid}/resume"),
 }
 
@@ -35,7 +36,7 @@ def filled(path: str, session: Session) -> str:
 async def test_no_credential_opens_nothing(api: Api) -> None:
     session = await api.stage.ready()
     calls = guarded(api)
-    assert len(calls) == 20
+    assert len(calls) == 22
     for method, path in calls:
         response = await api.client.request(method, filled(path, session))
         assert response.status == 401, (method, path)

@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gateway.keyfiles": BASE | {"gateway.tokens"},
     "gateway.host": BASE,
     "gateway.log": BASE,
+    "gateway.metrics": BASE,
     "gateway.settings": BASE | {"gateway.host", "gateway.sessions.record"},
     "gateway.sessions": CONTRACTS | {"guest_agent.protocol"},
     "gateway.vm": BASE | {"gateway.netns", "gateway.dataplane", "guest_agent.protocol"},
@@ -40,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "gateway.vnc",
         "gateway.tokens",
         "gateway.keyfiles",
+        "gateway.metrics",
         "guest_agent.protocol",
     },
     "gateway.verify": CONTRACTS | {"gateway.sessions", "guest_agent.protocol"},
@@ -63,6 +65,7 @@ ONLY_IN: dict[str, set[str]] = {
     "qemu": {"gateway.vm"},
     "jwt": {"gateway.tokens"},
     "typer": {"gateway.cli", "golden"},
+    "prometheus_client": {"gateway.metrics"},
 }
 """Third-party packages that have one place."""
 

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
+from gateway.keyfiles import read_api_key
 from gateway.probe.samples import STAGES
 
 pytestmark = [pytest.mark.x11, pytest.mark.timeout(180)]
@@ -45,6 +47,13 @@ class Running:
         assert process.returncode is not None
         assert b"Traceback" not in err, err.decode()
         return process.returncode, out.decode(), err.decode()
+
+    async def metrics(self) -> str:
+        async with aiohttp.ClientSession() as http:
+            key = read_api_key(self.state_dir)
+            async with http.get(f"{self.url}/metrics", headers={"Authorization": f"Bearer {key}"}) as response:
+                assert response.status == 200
+                return await response.text()
 
     async def probe(self, *argv: str) -> tuple[int, dict[str, Any]]:
         code, out, err = await self.fenster("probe", self.sid, "--json", *argv)
@@ -123,6 +132,9 @@ async def test_a_browser_by_both_ways(running: Running, tmp_path: Path) -> None:
     check(found["legs"]["novnc"], 6, ("input", "x", "rest"))
     assert "loss_percent" not in found["legs"]["novnc"]["metrics"]
     assert page.read_text().count("<svg") == 3
+    told = await running.metrics()
+    for name, leg in found["legs"].items():
+        assert f'fenster_latency_seconds_count{{stage="total",transport="{name}"}} {leg["presses"]}.0' in told
 
 
 async def test_a_peer_without_a_browser(running: Running) -> None:
