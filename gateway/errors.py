@@ -11,6 +11,9 @@
     │   ├── NotFound
     │   ├── Conflict             the session is in the wrong state
     │   ├── TooLarge
+    │   ├── LengthRequired       a body whose size is not said beforehand
+    │   ├── AlreadyThere         a file that was to be made has its name taken
+    │   ├── BadRange             a part of a file that it does not have
     │   └── UnsupportedMedia     a body of another type than the call takes
     ├── CapacityError            this host has no room (503, with a reason)
     ├── VmError                  the machine's fault, or the host's
@@ -25,6 +28,8 @@
     │   ├── LinkTimeout          no answer in time
     │   ├── LinkClosed           the port is gone
     │   └── GuestError           the guest answered with an error
+    ├── GuestServiceError        a service in the guest (files, clipboard) is away, or failed
+    ├── GuestDiskFull            the desktop's own disk has no room
     ├── StoreError               sessions cannot be written down
     └── VncError                 x11vnc refused, or spoke nonsense
 
@@ -34,8 +39,12 @@ do. ``STATUS`` is the one table from kind to HTTP status; routes never invent co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 __all__ = [
     "STATUS",
+    "AlreadyThere",
+    "BadRange",
     "BadRequest",
     "CapacityError",
     "ConfigError",
@@ -43,8 +52,11 @@ __all__ = [
     "DiskError",
     "Forbidden",
     "GatewayError",
+    "GuestDiskFull",
     "GuestError",
+    "GuestServiceError",
     "ImageError",
+    "LengthRequired",
     "LinkClosed",
     "LinkError",
     "LinkTimeout",
@@ -73,6 +85,8 @@ class GatewayError(Exception):
     """
 
     kind = "internal"
+    headers: Mapping[str, str] = {}
+    """More of them for the answer."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -113,6 +127,26 @@ class Conflict(RequestError):
 
 class TooLarge(RequestError):
     kind = "too-large"
+
+
+class LengthRequired(RequestError):
+    kind = "length-required"
+
+
+class AlreadyThere(RequestError):
+    kind = "already-there"
+
+
+class BadRange(RequestError):
+    """``size`` is the whole file's, in bytes."""
+
+    kind = "range"
+
+    def __init__(self, message: str, *, size: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.size = size
+        # RFC 9110 14.4
+        self.headers = {"Content-Range": f"bytes */{size}"}
 
 
 class UnsupportedMedia(RequestError):
@@ -177,6 +211,14 @@ class GuestError(LinkError):
         self.code = code
 
 
+class GuestServiceError(GatewayError):
+    kind = "guest-service"
+
+
+class GuestDiskFull(GatewayError):
+    kind = "guest-disk-full"
+
+
 class StoreError(GatewayError):
     kind = "store"
 
@@ -193,8 +235,11 @@ STATUS: dict[str, int] = {
     "forbidden": 403,
     "not-found": 404,
     "conflict": 409,
+    "length-required": 411,
+    "already-there": 412,
     "too-large": 413,
     "unsupported-media": 415,
+    "range": 416,
     "capacity": 503,
     "vm": 500,
     "vm-unavailable": 503,
@@ -208,6 +253,8 @@ STATUS: dict[str, int] = {
     "agent-silent": 504,
     "agent-gone": 502,
     "guest-error": 502,
+    "guest-service": 502,
+    "guest-disk-full": 507,
     "store": 507,
     "vnc": 502,
 }

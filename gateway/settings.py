@@ -127,6 +127,7 @@ class Settings(BaseModel):
     )
     idle_action: Literal["suspend", "stop"] = Field(default="suspend", description="what follows then")
     token_lifetime_s: int = Field(default=12 * 3600, ge=60, le=30 * 86400, description="life of a viewer token")
+    max_upload_mib: int = Field(default=4096, ge=1, le=1 << 20, description="largest file that is taken in")
     hello_timeout_s: float = Field(default=60.0, gt=0, description="how long a guest may take to say hello")
     ready_timeout_s: float = Field(default=90.0, gt=0, description="how long each step after that may take")
     log_level: Literal["debug", "info", "warning", "error"] = "info"

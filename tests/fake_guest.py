@@ -62,6 +62,7 @@ class FakeGuest:
             "exec": self._exec,
             "offer": self._offer,
             "bye": self._bye,
+            "clipboard": lambda params: {},
             "warm": lambda params: {},
             "marker": self._marker,
             **(handlers or {}),

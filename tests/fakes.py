@@ -44,6 +44,7 @@ __all__ = [
     "FakeVm",
     "GuestRefusal",
     "MemoryStore",
+    "PortHandler",
     "boot_failure",
     "silent_guest",
 ]

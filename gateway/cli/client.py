@@ -14,6 +14,8 @@ from gateway.errors import GatewayError
 __all__ = ["ApiProblem", "Client", "Unreachable", "client"]
 
 TIMEOUT_S = 60.0
+_LONG = aiohttp.ClientTimeout(total=None, sock_read=120.0)
+"""Of a file, which takes as long as it takes."""
 SILENCE_S = 45.0
 """An event stream without a byte for so long is dead; the gateway sends a comment every 10 s."""
 
@@ -36,9 +38,10 @@ class ApiProblem(GatewayError):
 class Client:
     """Made by :func:`client`."""
 
-    def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, http: aiohttp.ClientSession, url: str, api_key: str) -> None:
         self._http = http
         self.url = url
+        self.api_key = api_key
 
     async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The answer's JSON; empty for 204. Raises ApiProblem, Unreachable."""
@@ -71,6 +74,27 @@ class Client:
         except (aiohttp.ClientError, TimeoutError) as exc:
             raise _unreachable(self.url) from exc
 
+    async def send(self, path: str, body: AsyncIterator[bytes], size: int) -> None:
+        """PUT ``size`` bytes. Raises as :meth:`call`."""
+        headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+        try:
+            async with self._http.put(self.url + path, data=body, headers=headers, timeout=_LONG) as response:
+                await _check(response)
+        except (aiohttp.ClientError, TimeoutError) as exc:
+            raise _unreachable(self.url) from exc
+
+    @asynccontextmanager
+    async def fetch(self, path: str) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+        """GET a body: its size, and its parts as they come. Raises as :meth:`call`, and when it ends early."""
+        try:
+            async with self._http.get(self.url + path, timeout=_LONG) as response:
+                await _check(response)
+                yield response.content_length or 0, response.content.iter_chunked(256 * 1024)
+        except aiohttp.ClientPayloadError as exc:
+            raise GatewayError("the transfer was cut off", hint="try again") from exc
+        except (aiohttp.ClientError, TimeoutError) as exc:
+            raise _unreachable(self.url) from exc
+
 
 @asynccontextmanager
 async def client(url: str, api_key: str) -> AsyncIterator[Client]:
@@ -81,7 +105,7 @@ async def client(url: str, api_key: str) -> AsyncIterator[Client]:
     """
     headers = {"Authorization": f"Bearer {api_key}"}
     async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as http:
-        yield Client(http, url.rstrip("/"))
+        yield Client(http, url.rstrip("/"), api_key)
 
 
 async def _check(response: aiohttp.ClientResponse) -> None:

@@ -62,9 +62,9 @@ def probe(
     plan = Plan(presses, rounds, motion_s)
 
     async def measure() -> Results:
-        async with reach(url, state_dir, config) as (api, key):
+        async with reach(url, state_dir, config) as api:
             view = await api.call("GET", f"/v1/sessions/{sid}")
-            async with marked(api, key, sid) as session, _ways(browser, press, headless_peer) as ways:
+            async with marked(api, sid) as session, _ways(browser, press, headless_peer) as ways:
                 results = await run(plan, session, ways, lambda said: notes().print(said))
         results.facts |= _facts(view, session, press)
         return results

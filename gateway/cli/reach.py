@@ -16,10 +16,10 @@ __all__ = ["reach"]
 
 
 @asynccontextmanager
-async def reach(url: str | None, state_dir: Path | None, config: Path | None) -> AsyncIterator[tuple[Client, str]]:
-    """The gateway and its API key: what flags say, else FENSTER_URL and FENSTER_API_KEY, else the settings."""
+async def reach(url: str | None, state_dir: Path | None, config: Path | None) -> AsyncIterator[Client]:
+    """The gateway that the options, the environment and the settings name."""
     settings = load({"state_dir": state_dir}, config=config)
     found = url or os.environ.get("FENSTER_URL") or local_url(settings.host, settings.port)
     key = os.environ.get("FENSTER_API_KEY") or read_api_key(settings.state_dir)
     async with client(found, key) as api:
-        yield api, key
+        yield api

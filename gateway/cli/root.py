@@ -8,7 +8,7 @@ import sys
 import typer
 
 from gateway import __version__
-from gateway.cli import bench, build, doctor, probe, serve, sessions, verify
+from gateway.cli import bench, build, copy, doctor, probe, serve, sessions, verify
 from gateway.cli.output import console, fail
 from gateway.errors import GatewayError
 from golden.errors import GoldenError
@@ -31,6 +31,7 @@ app.command()(sessions.suspend)
 app.command()(sessions.resume)
 app.command()(sessions.fork)
 app.command()(sessions.save)
+app.command()(copy.cp)
 app.command()(sessions.rm)
 app.command("open")(sessions.open_session)
 app.command()(doctor.doctor)

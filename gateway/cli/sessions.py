@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import webbrowser
-from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,12 +25,6 @@ from gateway.settings import parse_display
 __all__ = ["fork", "ls", "new", "open_session", "resume", "rm", "save", "show", "suspend"]
 
 Sid = Annotated[str, typer.Argument(help="The session's id.")]
-
-
-@asynccontextmanager
-async def _gateway(url: str | None, state_dir: Path | None, config: Path | None) -> AsyncIterator[Client]:
-    async with reach(url, state_dir, config) as (api, _):
-        yield api
 
 
 def new(
@@ -54,7 +48,7 @@ def new(
         body["display"] = {"width": width, "height": height}
 
     async def run() -> None:
-        async with _gateway(url, state_dir, config) as api:
+        async with reach(url, state_dir, config) as api:
             created = await api.call("POST", "/v1/sessions", body)
             viewer_url = api.url + created["viewer_url"]
             if wait:
@@ -89,7 +83,7 @@ def ls(
     """List the sessions."""
 
     async def run() -> None:
-        async with _gateway(url, state_dir, config) as api:
+        async with reach(url, state_dir, config) as api:
             found = await api.call("GET", "/v1/sessions")
         if as_json:
             emit(found)
@@ -123,7 +117,7 @@ def show(
     """Show a session with its stage timings."""
 
     async def run() -> None:
-        async with _gateway(url, state_dir, config) as api:
+        async with reach(url, state_dir, config) as api:
             view = await api.call("GET", f"/v1/sessions/{sid}")
         if as_json:
             emit(view)
@@ -178,7 +172,7 @@ def _change(
     sid: str, call: str, wanted: str, as_json: bool, url: str | None, state_dir: Path | None, config: Path | None
 ) -> None:
     async def run() -> dict[str, Any]:
-        async with _gateway(url, state_dir, config) as api:
+        async with reach(url, state_dir, config) as api:
             await api.call("POST", f"/v1/sessions/{sid}/{call}")
             async with aclosing(api.follow(sid)) as views:
                 async for view in views:
@@ -210,7 +204,7 @@ def fork(
     """Make a second session of what a session is now, and print the URL that shows it."""
 
     async def run() -> dict[str, Any]:
-        async with _gateway(url, state_dir, config) as api:
+        async with reach(url, state_dir, config) as api:
             made = await api.call("POST", f"/v1/sessions/{sid}/fork")
             return {**made, "viewer_url": api.url + made["viewer_url"]}
 
@@ -232,7 +226,7 @@ def save(
     """Make a template of what a session is now; fenster new --template NAME starts it."""
 
     async def run() -> dict[str, Any]:
-        async with _gateway(url, state_dir, config) as api:
+        async with reach(url, state_dir, config) as api:
             return await api.call("POST", f"/v1/sessions/{sid}/template", {"name": name})
 
     made = asyncio.run(run())
@@ -252,7 +246,7 @@ def rm(
     """End sessions; returns when nothing of them is left."""
 
     async def run() -> None:
-        async with _gateway(url, state_dir, config) as api:
+        async with reach(url, state_dir, config) as api:
             for sid in sids:
                 await api.call("DELETE", f"/v1/sessions/{sid}")
                 if not as_json:
@@ -275,7 +269,7 @@ def open_session(
     """Make a viewer URL for a session and open it."""
 
     async def run() -> dict[str, Any]:
-        async with _gateway(url, state_dir, config) as api:
+        async with reach(url, state_dir, config) as api:
             made = await api.call("POST", f"/v1/sessions/{sid}/tokens", {"role": "view" if view else "control"})
             return {**made, "viewer_url": api.url + made["viewer_url"]}
 

@@ -22,6 +22,7 @@ class Api(Protocol):
     """The gateway as the command line reaches it (gateway/cli/client.py)."""
 
     url: str
+    api_key: str
 
     async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]: ...
     async def offer(self, path: str, sdp: str) -> tuple[str, str]:
@@ -51,7 +52,6 @@ class Session:
 
     sid: str
     api: Api
-    api_key: str
     viewer_url: str
     display_px: tuple[int, int]
     patch: Place
@@ -80,7 +80,7 @@ def marker_body(*, moving: bool = False) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def marked(api: Api, api_key: str, sid: str) -> AsyncIterator[Session]:
+async def marked(api: Api, sid: str) -> AsyncIterator[Session]:
     """The session with its marker shown; it is taken away on leaving.
 
     Raises:
@@ -92,7 +92,7 @@ async def marked(api: Api, api_key: str, sid: str) -> AsyncIterator[Session]:
     try:
         width, height = where["display"]
         patch, strip = (Place.middle(where[name], where["display"]) for name in ("patch", "strip"))
-        yield Session(sid, api, api_key, api.url + token["viewer_url"], (width, height), patch, strip)
+        yield Session(sid, api, api.url + token["viewer_url"], (width, height), patch, strip)
     finally:
         await api.call("DELETE", path)
 

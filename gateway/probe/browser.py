@@ -207,7 +207,7 @@ class _BrowserConnection:
     async def _call_marker(self) -> list[list[int]]:
         said = await self._page.evaluate(
             "([path, key, body]) => fensterProbe.call('PUT', path, key, body)",
-            [self._session.marker_path, self._session.api_key, marker_body()],
+            [self._session.marker_path, self._session.api.api_key, marker_body()],
         )
         if not said["ok"]:
             raise GatewayError(str(said["answer"].get("detail", "the gateway refused")))

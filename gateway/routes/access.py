@@ -40,6 +40,8 @@ class Caller:
     """Who was let in."""
 
     role: Role
+    admin: bool = False
+    """With the API key."""
     origins: tuple[str, ...] = ()
     """Origins besides the gateway's own that may open WebSockets with this token."""
 
@@ -77,13 +79,13 @@ def _identify(services: Services, credential: str, sid: str | None, access: Acce
             raise Unauthorized(
                 "the API key is not this gateway's", hint="the key is in the gateway's state directory"
             )
-        return Caller(role="control")
+        return Caller(role="control", admin=True)
     claims = verify(services.keys.signing_key, credential, now=services.clock())
     if access is Access.ADMIN:
         raise Forbidden("a viewer token does not open this call", hint="use the API key")
     if claims.sid != sid:
         raise Forbidden("the token belongs to another session", hint="ask for a token of this session")
-    return Caller(claims.role, claims.origins)
+    return Caller(claims.role, origins=claims.origins)
 
 
 def _from_header(request: web.Request) -> str:

@@ -29,7 +29,7 @@ from gateway.routes.models import (
     read_json,
 )
 from gateway.routes.services import SERVICES, Services
-from gateway.sessions.record import Lifetime, Template
+from gateway.sessions.record import Lifetime, Sharing, Template
 from gateway.sessions.session import Session
 from gateway.sessions.view import ErrorView
 from gateway.tokens import Role, mint
@@ -80,6 +80,7 @@ async def create(request: web.Request, caller: Caller) -> web.Response:
         display_px=(body.display.width, body.display.height) if body.display is not None else None,
         lifetime=_lifetime(services, body),
         metadata=body.metadata,
+        sharing=Sharing(clipboard=body.clipboard, files=body.files),
     )
     key = request.headers.get(KEY_HEADER)
     if key is None:
@@ -119,7 +120,7 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
 
 
 async def update(request: web.Request, caller: Caller) -> web.Response:
-    """Extend or shorten its life; what the body leaves out stays."""
+    """Extend or shorten its life, change what viewers may carry; what the body leaves out stays."""
     services = request.app[SERVICES]
     session = services.manager.get(request.match_info["sid"])
     body = await read_json(request, UpdateSession)
@@ -128,8 +129,13 @@ async def update(request: web.Request, caller: Caller) -> web.Response:
     if "ttl_s" in given:
         changes["ends_at"] = None if body.ttl_s is None else services.clock() + body.ttl_s
     changes |= {name: getattr(body, name) for name in ("idle_timeout_s", "idle_action") if name in given}
+    sharing: dict[str, object] = {name: getattr(body, name) for name in ("clipboard", "files") if name in given}
     session.touch()
-    await session.live_as(life.model_copy(update=changes), body.metadata if "metadata" in given else session.metadata)
+    await session.live_as(
+        life.model_copy(update=changes),
+        body.metadata if "metadata" in given else session.metadata,
+        session.sharing.model_copy(update=sharing),
+    )
     return _json(session.view())
 
 

@@ -100,7 +100,9 @@ def _from_error(exc: GatewayError, request_id: str) -> web.Response:
         logger.debug("x unauthorized: %s", exc.message)
     elif status >= 500:
         logger.warning("x %s: %s", exc.kind, exc)
-    return problem(status, exc.kind, exc.message, exc.hint, request_id)
+    response = problem(status, exc.kind, exc.message, exc.hint, request_id)
+    response.headers.update(exc.headers)
+    return response
 
 
 def _from_http(exc: web.HTTPException, request_id: str) -> web.Response:

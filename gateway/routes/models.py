@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from gateway.errors import BadRequest, TooLarge, UnsupportedMedia
-from gateway.sessions.record import TEMPLATE_NAME, IdleAction
+from gateway.sessions.record import TEMPLATE_NAME, ClipboardPolicy, FilesPolicy, IdleAction
 from gateway.sessions.view import ErrorView, SessionView
 from gateway.tokens import Role
 
@@ -20,6 +20,8 @@ __all__ = [
     "CreateToken",
     "Created",
     "DisplaySize",
+    "FileList",
+    "FileView",
     "ForkSession",
     "HostView",
     "LatencyReport",
@@ -65,6 +67,8 @@ class CreateSession(_Body):
     )
     idle_action: IdleAction | None = Field(default=None, description="what follows then; null is the default")
     metadata: Metadata = Field({}, description="your own words about it")
+    clipboard: ClipboardPolicy = Field(default="both", description="which ways viewers may copy")
+    files: FilesPolicy = Field(default="both", description="which ways viewers may carry files")
 
 
 class UpdateSession(_Body):
@@ -74,6 +78,8 @@ class UpdateSession(_Body):
     idle_timeout_s: Seconds | None = None
     idle_action: IdleAction = "suspend"
     metadata: Metadata = {}
+    clipboard: ClipboardPolicy = "both"
+    files: FilesPolicy = "both"
 
 
 class ForkSession(_Body):
@@ -166,6 +172,19 @@ class Created(SessionView):
 
 class SessionList(_Body):
     sessions: list[SessionView]
+
+
+class FileView(_Body):
+    name: str
+    kind: Literal["file", "directory", "other"]
+    size: int = Field(ge=0, description="bytes; 0 for what is no file")
+    modified_at: datetime
+
+
+class FileList(_Body):
+    path: str = Field(description="below the desktop user's home; empty for the home itself")
+    files: list[FileView] = Field(description="by name")
+    truncated: bool = Field(description="there are more")
 
 
 class TemplateView(_Body):

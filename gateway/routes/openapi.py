@@ -41,7 +41,8 @@ _CALLS: Mapping[tuple[str, str], _Call] = {
     ("get", "/v1/sessions/{sid}"): _Call("Show a session", 200, None, SessionView, (403, 404), _VIEWER),
     ("delete", "/v1/sessions/{sid}"): _Call("End a session; idempotent", 204, errors=(404,)),
     ("patch", "/v1/sessions/{sid}"): _Call(
-        "Extend or shorten its life", 200, models.UpdateSession, SessionView, (400, 404, 409, 413, 415, 507)
+        "Extend or shorten its life, change what viewers may carry", 200, models.UpdateSession, SessionView,
+        (400, 404, 409, 413, 415, 502, 504, 507),
     ),
     ("post", "/v1/sessions/{sid}/suspend"): _Call(
         "Write it to disk and free its memory; answers at once", 202, None, SessionView, (404, 409)
@@ -87,6 +88,26 @@ _CALLS: Mapping[tuple[str, str], _Call] = {
     ),
     ("delete", "/v1/sessions/{sid}/whep/{peer}"): _Call(
         "Close a WebRTC connection; idempotent", 204, errors=(403, 404), security=_VIEWER
+    ),
+    ("get", "/v1/sessions/{sid}/files/{path}"): _Call(
+        "A file below the desktop user's home, Range included; a path that ends in / lists a folder (FileList)",
+        200, None, "application/octet-stream", (400, 403, 404, 409, 416, 502, 503), _VIEWER,
+    ),
+    ("put", "/v1/sessions/{sid}/files/{path}"): _Call(
+        "Write a file, whole or not at all; If-None-Match: * replaces none", 201, "application/octet-stream",
+        models.FileView, (400, 403, 404, 409, 411, 412, 413, 502, 503, 507), _VIEWER,
+    ),
+    ("delete", "/v1/sessions/{sid}/files/{path}"): _Call(
+        "Delete a file", 204, errors=(400, 403, 404, 409, 502, 503), security=_VIEWER
+    ),
+    ("get", "/v1/sessions/{sid}/clipboard"): _Call(
+        "What the desktop's programs would paste: text or a PNG. With If-None-Match, 304 while it is that, and "
+        "Prefer: wait=N waits for another; 204 when there is nothing known", 200, None, "text/plain",
+        (403, 404, 409, 502), _VIEWER,
+    ),
+    ("put", "/v1/sessions/{sid}/clipboard"): _Call(
+        "Have the desktop's programs paste this text or PNG; answers when they can", 204, "text/plain",
+        errors=(400, 403, 404, 409, 411, 413, 415, 502), security=_VIEWER,
     ),
     ("get", "/v1/sessions/{sid}/vnc"): _Call(
         "WebSocket that carries RFB; offer the subprotocols binary and fenster.token.<token>",

@@ -48,6 +48,7 @@ class Services:
     token_lifetime_s: int = 12 * 3600
     lifetime: LifetimeDefaults = LifetimeDefaults()
     metrics: Metrics = field(default_factory=Metrics)
+    max_upload_bytes: int = 4 << 30
     clock: Callable[[], float] = time.time
     """Unix time in seconds, for tokens."""
 

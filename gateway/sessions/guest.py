@@ -12,7 +12,7 @@ import secrets
 import string
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -58,6 +58,8 @@ class Assignment:
 
     session_id: str
     display_px: tuple[int, int]
+    clipboard: str = "off"
+    """Which ways its viewers may copy (record.ClipboardPolicy)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,9 @@ class Guest:
                     self._see_agent(await self._hello())
             identified()
             await self._assign()
+            if self._assignment is not assignment:
+                # It was changed while the guest was told.
+                await self._assign()
             # What ran before has an x11vnc that served its banner then.
             await together(self._wait_agent(), *([self._wait_vnc()] if self.origin is Origin.FRESH else []))
         except LinkClosed:
@@ -163,6 +168,13 @@ class Guest:
         self._see_agent(hello)
         self._up = True
         return hello
+
+    async def share(self, clipboard: str) -> None:
+        """Change which ways its viewers may copy. Raises LinkError."""
+        if self._assignment is not None:
+            self._assignment = replace(self._assignment, clipboard=clipboard)
+        if self._up:
+            await self.vm.link.call("clipboard", {"policy": clipboard}, timeout_s=self._timeouts.adopt_s)
 
     async def take(self, event: GuestEvent) -> None:
         """Follow one notification. Raises LinkError when a guest that came back does not take its identity."""
@@ -230,6 +242,7 @@ class Guest:
             "vnc_password": self._identity.vnc_password,
             "proxy": None,
             "display": list(self._assignment.display_px),
+            "clipboard": self._assignment.clipboard,
         }
         await self.vm.link.call("assign", params, timeout_s=self._timeouts.call_s)
         self._mark("assign")

@@ -60,6 +60,8 @@ class Life:
         self.machine = machine
         self.pumps: set[asyncio.Task[Any]] = set()
         """Of noVNC viewers."""
+        self.transfers: set[asyncio.Task[Any]] = set()
+        """Of files and clipboards."""
         self._status = status
         self._world = world
         self._suspend_asked = asyncio.Event()
@@ -129,6 +131,7 @@ class Life:
                 error=status.error,
                 lifetime=status.lifetime,
                 metadata=status.metadata,
+                sharing=status.sharing,
                 forked=self.machine.forked,
             )
         )
@@ -261,7 +264,7 @@ class Life:
 
     async def _end_pumps(self) -> None:
         # Its machine is about to go without a word on its TCP connections: only we can tell the viewers.
-        pumps = set(self.pumps)
+        pumps = self.pumps | self.transfers
         for pump in pumps:
             pump.cancel()
         if pumps:
@@ -294,7 +297,7 @@ class Life:
         if guest.up:
             return  # Adopted.
         woken = self._status.state is State.RESUMING
-        assignment = Assignment(self._status.id, self._status.display_px)
+        assignment = Assignment(self._status.id, self._status.display_px, self._status.sharing.clipboard)
         try:
             await guest.bring_up(
                 assignment, _silent if woken else self._status.mark, lambda: self._status.apply(Event.IDENTIFIED)

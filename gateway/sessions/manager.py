@@ -19,7 +19,7 @@ from gateway.sessions.lifecycle import IDLE, STARTING, State
 from gateway.sessions.machine import Machine
 from gateway.sessions.pool import WarmPool
 from gateway.sessions.reaper import Reaper
-from gateway.sessions.record import Lifetime, Template
+from gateway.sessions.record import Lifetime, Sharing, Template
 from gateway.sessions.recovery import recover
 from gateway.sessions.session import Session
 from gateway.sessions.world import World
@@ -97,6 +97,7 @@ class SessionManager:
         display_px: tuple[int, int] | None = None,
         lifetime: Lifetime | None = None,
         metadata: Mapping[str, str] | None = None,
+        sharing: Sharing | None = None,
     ) -> Session:
         """Start a session; it boots by itself.
 
@@ -114,7 +115,10 @@ class SessionManager:
         # No await from here on: two creates at once must not both take the last place.
         self._check_room(chosen, room, parked=self.pool.has(chosen))
         machine = self.pool.take(chosen) or self._fresh_machine(chosen, display_px)
-        session = Session(machine, display_px or self._display_px, self._world, lifetime=lifetime, metadata=metadata)
+        session = Session(
+            machine, display_px or self._display_px, self._world,
+            lifetime=lifetime, metadata=metadata, sharing=sharing,
+        )  # fmt: skip
         await self._enter(session)
         session.start()
         return session
@@ -164,6 +168,7 @@ class SessionManager:
             session = Session(
                 child, source.display_px, self._world,
                 lifetime=source.lifetime, metadata=source.metadata if metadata is None else metadata,
+                sharing=source.sharing,
             )  # fmt: skip
             await self._enter(session)
             session.asleep()

@@ -10,9 +10,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.sessions.view import ErrorView
 
-__all__ = ["TEMPLATE_NAME", "IdleAction", "Lifetime", "MachineRecord", "SessionRecord", "Template"]
+__all__ = [
+    "TEMPLATE_NAME",
+    "ClipboardPolicy",
+    "FilesPolicy",
+    "IdleAction",
+    "Lifetime",
+    "MachineRecord",
+    "SessionRecord",
+    "Sharing",
+    "Template",
+]
 
 IdleAction = Literal["suspend", "stop"]
+ClipboardPolicy = Literal["off", "to_guest", "to_viewer", "both"]
+FilesPolicy = Literal["off", "upload", "download", "both"]
 
 
 TEMPLATE_NAME = r"[a-z0-9][a-z0-9-]{0,31}"
@@ -48,6 +60,13 @@ class Lifetime(_Record):
     idle_action: IdleAction = "suspend"
 
 
+class Sharing(_Record):
+    """What its viewers may carry to and from the desktop, besides its picture. Whoever has the API key may anyway."""
+
+    clipboard: ClipboardPolicy = "both"
+    files: FilesPolicy = "both"
+
+
 class MachineRecord(_Record):
     """Written before anything of the machine is made, deleted after the last of it is gone."""
 
@@ -70,5 +89,6 @@ class SessionRecord(_Record):
     error: ErrorView | None = None
     lifetime: Lifetime = Lifetime()
     metadata: dict[str, str] = {}
+    sharing: Sharing = Sharing()
     forked: bool = False
     """Its machine still has the identity of the one that it was forked from."""

@@ -21,7 +21,7 @@ from gateway.sessions.guest import Assignment
 from gateway.sessions.life import Life
 from gateway.sessions.lifecycle import ENDED, STARTING, Event, State
 from gateway.sessions.machine import Machine
-from gateway.sessions.record import Lifetime, SessionRecord
+from gateway.sessions.record import Lifetime, SessionRecord, Sharing
 from gateway.sessions.status import Status
 from gateway.sessions.view import SessionView
 from gateway.sessions.world import World
@@ -41,6 +41,7 @@ class Session(Status):
         world: what it may use.
         lifetime: how long it may go on; until somebody ends it when None.
         metadata: the caller's own words about it.
+        sharing: what its viewers may carry to and from it.
     """
 
     def __init__(
@@ -51,19 +52,24 @@ class Session(Status):
         *,
         lifetime: Lifetime | None = None,
         metadata: Mapping[str, str] | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
         self._world = world
         self._machine = machine
         self._life = Life(machine, self, world)
         self._forking = asyncio.Lock()
         super().__init__(
-            machine.id, machine.template, display_px, lifetime or Lifetime(), metadata or {}, self._count_viewers
-        )
+            machine.id, machine.template, display_px, lifetime or Lifetime(), metadata or {}, sharing or Sharing(),
+            self._count_viewers,
+        )  # fmt: skip
 
     @classmethod
     def recall(cls, record: SessionRecord, machine: Machine, world: World) -> Session:
         """One that an earlier gateway had; adopt(), asleep(), over() or lost() follows."""
-        session = cls(machine, record.display_px, world, lifetime=record.lifetime, metadata=record.metadata)
+        session = cls(
+            machine, record.display_px, world,
+            lifetime=record.lifetime, metadata=record.metadata, sharing=record.sharing,
+        )  # fmt: skip
         session.created_at = record.created_at
         session.timings = dict(record.timings)
         session.error = record.error
@@ -123,6 +129,17 @@ class Session(Status):
             self._life.pumps.discard(pump)
             self.publish()
 
+    @contextmanager
+    def carrying(self, transfer: asyncio.Task[Any]) -> Iterator[None]:
+        """Have the machine's end, past or to come, cancel a transfer to or from it."""
+        if self.state is not State.READY:
+            transfer.cancel()
+        self._life.transfers.add(transfer)
+        try:
+            yield
+        finally:
+            self._life.transfers.discard(transfer)
+
     async def exec(
         self, argv: Sequence[str], *, as_user: bool = False, stdin: str = "", timeout_s: float = 30.0
     ) -> Mapping[str, Any]:
@@ -136,15 +153,24 @@ class Session(Status):
 
     # What it is asked to do.
 
-    async def live_as(self, lifetime: Lifetime, metadata: Mapping[str, str]) -> None:
-        """Change how long it may go on. Raises Conflict when it has ended, StoreError."""
+    async def live_as(self, lifetime: Lifetime, metadata: Mapping[str, str], sharing: Sharing) -> None:
+        """Change how long it may go on, and what its viewers may carry.
+
+        Raises:
+            Conflict: it has ended.
+            StoreError: it cannot be written down.
+            LinkError: the guest does not hear of it, and goes on as before until it does.
+        """
         if self.state in ENDED or self.state is State.STOPPING:
             raise Conflict(f"the session is {self.state.value}", hint="create a new session")
         self.lifetime = lifetime
         self.metadata = dict(metadata)
+        self.sharing = sharing
         await self.save()
         self.look(time.time())
         self.publish()
+        if self._machine.guest is not None:
+            await self._machine.guest.share(sharing.clipboard)
 
     def suspend(self) -> None:
         """Begin to write it to disk; it is suspended later. Idempotent. Raises Conflict unless it is ready."""
@@ -194,7 +220,7 @@ class Session(Status):
             GatewayError: it cannot be gone on with; lost() is due.
         """
         guest = await self._machine.adopt()
-        hello = await guest.adopt(Assignment(self.id, self.display_px), up=up)
+        hello = await guest.adopt(Assignment(self.id, self.display_px, self.sharing.clipboard), up=up)
         peers = hello.get("peers")
         told = [peer for peer in peers if isinstance(peer, dict)] if isinstance(peers, list) else []
         await self._world.signalling.recall(self, told)

@@ -12,7 +12,7 @@ import structlog
 
 from gateway.sessions.expiry import Verdict, judge
 from gateway.sessions.lifecycle import STARTING, Event, State, step
-from gateway.sessions.record import Lifetime, Template
+from gateway.sessions.record import Lifetime, Sharing, Template
 from gateway.sessions.updates import Updates
 from gateway.sessions.view import DisplayView, ErrorView, SessionView
 
@@ -31,6 +31,7 @@ class Status:
     display_px: width and height.
     lifetime: how long it may go on.
     metadata: the caller's own words about it.
+    sharing: what its viewers may carry to and from it.
     viewers: counts those who watch its picture.
     """
 
@@ -41,6 +42,7 @@ class Status:
         display_px: tuple[int, int],
         lifetime: Lifetime,
         metadata: Mapping[str, str],
+        sharing: Sharing,
         viewers: Callable[[], int],
     ) -> None:
         self.id = sid
@@ -48,6 +50,7 @@ class Status:
         self.display_px = display_px
         self.lifetime = lifetime
         self.metadata = dict(metadata)
+        self.sharing = sharing
         self.created_at = datetime.now(UTC)
         self.state = State.CREATING
         self.timings: dict[str, float] = {}
@@ -96,6 +99,8 @@ class Status:
             idle_at=_time(self.verdict.idle_at) if self.state is State.READY else None,
             idle_action=self.lifetime.idle_action,
             warning=self.verdict.warning,
+            clipboard=self.sharing.clipboard,
+            files=self.sharing.files,
         )
 
     def publish(self) -> None:

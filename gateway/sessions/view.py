@@ -47,3 +47,5 @@ class SessionView(_View):
     idle_at: datetime | None = Field(description="when idle_action follows if nobody uses it; null: never")
     idle_action: Literal["suspend", "stop"]
     warning: Literal["ttl", "idle"] | None = Field(description="which of the two is near")
+    clipboard: Literal["off", "to_guest", "to_viewer", "both"] = Field(description="which ways viewers may copy")
+    files: Literal["off", "upload", "download", "both"] = Field(description="which ways viewers may carry files")

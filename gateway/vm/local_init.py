@@ -24,6 +24,7 @@ from pathlib import Path
 
 from gateway.vm.local_sound import sound_argv, sound_env, write_sound_config
 from guest_agent.protocol.link import VNC_PORT
+from guest_agent.protocol.stream import FILES_PORT
 
 __all__ = ["DISPLAY", "desktop_argv", "main", "x_config", "x_server"]
 
@@ -143,6 +144,10 @@ class _Guest:
         ]  # fmt: skip
         return self.start(argv, "agent.log")
 
+    def start_files(self) -> int:
+        argv = [sys.executable, "-m", "guest_agent.fileserver", "--port", str(FILES_PORT), "--home", self.env["HOME"]]
+        return self.start(argv, "files.log")
+
     def start_vnc(self) -> int:
         password = self.run_dir / "etc" / "fenster" / "vnc.passwd"
         if not password.exists():
@@ -153,7 +158,7 @@ class _Guest:
             )
         argv = [
             "x11vnc", "-display", self.display, "-rfbport", str(VNC_PORT),
-            "-rfbauth", str(password), "-forever", "-shared", "-wait", "50", "-no6",
+            "-rfbauth", str(password), "-forever", "-shared", "-wait", "50", "-nosel", "-no6",
         ]  # fmt: skip
         return self.start(argv, "x11vnc.log")
 
@@ -202,7 +207,8 @@ def main(run_dir: Path, size_px: tuple[int, int], display: str | None = None) ->
     guest = _Guest(run_dir, size_px, display or DISPLAY, env)
     names = {} if display else {guest.start_x(): "the X server"}
     names[guest.start_agent()] = "the guest agent"
-    kept = {start(): start for start in ((guest.start_vnc,) if display else (guest.start_vnc, guest.start_sound))}
+    servants = [guest.start_vnc, guest.start_files, *(() if display else (guest.start_sound,))]
+    kept = {start(): start for start in servants}
     ended: list[Callable[[], int]] = []
     for argv in [] if display else desktop_argv():
         guest.start(argv, "desktop.log")
@@ -218,8 +224,8 @@ def main(run_dir: Path, size_px: tuple[int, int], display: str | None = None) ->
             if pid in names:
                 print(f"{names[pid]} ended with status {os.waitstatus_to_exitcode(status)}", file=sys.stderr)
                 return 1
-            if pid in kept:
-                ended.append(kept.pop(pid))
+            if (start := kept.pop(pid, None)) is not None:
+                ended.append(start)
                 signal.alarm(RESTART_S)
 
 

@@ -60,15 +60,17 @@ _FIXED: dict[int, int] = {
     Kind.XVP: 4,
 }
 """Bytes of the messages that always have as many; of cut text, its head."""
-_INPUT: frozenset[int] = frozenset({Kind.KEY, Kind.POINTER, Kind.CUT_TEXT, Kind.QEMU, Kind.SET_DESKTOP_SIZE})
+_NOBODYS: frozenset[int] = frozenset({Kind.XVP, Kind.CUT_TEXT})
+_INPUT: frozenset[int] = frozenset({Kind.KEY, Kind.POINTER, Kind.QEMU, Kind.SET_DESKTOP_SIZE})
 """What a viewer without control may not send: it changes what is on the desktop."""
 
 
 class ClientFilter:
     """One viewer's messages, fed as they come.
 
-    At most one message's head (4,100 bytes) is buffered; cut text streams through. xvp is dropped for every
-    role: it can shut the machine down, which only the API may.
+    At most one message's head (4,100 bytes) is buffered. Two kinds are dropped for every role: xvp can shut the
+    machine down, which only the API may; and clipboards go over HTTP (routes/clipboard.py), where the session's
+    switch is kept and all of Unicode and pictures pass. x11vnc knows Latin-1; it runs with -nosel and sends none.
     """
 
     def __init__(self, role: Role) -> None:
@@ -80,7 +82,6 @@ class ClientFilter:
         self._buffer = bytearray()
         self._body_bytes = 0
         """Bytes of a cut text still to come."""
-        self._body_passes = False
         self._held: dict[tuple[int, int | None], None] = {}
         """(keysym, QEMU keycode or None), in the order of their pressing."""
         self._buttons = 0
@@ -101,16 +102,10 @@ class ClientFilter:
         return bytes(out)
 
     def release_all(self) -> bytes:
-        """Messages that release every key and button this viewer holds; it then holds none.
-
-        A cut text that was under way is filled up first: in the middle of it nothing else can be said.
-        """
+        """Messages that release every key and button this viewer holds; it then holds none."""
         if not self._held and not self._buttons:
             return b""
         out = bytearray()
-        if self._body_passes:
-            out += b" " * self._body_bytes
-            self._body_bytes, self._body_passes = 0, False
         for keysym, keycode in reversed(self._held):
             out += (
                 _KEY.pack(Kind.KEY, 0, keysym)
@@ -130,8 +125,6 @@ class ClientFilter:
             return False
         if self._body_bytes:
             take = min(self._body_bytes, len(buffer))
-            if self._body_passes:
-                out += buffer[:take]
             del buffer[:take]
             self._body_bytes -= take
             return True
@@ -145,10 +138,9 @@ class ClientFilter:
 
     def _judge(self, message: bytes) -> bytes:
         kind = message[0]
-        allowed = kind != Kind.XVP and (self.role == "control" or kind not in _INPUT)
+        allowed = kind not in _NOBODYS and (self.role == "control" or kind not in _INPUT)
         if kind == Kind.CUT_TEXT:
             self._body_bytes = _cut_text_bytes(message)
-            self._body_passes = allowed
         if allowed and (track := _TRACKED.get(kind)) is not None:
             message = track(self, message)
             allowed = bool(message)

@@ -15,6 +15,10 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+from guest_agent.clipboard.content import Ways
+from guest_agent.clipboard.exchange import ClipboardExchange
+from guest_agent.clipboard.selection import SelectionWorker
+from guest_agent.clipboard.service import ClipboardService
 from guest_agent.errors import AgentError, DisplayError, NotReady, OfferError
 from guest_agent.input.sink import XInputSink
 from guest_agent.input.worker import InputWorker
@@ -67,9 +71,11 @@ class Agent:
         self._hub: MediaHub | None = None
         self._times = InputTimes()
         self._marker = MarkerRun(display)
+        self._clipboard: ClipboardExchange | None = None
 
     async def serve(self, sock: socket.socket) -> int:
         reader, self._writer = await asyncio.open_connection(sock=sock)
+        self._clipboard = ClipboardExchange()
         reading = asyncio.create_task(self._read(reader), name="line")
         working = asyncio.create_task(self._work(), name="work")
         try:
@@ -93,7 +99,19 @@ class Agent:
         watcher = await asyncio.to_thread(
             WindowWatcher, self._display, lambda classes: loop.call_soon_threadsafe(self._tell_windows, classes)
         )
-        self._hub = MediaHub(self._display, self._tell_peer, sink, source=partial(Pump, times=self._times))
+        assert self._clipboard is not None
+        selection = await asyncio.to_thread(SelectionWorker, self._display, self._clipboard.copied, loop)
+        selection.start()
+        self._clipboard.join(selection)
+        service = ClipboardService(self._clipboard)
+        await service.start()
+        self._hub = MediaHub(
+            self._display,
+            self._tell_peer,
+            sink,
+            clipboard=self._clipboard,
+            source=partial(Pump, times=self._times),
+        )
         try:
             self._notify("ready", {})
             resizing = asyncio.create_task(self._keep_size(), name="resize")
@@ -102,6 +120,8 @@ class Agent:
         finally:
             await self._marker.close()
             await self._hub.close()
+            await service.close()
+            await asyncio.to_thread(selection.close)
             sink.close()
             await asyncio.to_thread(watcher.close)
             await asyncio.to_thread(worker.close)
@@ -141,6 +161,9 @@ class Agent:
                 width, height = params["size"]
                 self._size_px = (width, height)
                 self._resize_due.set()
+            case Notification("clipboard", params):
+                if self._clipboard is not None:
+                    self._clipboard.allow(Ways.of_policy(str(params.get("policy"))))
             case _:
                 logger.warning("! the zygote said something odd")
 

@@ -22,7 +22,7 @@ from guest_agent.channels import ChannelCounters
 from guest_agent.errors import NotReady, OfferError
 from guest_agent.h264 import EncodedFrame
 from guest_agent.peer import Peer
-from guest_agent.ports import InputSink, OfferResult, PeerEvent, PeerInfo, PeerState, Role
+from guest_agent.ports import ClipboardSink, InputSink, OfferResult, PeerEvent, PeerInfo, PeerState, Role
 from guest_agent.pump import Pump, PumpCounters
 
 __all__ = ["GUEST_IP", "MAX_PEERS", "FrameSource", "MediaHub"]
@@ -55,6 +55,7 @@ class MediaHub:
         display: ":1".
         on_peer: called on the loop when a viewer connects or is gone. Must not raise.
         input_sink: takes the viewers' input.
+        clipboard: takes their clipboards; None has none.
         address: where the media's UDP socket binds.
         connect_s: how long a viewer may take from its offer to being connected.
         source: makes the frames' source; the media thread unless a test says otherwise.
@@ -67,6 +68,7 @@ class MediaHub:
         on_peer: Callable[[PeerEvent], None],
         input_sink: InputSink,
         *,
+        clipboard: ClipboardSink | None = None,
         address: str = GUEST_IP,
         max_peers: int = MAX_PEERS,
         connect_s: float = CONNECT_S,
@@ -77,6 +79,7 @@ class MediaHub:
         rtp.install()
         self._on_peer = on_peer
         self._sink = input_sink
+        self._clipboard = clipboard
         self._address = address
         self._max_peers = max_peers
         self._connect_s = connect_s
@@ -176,6 +179,7 @@ class MediaHub:
             on_loss=lambda fraction: self._broadcast.on_loss(track, fraction),
             size_px=lambda: self.size_px,
             counters=self._channel_counters,
+            clipboard=self._clipboard,
         )
 
     def _deliver(self, frame: EncodedFrame) -> None:

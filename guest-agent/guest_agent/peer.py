@@ -26,7 +26,7 @@ from guest_agent.audio.track import SoundTrack
 from guest_agent.channels import ChannelCounters, Inbox
 from guest_agent.errors import AgentError, OfferError
 from guest_agent.h264 import EncodedFrame
-from guest_agent.ports import InputSink, OfferResult, PeerState, Role
+from guest_agent.ports import ClipboardSink, InputSink, OfferResult, PeerState, Role
 from guest_agent.protocol.messages import Channel
 from guest_agent.track import ScreenTrack
 
@@ -63,6 +63,7 @@ class Peer:
     on_estimate: it estimates its path at so many bit/s (REMB).
     on_loss: it reports this fraction of the packets as lost (receiver report).
     size_px: the display's present width and height.
+    clipboard: takes its clipboard; None where there is none.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Peer:
         on_loss: Callable[[float], None],
         size_px: Callable[[], tuple[int, int]],
         counters: ChannelCounters,
+        clipboard: ClipboardSink | None = None,
     ) -> None:
         self.ident = ident
         self.role = role
@@ -87,6 +89,7 @@ class Peer:
         self.connected = False
         self.result: OfferResult | None = None
         self._counters = counters
+        self._clipboard = clipboard
         self._on_state = on_state
         self._channels: dict[Channel, RTCDataChannel] = {}
         self._inbox = Inbox(ident, role, sink, self._send, size_px, counters, listen=self._listen)
@@ -163,6 +166,7 @@ class Peer:
         """End the connection. Idempotent."""
         self.track.stop()
         self.sound.stop()
+        self._channel_closed(Channel.CLIPBOARD)
         await self._connection.close()
 
     def _frame_sent(self, frame: EncodedFrame) -> None:
@@ -192,13 +196,25 @@ class Peer:
 
     def _channel_opened(self, channel: RTCDataChannel) -> None:
         kind = _CHANNELS.get(channel.label)
-        if kind is None or kind in self._channels:
+        if kind is None or kind in self._channels or (kind is Channel.CLIPBOARD and self._clipboard is None):
             self._counters.unknown_channels += 1
             channel.close()
             return
         self._channels[kind] = channel
+        if kind is Channel.CLIPBOARD:
+            self._carry_clipboard(channel)
+            return
         channel.on("message", _total(functools.partial(self._inbox.receive, kind)))
         channel.on("close", _total(functools.partial(self._channel_closed, kind)))
 
+    def _carry_clipboard(self, channel: RTCDataChannel) -> None:
+        assert self._clipboard is not None
+        self._clipboard.opened(self.ident, self.role, channel)
+        channel.on("message", _total(functools.partial(self._clipboard.receive, self.ident)))
+        channel.on("bufferedamountlow", _total(functools.partial(self._clipboard.writable, self.ident)))
+        channel.on("close", _total(functools.partial(self._channel_closed, Channel.CLIPBOARD)))
+
     def _channel_closed(self, kind: Channel) -> None:
-        self._channels.pop(kind, None)
+        channel = self._channels.pop(kind, None)
+        if kind is Channel.CLIPBOARD and channel is not None and self._clipboard is not None:
+            self._clipboard.closed(self.ident, channel)

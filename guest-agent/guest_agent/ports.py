@@ -12,7 +12,16 @@ from typing import Protocol
 
 from guest_agent.protocol.messages import Message
 
-__all__ = ["InputSink", "OfferResult", "PeerEvent", "PeerInfo", "PeerState", "Role"]
+__all__ = [
+    "ClipboardChannel",
+    "ClipboardSink",
+    "InputSink",
+    "OfferResult",
+    "PeerEvent",
+    "PeerInfo",
+    "PeerState",
+    "Role",
+]
 
 
 class Role(Enum):
@@ -56,6 +65,34 @@ class PeerInfo:
     ufrag: str
     pwd: str
     port: int
+
+
+class ClipboardChannel(Protocol):
+    """A viewer's data channel, as far as clipboards go over it (aiortc's RTCDataChannel)."""
+
+    @property
+    def readyState(self) -> str: ...
+
+    @property
+    def bufferedAmount(self) -> int: ...
+
+    def send(self, data: bytes) -> None: ...
+
+
+class ClipboardSink(Protocol):
+    """Where the viewers' clipboards go (clipboard/exchange.py)."""
+
+    def opened(self, peer: str, role: Role, channel: ClipboardChannel) -> None:
+        """A viewer listens."""
+
+    def receive(self, peer: str, data: object) -> None:
+        """One message of it."""
+
+    def writable(self, peer: str) -> None:
+        """Nothing waits in its channel any more."""
+
+    def closed(self, peer: str, channel: ClipboardChannel) -> None:
+        """It hears nothing any more."""
 
 
 class InputSink(Protocol):

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from guest_agent.errors import AgentError
+from guest_agent.protocol.link import CLIPBOARD_POLICIES
 from guest_agent.protocol.rpc import INVALID_PARAMS
 
-__all__ = ["Assignment", "BadParams", "ExecCommand", "Identity"]
+__all__ = ["Assignment", "BadParams", "ExecCommand", "Identity", "clipboard_policy"]
 
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ENTROPY = re.compile(r"[0-9a-f]{64}")
@@ -55,6 +56,8 @@ class Assignment:
     proxy: str | None
     display_px: tuple[int, int]
     """Even, each side MIN_SIDE_PX to MAX_SIDE_PX."""
+    clipboard: str = "off"
+    """One of CLIPBOARD_POLICIES."""
 
     @classmethod
     def parse(cls, params: Mapping[str, Any]) -> Self:
@@ -70,6 +73,7 @@ class Assignment:
             vnc_password=password,
             proxy=proxy,
             display_px=_display(params.get("display")),
+            clipboard=clipboard_policy(params.get("clipboard", "off")),
         )
 
 
@@ -96,6 +100,13 @@ class ExecCommand:
         if len(given) > MAX_STDIN_BYTES:
             raise BadParams(f"stdin is over {MAX_STDIN_BYTES} bytes")
         return cls(tuple(argv), float(timeout_s), as_user, given)
+
+
+def clipboard_policy(value: object) -> str:
+    """One of CLIPBOARD_POLICIES. Raises BadParams."""
+    if value not in CLIPBOARD_POLICIES or not isinstance(value, str):
+        raise BadParams(f"the clipboard's policy is none of {', '.join(CLIPBOARD_POLICIES)}")
+    return value
 
 
 def _text(params: Mapping[str, Any], name: str, pattern: re.Pattern[str], what: str) -> str:

@@ -30,7 +30,7 @@ from guest_agent.protocol.rpc import (
     Result,
     encode,
 )
-from guest_agent.requests import Assignment, BadParams, ExecCommand, Identity
+from guest_agent.requests import Assignment, BadParams, ExecCommand, Identity, clipboard_policy
 
 __all__ = [
     "Action",
@@ -144,6 +144,7 @@ class ZygoteCore:
         self._boot_id = boot_id
         self._identity: Identity | None = None
         self._display_px: tuple[int, int] | None = None
+        self._clipboard = "off"
         self._agent_pid: int | None = None
         self._agent_ready = False
         self._agent_doomed = False
@@ -194,8 +195,8 @@ class ZygoteCore:
         if isinstance(outcome, str):
             return [Send(Failure(ident, INTERNAL_ERROR, outcome))]
         self.state = State.RUNNING
-        self._display_px = assignment.display_px
-        return [Send(Result(ident, _skipped(outcome))), *self._tell_display()]
+        self._display_px, self._clipboard = assignment.display_px, assignment.clipboard
+        return [Send(Result(ident, _skipped(outcome))), *self._tell_display(), *self._tell_clipboard()]
 
     def executed(self, key: int, result: Mapping[str, Any] | str) -> list[Action]:
         """A command ended, or could not be started (a sentence)."""
@@ -217,7 +218,9 @@ class ZygoteCore:
             case Notification("ready", _):
                 self._agent_ready = True
                 up = Notification("agent", {"state": "up", "pid": self._agent_pid, "code": None})
-                return [*self._tell_display(), Send(up)]
+                # It begins with "off".
+                clipboard = self._tell_clipboard() if self._clipboard != "off" else []
+                return [*self._tell_display(), *clipboard, Send(up)]
             case Notification(method, params):
                 if method == "peer":
                     self._follow_peer(str(params.get("peer")), params.get("state"))
@@ -281,6 +284,10 @@ class ZygoteCore:
                 return [DoAssign(ident, assignment)]
             case "exec":
                 return self._exec(ident, ExecCommand.parse(params))
+            case "clipboard":
+                self._clipboard = clipboard_policy(params.get("policy"))
+                # The agent hears of it before anything that the gateway asks after this answer.
+                return [*self._tell_clipboard(), Send(Result(ident, {}))]
             case "offer" | "bye" | "warm" | "marker":
                 return self._pass_on(ident, method, params)
             case _:
@@ -338,6 +345,9 @@ class ZygoteCore:
         if self._display_px is None or not self._agent_ready:
             return []
         return [ToAgent(Notification("display", {"size": list(self._display_px)}))]
+
+    def _tell_clipboard(self) -> list[Action]:
+        return [ToAgent(Notification("clipboard", {"policy": self._clipboard}))] if self._agent_ready else []
 
     def _hello(self, now: float) -> dict[str, Any]:
         return {

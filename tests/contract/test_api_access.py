@@ -19,6 +19,12 @@ FOR_VIEWERS = {
     ("POST", "/v1/sessions/{sid}/marks"),
     ("POST", "/v1/sessions/{sid}/latency"),
     ("POST", "/v1/sessions/{sid}/resume"),
+    ("GET", "/v1/sessions/{sid}/clipboard"),
+    ("PUT", "/v1/sessions/{sid}/clipboard"),
+    ("GET", "/v1/sessions/{sid}/files/{path}"),
+    ("HEAD", "/v1/sessions/{sid}/files/{path}"),
+    ("PUT", "/v1/sessions/{sid}/files/{path}"),
+    ("DELETE", "/v1/sessions/{sid}/files/{path}"),
 }
 
 
@@ -30,18 +36,19 @@ def guarded(api: Api) -> list[tuple[str, str]]:
 
 
 def filled(path: str, session: Session) -> str:
-    return path.replace("{sid}", session.id).replace("{peer}", "p")
+    return path.replace("{sid}", session.id).replace("{peer}", "p").replace("{path}", "f")
 
 
 async def test_no_credential_opens_nothing(api: Api) -> None:
     session = await api.stage.ready()
     calls = guarded(api)
-    assert len(calls) == 22
+    assert len(calls) == 28
     for method, path in calls:
         response = await api.client.request(method, filled(path, session))
         assert response.status == 401, (method, path)
         assert response.headers["WWW-Authenticate"].startswith("Bearer")
-        assert (await response.json())["type"] == "urn:fenster:unauthorized"
+        if method != "HEAD":
+            assert (await response.json())["type"] == "urn:fenster:unauthorized"
     assert api.stage.manager.list() == [session]
 
 
@@ -81,7 +88,7 @@ async def test_a_viewer_token_opens_what_a_viewer_needs_and_no_more(api: Api) ->
 
 async def test_a_token_of_another_session_is_foreign(api: Api) -> None:
     mine, other = await api.stage.ready(), await api.stage.ready()
-    for method, path in FOR_VIEWERS:
+    for method, path in FOR_VIEWERS - {("HEAD", "/v1/sessions/{sid}/files/{path}")}:  # Its answer has no body.
         await api.refused(method, filled(path, other), 403, "forbidden", headers=api.viewer(mine))
     await api.refused("GET", "/v1/sessions/nosuchid", 403, "forbidden", headers=api.viewer(mine))
 

@@ -16,7 +16,9 @@ import pytest
 
 from gateway.errors import ImageError
 from gateway.sessions.lifecycle import State
+from guest_agent.protocol.stream import FILES_PORT
 from tests.contract.api import KEYS, Api
+from tests.file_service import bridge, file_service
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -187,3 +189,34 @@ async def test_doctor_names_what_is_missing_and_what_mends_it(fenster: Fenster) 
 async def test_version_and_help(fenster: Fenster) -> None:
     assert (await fenster("--version")).out.startswith("fenster 0.")
     assert "Start a fresh machine" in (await fenster("--help")).out
+
+
+async def test_a_file_is_copied_there_and_back(api: Api, fenster: Fenster, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    session = await api.stage.ready()
+    data = os.urandom(700_000)
+    (tmp_path / "report ä.bin").write_bytes(data)
+    with file_service(home) as port:
+        api.stage.dataplane.lans[session.id].ports[FILES_PORT] = bridge(port)
+        done = await fenster("cp", "report ä.bin", f"{session.id}:Downloads/")
+        assert (done.code, done.out) == (0, ""), done.err
+        assert (home / "Downloads/report ä.bin").read_bytes() == data
+        done = await fenster("cp", f"{session.id}:~/Downloads/report ä.bin", "back.bin", "--json")
+        assert (done.code, done.json["size"]) == (0, len(data)), done.err
+        assert (tmp_path / "back.bin").read_bytes() == data
+
+        for argv, words in (
+            (("cp", f"{session.id}:nothing", "back.bin"), "no such file"),
+            (("cp", "nothing", f"{session.id}:x"), "cannot read"),
+            (("cp", f"{session.id}:../x", "y"), "'..'"),
+            (("cp", f"{session.id}:Downloads/", "y"), "folder"),
+        ):
+            done = await fenster(*argv)
+            assert done.code == 1
+            assert words in done.err, done.err
+        assert (tmp_path / "back.bin").read_bytes() == data
+        assert not [name for name in os.listdir(tmp_path) if name.endswith(".part")]
+    done = await fenster("cp", "a", "b")
+    assert done.code == 2
+    assert "ID:PATH" in done.err

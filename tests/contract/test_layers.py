@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gateway.relay": CONTRACTS | {"gateway.netns"},
     "gateway.vnc": BASE | {"guest_agent.protocol"},
     "gateway.signaling": CONTRACTS | {"gateway.sessions", "gateway.relay", "guest_agent.protocol"},
+    "gateway.guest_stream": BASE | {"guest_agent.protocol"},
     "gateway.local_dataplane": CONTRACTS | {"gateway.netns", "gateway.relay"},
     "gateway.routes": CONTRACTS
     | {
@@ -42,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "gateway.tokens",
         "gateway.keyfiles",
         "gateway.metrics",
+        "gateway.guest_stream",
         "guest_agent.protocol",
     },
     "gateway.verify": CONTRACTS | {"gateway.sessions", "guest_agent.protocol"},
@@ -85,6 +87,7 @@ PURE = [
     "gateway/vm/argv.py",
     "guest-agent/guest_agent/protocol/codec.py",
     "guest-agent/guest_agent/protocol/rpc.py",
+    "guest-agent/guest_agent/protocol/stream.py",
 ]
 IO_MODULES = {"asyncio", "socket", "subprocess", "threading", "time", "os", "select"}
 

@@ -42,7 +42,7 @@ def test_every_enabled_unit_of_ours_is_there_and_its_programs_too(profile: str) 
 
 def test_x11vnc_runs_as_the_contract_says() -> None:
     text = unit("fenster-vnc.service")
-    for words in ("-display :1", "-rfbport 5901", "-forever -shared -wait 50", "-o /var/log/x11vnc.log"):
+    for words in ("-display :1", "-rfbport 5901", "-forever -shared -wait 50", "-nosel", "-o /var/log/x11vnc.log"):
         assert words in text
     assert "-rfbauth /etc/fenster/vnc.passwd" in text
     assert "RestartSec=3" in text

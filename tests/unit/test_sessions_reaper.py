@@ -69,7 +69,7 @@ async def test_its_people_are_warned_before(stage: Stage) -> None:
     assert session.updates.latest.warning is None
     stage.manager.reaper.look(3990.0)
     assert session.updates.latest.warning == "ttl"
-    await session.live_as(Lifetime(), {})
+    await session.live_as(Lifetime(), {}, session.sharing)
     stage.manager.reaper.look(4000.0)
     assert session.updates.latest.warning is None
     assert session.state is State.READY

@@ -17,6 +17,8 @@ from gateway.vnc.rfb import Role
 BANNER = b"RFB 003.008\n"
 CHALLENGE = bytes(range(16))
 UPDATE = pack("!BBHHHH", 3, 1, 0, 0, 1280, 720)
+MUCH = UPDATE * 6554
+"""64 KiB."""
 KEY_DOWN, KEY_UP = pack("!BBxxI", 4, 1, 0x61), pack("!BBxxI", 4, 0, 0x61)
 
 
@@ -255,9 +257,8 @@ async def test_a_server_that_takes_nothing_stops_the_viewer(server: Server) -> N
     serving = server.serve(viewer)
     await server.accept()
     server.writer.transport.pause_reading()  # type: ignore[attr-defined]
-    message = pack("!B3xi", 6, 65536) + b"x" * 65536
     for _ in range(200):
-        viewer.inbox.put_nowait(message)
+        viewer.inbox.put_nowait(MUCH)
     for _ in range(600):
         await asyncio.sleep(0)
     assert viewer.inbox.qsize() > 100
@@ -277,7 +278,7 @@ async def test_a_stuck_server_is_not_waited_for_with_keys_held(server: Server) -
     assert await server.reader.readexactly(8) == KEY_DOWN
     server.writer.transport.pause_reading()  # type: ignore[attr-defined]
     for _ in range(200):
-        viewer.inbox.put_nowait(pack("!B3xi", 6, 65536) + b"x" * 65536)
+        viewer.inbox.put_nowait(MUCH)
     for _ in range(600):
         await asyncio.sleep(0)
     assert server.gateway[1].transport.get_write_buffer_size() > CHUNK_BYTES

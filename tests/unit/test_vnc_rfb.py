@@ -44,8 +44,6 @@ DOING = [
     qemu_key(0x62, 48, True),
     pointer(1),
     pointer(0),
-    CUT,
-    EXTENDED_CUT,
     RESIZE,
 ]
 
@@ -103,19 +101,15 @@ def test_more_keys_than_hands_are_not_pressed() -> None:
     assert len(client.release_all()) == MAX_HELD_KEYS * 8
 
 
-def test_a_release_in_the_middle_of_a_cut_text_comes_after_it() -> None:
-    client = ClientFilter("control")
-    assert client.feed(key(0x61, True) + CUT[:-2]) == key(0x61, True) + CUT[:-2]
-    assert client.release_all() == b"  " + key(0x61, False)
-
-
-def test_cut_text_is_not_kept() -> None:
-    client = ClientFilter("control")
-    head = pack("!B3xi", 6, MAX_CUT_TEXT_BYTES)
-    assert client.feed(head) == head
+@pytest.mark.parametrize("role", ["control", "view"])
+def test_cut_text_goes_no_further_and_is_not_kept(role: Role) -> None:
+    client = ClientFilter(role)
+    assert client.feed(CUT + UPDATE + EXTENDED_CUT + UPDATE) == UPDATE + UPDATE
+    assert client.feed(pack("!B3xi", 6, MAX_CUT_TEXT_BYTES)) == b""
     for _ in range(MAX_CUT_TEXT_BYTES // 4096):
-        assert client.feed(b"x" * 4096) == b"x" * 4096
+        assert client.feed(b"x" * 4096) == b""
     assert client.feed(UPDATE) == UPDATE
+    assert client.dropped == 3
 
 
 @pytest.mark.parametrize(

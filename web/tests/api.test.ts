@@ -19,6 +19,8 @@ const SESSION = {
   idle_action: "suspend",
   warning: "ttl",
   notice: "Started anew.",
+  clipboard: "to_guest",
+  files: "upload",
   metadata: { owner: "alice" },
 };
 
@@ -39,6 +41,8 @@ describe("parseSession", () => {
       idleAction: "suspend",
       warning: "ttl",
       notice: "Started anew.",
+      clipboard: "to_guest",
+      files: "upload",
     });
   });
 
@@ -54,7 +58,7 @@ describe("parseSession", () => {
   it("does without what it can do without", () => {
     expect(parseSession({ id: "a", state: "booting", timings: 3, viewers: "many" })).toMatchObject({
       timings: [], viewers: 0, createdAt: Number.NaN, display: { width: 0, height: 0 }, accelerator: null,
-      endsAt: null, idleAt: null, idleAction: "stop", warning: null, notice: "",
+      endsAt: null, idleAt: null, idleAction: "stop", warning: null, notice: "", clipboard: "off", files: "off",
     });
   });
 

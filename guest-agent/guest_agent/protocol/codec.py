@@ -9,7 +9,16 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from guest_agent.protocol.messages import MAX_HELD, MAX_TEXT_BYTES, MESSAGES, Channel, Direction, Message, wire_fields
+from guest_agent.protocol.messages import (
+    MAX_CHUNK_BYTES,
+    MAX_HELD,
+    MAX_TEXT_BYTES,
+    MESSAGES,
+    Channel,
+    Direction,
+    Message,
+    wire_fields,
+)
 
 __all__ = ["Malformed", "Unknown", "decode", "encode"]
 
@@ -64,6 +73,10 @@ def _put(out: bytearray, kind: str, value: Any) -> None:
             if len(raw) > MAX_TEXT_BYTES:
                 raise Malformed(f"text of {len(raw)} bytes, at most {MAX_TEXT_BYTES}")
             out += struct.pack(">H", len(raw)) + raw
+        elif kind == "bytes":
+            if len(value) > MAX_CHUNK_BYTES:
+                raise Malformed(f"{len(value)} bytes, at most {MAX_CHUNK_BYTES}")
+            out += value
         elif kind == "u32s":
             if len(value) > MAX_HELD:
                 raise Malformed(f"{len(value)} keysyms, at most {MAX_HELD}")
@@ -88,6 +101,10 @@ def _take(data: bytes, at: int, kind: str) -> tuple[Any, int]:
             return raw.decode(), at + 2 + size
         except UnicodeDecodeError as exc:
             raise Malformed("text is not UTF-8") from exc
+    if kind == "bytes":
+        if len(data) - at > MAX_CHUNK_BYTES:
+            raise Malformed(f"{len(data) - at} bytes, at most {MAX_CHUNK_BYTES}")
+        return data[at:], len(data)
     if kind == "u32s":
         count = data[at]
         if count > MAX_HELD:

@@ -8,12 +8,21 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from guest_agent.protocol.messages import MAX_HELD, MAX_TEXT_BYTES, MESSAGES, VERSION, wire_fields
+from guest_agent.protocol.messages import (
+    MAX_CHUNK_BYTES,
+    MAX_HELD,
+    MAX_TEXT_BYTES,
+    MESSAGES,
+    VERSION,
+    Channel,
+    wire_fields,
+)
 
 __all__ = ["generate"]
 
 TARGET = Path(__file__).resolve().parents[3] / "web/src/protocol/messages.gen.ts"
 _TS = {"u8": "number", "u16": "number", "u32": "number", "i16": "number", "bool": "boolean", "text": "string"}
+_TS |= {"bytes": "Uint8Array<ArrayBuffer>"}
 
 
 def _ts_type(kind: str) -> str:
@@ -26,6 +35,7 @@ def generate() -> str:
     out.append(f"export const VERSION = {VERSION};")
     out.append(f"export const MAX_TEXT_BYTES = {MAX_TEXT_BYTES};")
     out.append(f"export const MAX_HELD = {MAX_HELD};")
+    out.append(f"export const MAX_CHUNK_BYTES = {MAX_CHUNK_BYTES};")
     out.append("")
     names = []
     for message in MESSAGES.values():
@@ -37,8 +47,9 @@ def generate() -> str:
         out += ["}", ""]
     out.append("export type Message =")
     out += [f"  | {name}" for name in names[:-1]] + [f"  | {names[-1]};", ""]
-    out.append('export type Kind = "u8" | "u16" | "u32" | "i16" | "bool" | "text" | "u32s";')
-    out.append('export type Channel = "input" | "pointer" | "control";')
+    out.append('export type Kind = "u8" | "u16" | "u32" | "i16" | "bool" | "text" | "u32s" | "bytes";')
+    channels = " | ".join(f'"{channel.value}"' for channel in Channel)
+    out.append(f"export type Channel = {channels};")
     out.append('export type Direction = "to-agent" | "to-viewer";')
     out.append("")
     out.append("export interface Plan {")

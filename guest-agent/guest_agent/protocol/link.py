@@ -12,7 +12,9 @@ hello      {}                                             HELLO_RESULT
 identify   {entropy: 64 hex digits, machine_id: 32 hex}   {}  (before assign; forks the agent; with other values
                                                           than the last it kills the agent first)
 assign     {session_id, epoch_ns, vnc_password,           {}  (clock, environment, VNC password, display)
-           proxy: str or null, display: [w_px, h_px]}
+           proxy: str or null, display: [w_px, h_px],
+           clipboard: one of CLIPBOARD_POLICIES}
+clipboard  {policy: one of CLIPBOARD_POLICIES}            {}  (which ways viewers may copy from now on)
 exec       {argv: [str], timeout_s, as_user: bool,        {code, stdout, stderr}  (each at most 64 KiB,
            stdin: str}                                    UTF-8 with replacement)
 offer      {peer, sdp, role: "control" or "view"}         {sdp, ufrag, pwd, port}
@@ -41,7 +43,7 @@ gateway rebuild its relay table. A zygote is fresh until its first ``identify``.
 
 from __future__ import annotations
 
-__all__ = ["LINK_VERSION", "MAX_LINE_BYTES", "PORT_NAME", "VNC_PORT"]
+__all__ = ["CLIPBOARD_POLICIES", "LINK_VERSION", "MAX_LINE_BYTES", "PORT_NAME", "VNC_PORT"]
 
 LINK_VERSION = 1
 PORT_NAME = "org.fenster.agent"
@@ -49,3 +51,5 @@ PORT_NAME = "org.fenster.agent"
 MAX_LINE_BYTES = 256 * 1024
 """Longest line either side accepts; an SDP answer is about 8 KiB, an exec result 128 KiB."""
 VNC_PORT = 5901
+CLIPBOARD_POLICIES = ("off", "to_guest", "to_viewer", "both")
+"""Which ways a viewer's clipboard and the guest's may be copied. Until a guest is told, "off"."""

@@ -1,7 +1,7 @@
 """Data-channel messages between the viewer and the agent.
 
 A message is one type byte and then its fields, big-endian, in the order they stand here. Data channels
-keep message boundaries, so there is no length field. Three channels (created by the viewer):
+keep message boundaries, so there is no length field. Four channels (created by the viewer):
 
 ========== =============================== =============================================
 channel    reliability                     carries
@@ -9,6 +9,7 @@ channel    reliability                     carries
 ``input``  ordered, reliable               keys, buttons, wheel, text, release-all, held
 ``pointer``unordered, no retransmissions   moves; an older seq than the last is dropped
 ``control``ordered, reliable               hello, size, ping and pong, stats
+``clipboard`` ordered, reliable            clipboards, in chunks
 ========== =============================== =============================================
 
 Positions are u16 fractions of the display: ``floor((px + 0.5) * 65536 / size_px)`` on the way out,
@@ -25,13 +26,23 @@ from enum import Enum
 from typing import Any, ClassVar
 
 __all__ = [
+    "MAX_CHUNK_BYTES",
     "MESSAGES",
     "VERSION",
     "Audio",
     "Button",
     "Channel",
+    "ClipboardAck",
+    "ClipboardCancel",
+    "ClipboardChunk",
+    "ClipboardOffer",
+    "ClipboardWays",
     "Direction",
     "FrameTimes",
+    "GuestClipboardAck",
+    "GuestClipboardCancel",
+    "GuestClipboardChunk",
+    "GuestClipboardOffer",
     "Held",
     "Hello",
     "Instant",
@@ -54,12 +65,15 @@ VERSION = 1
 
 MAX_TEXT_BYTES = 1024
 MAX_HELD = 32
+MAX_CHUNK_BYTES = 16 * 1024
+"""Of a clipboard. Small, since other channels' messages wait behind what is under way on their association."""
 
 
 class Channel(Enum):
     INPUT = "input"
     POINTER = "pointer"
     CONTROL = "control"
+    CLIPBOARD = "clipboard"
 
 
 class Direction(Enum):
@@ -69,7 +83,7 @@ class Direction(Enum):
 
 def _wire(kind: str) -> Any:
     """A field's wire form: u8, u16, u32, i16, bool (u8, 0 or 1), text (u16 byte length + UTF-8),
-    u32s (u8 count + u32 each)."""
+    u32s (u8 count + u32 each), bytes (the rest of the message, at most MAX_CHUNK_BYTES)."""
     return field(metadata={"wire": kind})
 
 
@@ -272,12 +286,104 @@ class Instant(Message):
     at: int = _wire("u32")
 
 
+class _ToGuest(Message):
+    __slots__ = ()
+    channel = Channel.CLIPBOARD
+    direction = Direction.TO_AGENT
+
+
+class _FromGuest(Message):
+    __slots__ = ()
+    channel = Channel.CLIPBOARD
+    direction = Direction.TO_VIEWER
+
+
+@dataclass(frozen=True, slots=True)
+class ClipboardOffer(_ToGuest):
+    """The viewer's clipboard: ``size`` bytes follow in chunks of the same id. It replaces one that is under way."""
+
+    code = 0x30
+    id: int = _wire("u32")
+    kind: int = _wire("u8")
+    """1 text (UTF-8), 2 PNG."""
+    size: int = _wire("u32")
+
+
+@dataclass(frozen=True, slots=True)
+class ClipboardChunk(_ToGuest):
+    """The next bytes. The last one ends the transfer, by its size."""
+
+    code = 0x31
+    id: int = _wire("u32")
+    data: bytes = _wire("bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class ClipboardCancel(_ToGuest):
+    """No more of it will come."""
+
+    code = 0x32
+    id: int = _wire("u32")
+
+
+@dataclass(frozen=True, slots=True)
+class ClipboardAck(_ToGuest):
+    """What the guest sent is there (``taken``), or was refused and needs no more chunks."""
+
+    code = 0x33
+    id: int = _wire("u32")
+    taken: bool = _wire("bool")
+
+
+@dataclass(frozen=True, slots=True)
+class GuestClipboardOffer(_FromGuest):
+    """As ClipboardOffer, of the guest's clipboard."""
+
+    code = 0x90
+    id: int = _wire("u32")
+    kind: int = _wire("u8")
+    size: int = _wire("u32")
+
+
+@dataclass(frozen=True, slots=True)
+class GuestClipboardChunk(_FromGuest):
+    code = 0x91
+    id: int = _wire("u32")
+    data: bytes = _wire("bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class GuestClipboardCancel(_FromGuest):
+    code = 0x92
+    id: int = _wire("u32")
+
+
+@dataclass(frozen=True, slots=True)
+class GuestClipboardAck(_FromGuest):
+    """The guest's programs can paste what the viewer sent (``taken``), or it was refused."""
+
+    code = 0x93
+    id: int = _wire("u32")
+    taken: bool = _wire("bool")
+
+
+@dataclass(frozen=True, slots=True)
+class ClipboardWays(_FromGuest):
+    """Which ways this viewer may copy now. First message on the channel; again when that changes."""
+
+    code = 0x94
+    to_guest: bool = _wire("bool")
+    to_viewer: bool = _wire("bool")
+
+
 MESSAGES: dict[int, type[Message]] = {
     m.code: m
     for m in (
         *(Move, Key, Button, Wheel, Text, ReleaseAll, Held),
         *(Hello, Ping, WantTimes, Audio),
         *(Welcome, Pong, Size, FrameTimes, Instant),
+        *(ClipboardOffer, ClipboardChunk, ClipboardCancel, ClipboardAck),
+        *(GuestClipboardOffer, GuestClipboardChunk, GuestClipboardCancel, GuestClipboardAck, ClipboardWays),
     )
 }
 

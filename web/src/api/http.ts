@@ -20,9 +20,11 @@ export const UNREACHABLE: Problem = {
 export interface Call {
   readonly method?: string;
   readonly json?: unknown;
-  readonly body?: string;
+  readonly body?: string | Blob;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
+  /** Statuses besides 2xx that are no error. */
+  readonly also?: readonly number[];
   /** Outlives the page: for the last word at leaving. */
   readonly keepalive?: boolean;
 }
@@ -40,7 +42,7 @@ export async function request(url: string, bearer: string, call: Call = {}): Pro
     if (call.signal?.aborted === true) throw error;
     throw new ApiError(UNREACHABLE);
   });
-  if (!response.ok) throw new ApiError(parseProblem(response.status, await bodyOf(response)));
+  if (!response.ok && call.also?.includes(response.status) !== true) throw new ApiError(parseProblem(response.status, await bodyOf(response)));
   return response;
 }
 

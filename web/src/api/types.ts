@@ -19,6 +19,8 @@ export type IdleAction = "suspend" | "stop";
 /** Which limit the session nears. */
 export type Warning = "ttl" | "idle";
 export type Role = "control" | "view";
+export const CLIPBOARD_POLICIES = ["off", "to_guest", "to_viewer", "both"] as const;
+export const FILES_POLICIES = ["off", "upload", "download", "both"] as const;
 
 export interface SessionError {
   readonly kind: string;
@@ -47,6 +49,10 @@ export interface SessionInfo {
   readonly warning: Warning | null;
   /** What a person should know of it; empty when there is nothing. */
   readonly notice: string;
+  /** Which ways viewers may copy. */
+  readonly clipboard: (typeof CLIPBOARD_POLICIES)[number];
+  /** Which ways viewers may carry files. */
+  readonly files: (typeof FILES_POLICIES)[number];
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -90,6 +96,8 @@ export function parseSession(value: unknown): SessionInfo | null {
     idleAction: value["idle_action"] === "suspend" ? "suspend" : "stop",
     warning: warning === "ttl" || warning === "idle" ? warning : null,
     notice: text(value["notice"]),
+    clipboard: CLIPBOARD_POLICIES.find((known) => known === value["clipboard"]) ?? "off",
+    files: FILES_POLICIES.find((known) => known === value["files"]) ?? "off",
   };
 }
 

@@ -1,6 +1,7 @@
 /** All input of the viewer: one keyboard for both transports, the pointer for the video, the heartbeat. */
 import type { Extent } from "./geometry";
 import { KeyInputDom } from "./keys_dom";
+import type { KeyOp } from "./keyboard";
 import { PointerInputDom } from "./pointer_dom";
 import type { KeySink, PointerSink } from "./sink";
 
@@ -23,12 +24,15 @@ export class InputHub {
     field: HTMLTextAreaElement,
     private readonly stage: HTMLElement,
     video: HTMLElement,
+    /** Keys that are sent, and that the browser acts on too. */
+    passes: (event: KeyboardEvent) => boolean,
   ) {
-    this.#keys = new KeyInputDom(field, (ops) => {
+    const emit = (ops: readonly KeyOp[]): void => {
       this.#sinks?.keys.keys(ops);
       // After a release-all the guest holds no button either.
       if (ops.some((op) => op.op === "release-all")) this.#pointer.forget();
-    });
+    };
+    this.#keys = new KeyInputDom(field, emit, passes);
     this.#pointer = new PointerInputDom(video);
     // noVNC stops its mouse events from bubbling, and may take the focus.
     stage.addEventListener("pointerdown", this.#onPress, { capture: true });

@@ -30,6 +30,8 @@ export class KeyInputDom {
   constructor(
     private readonly field: HTMLTextAreaElement,
     private readonly emit: (ops: readonly KeyOp[]) => void,
+    /** Keys that are sent, and that the browser acts on too. */
+    private readonly passes: (event: KeyboardEvent) => boolean = () => false,
     platform: Platform = platformOf(navigator.userAgent),
   ) {
     this.#keyboard = new Keyboard(platform);
@@ -106,7 +108,7 @@ export class KeyInputDom {
   };
 
   #apply(event: KeyboardEvent, outcome: Outcome): void {
-    if (outcome.prevent) event.preventDefault();
+    if (outcome.prevent && !this.passes(event)) event.preventDefault();
     event.stopPropagation();
     this.#emit(outcome.ops);
   }

@@ -4,7 +4,7 @@
  * One type byte, then the fields, big-endian (guest_agent/protocol/messages.py). Errors: {@link Malformed};
  * the caller counts and drops.
  */
-import { MAX_HELD, MAX_TEXT_BYTES, PLANS } from "./messages.gen";
+import { MAX_CHUNK_BYTES, MAX_HELD, MAX_TEXT_BYTES, PLANS } from "./messages.gen";
 import type { Channel, Direction, Kind, Message, Plan } from "./messages.gen";
 
 /** The bytes are not a message, or a value does not fit its field. */
@@ -12,7 +12,7 @@ export class Malformed extends Error {
   override name = "Malformed";
 }
 
-type Value = number | boolean | string | readonly number[];
+type Value = number | boolean | string | readonly number[] | Uint8Array<ArrayBuffer>;
 
 const BY_TYPE = new Map<string, Plan>(PLANS.map((plan) => [plan.type, plan]));
 const BY_CODE = new Map<number, Plan>(PLANS.map((plan) => [plan.code, plan]));
@@ -84,6 +84,12 @@ function put(out: number[], name: string, kind: Kind, value: Value | undefined):
       out.push(value.length);
       for (const item of value) putFixed(out, name, "u32", item);
       return;
+    case "bytes":
+      if (!(value instanceof Uint8Array) || value.length > MAX_CHUNK_BYTES) {
+        throw new Malformed(`${name} is not at most ${MAX_CHUNK_BYTES} bytes`);
+      }
+      for (const byte of value) out.push(byte);
+      return;
     case "u8":
     case "u16":
     case "u32":
@@ -126,6 +132,12 @@ class Reader {
       }
       case "text":
         return this.#text();
+      case "bytes": {
+        const rest = this.view.byteLength - this.#at;
+        if (rest > MAX_CHUNK_BYTES) throw new Malformed(`${rest} bytes, at most ${MAX_CHUNK_BYTES}`);
+        const at = this.#skip(rest);
+        return new Uint8Array(this.view.buffer.slice(this.view.byteOffset + at, this.view.byteOffset + at + rest) as ArrayBuffer);
+      }
       case "u32s": {
         const count = this.view.getUint8(this.#skip(1));
         if (count > MAX_HELD) throw new Malformed(`${count} keysyms, at most ${MAX_HELD}`);

@@ -3,6 +3,7 @@
 export const VERSION = 1;
 export const MAX_TEXT_BYTES = 1024;
 export const MAX_HELD = 32;
+export const MAX_CHUNK_BYTES = 16384;
 
 export interface Move {
   readonly type: "Move";
@@ -112,6 +113,60 @@ export interface Instant {
   readonly at: number;
 }
 
+export interface ClipboardOffer {
+  readonly type: "ClipboardOffer";
+  readonly id: number;
+  readonly kind: number;
+  readonly size: number;
+}
+
+export interface ClipboardChunk {
+  readonly type: "ClipboardChunk";
+  readonly id: number;
+  readonly data: Uint8Array<ArrayBuffer>;
+}
+
+export interface ClipboardCancel {
+  readonly type: "ClipboardCancel";
+  readonly id: number;
+}
+
+export interface ClipboardAck {
+  readonly type: "ClipboardAck";
+  readonly id: number;
+  readonly taken: boolean;
+}
+
+export interface GuestClipboardOffer {
+  readonly type: "GuestClipboardOffer";
+  readonly id: number;
+  readonly kind: number;
+  readonly size: number;
+}
+
+export interface GuestClipboardChunk {
+  readonly type: "GuestClipboardChunk";
+  readonly id: number;
+  readonly data: Uint8Array<ArrayBuffer>;
+}
+
+export interface GuestClipboardCancel {
+  readonly type: "GuestClipboardCancel";
+  readonly id: number;
+}
+
+export interface GuestClipboardAck {
+  readonly type: "GuestClipboardAck";
+  readonly id: number;
+  readonly taken: boolean;
+}
+
+export interface ClipboardWays {
+  readonly type: "ClipboardWays";
+  readonly to_guest: boolean;
+  readonly to_viewer: boolean;
+}
+
 export type Message =
   | Move
   | Key
@@ -128,10 +183,19 @@ export type Message =
   | Pong
   | Size
   | FrameTimes
-  | Instant;
+  | Instant
+  | ClipboardOffer
+  | ClipboardChunk
+  | ClipboardCancel
+  | ClipboardAck
+  | GuestClipboardOffer
+  | GuestClipboardChunk
+  | GuestClipboardCancel
+  | GuestClipboardAck
+  | ClipboardWays;
 
-export type Kind = "u8" | "u16" | "u32" | "i16" | "bool" | "text" | "u32s";
-export type Channel = "input" | "pointer" | "control";
+export type Kind = "u8" | "u16" | "u32" | "i16" | "bool" | "text" | "u32s" | "bytes";
+export type Channel = "input" | "pointer" | "control" | "clipboard";
 export type Direction = "to-agent" | "to-viewer";
 
 export interface Plan {
@@ -254,5 +318,68 @@ export const PLANS: readonly Plan[] = [
     channel: "control",
     direction: "to-viewer",
     fields: [["stamp", "u32"], ["at", "u32"]],
+  },
+  {
+    type: "ClipboardOffer",
+    code: 0x30,
+    channel: "clipboard",
+    direction: "to-agent",
+    fields: [["id", "u32"], ["kind", "u8"], ["size", "u32"]],
+  },
+  {
+    type: "ClipboardChunk",
+    code: 0x31,
+    channel: "clipboard",
+    direction: "to-agent",
+    fields: [["id", "u32"], ["data", "bytes"]],
+  },
+  {
+    type: "ClipboardCancel",
+    code: 0x32,
+    channel: "clipboard",
+    direction: "to-agent",
+    fields: [["id", "u32"]],
+  },
+  {
+    type: "ClipboardAck",
+    code: 0x33,
+    channel: "clipboard",
+    direction: "to-agent",
+    fields: [["id", "u32"], ["taken", "bool"]],
+  },
+  {
+    type: "GuestClipboardOffer",
+    code: 0x90,
+    channel: "clipboard",
+    direction: "to-viewer",
+    fields: [["id", "u32"], ["kind", "u8"], ["size", "u32"]],
+  },
+  {
+    type: "GuestClipboardChunk",
+    code: 0x91,
+    channel: "clipboard",
+    direction: "to-viewer",
+    fields: [["id", "u32"], ["data", "bytes"]],
+  },
+  {
+    type: "GuestClipboardCancel",
+    code: 0x92,
+    channel: "clipboard",
+    direction: "to-viewer",
+    fields: [["id", "u32"]],
+  },
+  {
+    type: "GuestClipboardAck",
+    code: 0x93,
+    channel: "clipboard",
+    direction: "to-viewer",
+    fields: [["id", "u32"], ["taken", "bool"]],
+  },
+  {
+    type: "ClipboardWays",
+    code: 0x94,
+    channel: "clipboard",
+    direction: "to-viewer",
+    fields: [["to_guest", "bool"], ["to_viewer", "bool"]],
   },
 ];

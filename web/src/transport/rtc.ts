@@ -1,4 +1,4 @@
-/** The WebRTC transport: one video and one sound to receive, three data channels, an offer sent at once. */
+/** The WebRTC transport: one video and one sound to receive, four data channels, an offer sent at once. */
 import { stereo } from "../audio/sdp";
 import type { SoundLine } from "../audio/sound";
 import { problemOf } from "../api/http";
@@ -26,12 +26,19 @@ const CHANNELS: Readonly<Record<Channel, RTCDataChannelInit>> = {
   input: { ordered: true },
   pointer: { ordered: false, maxRetransmits: 0 },
   control: { ordered: true },
+  clipboard: { ordered: true },
 };
 /**
  * Most that may wait in a channel, in bytes; what comes on top is dropped. Moves: only the newest counts.
  * Input: the link is stuck, and keys typed blind would all fire later; the agent's lease frees what is held.
  */
-const MAX_WAITING: Readonly<Record<Channel, number>> = { pointer: 512, input: 64 * 1024, control: 16 * 1024 };
+const MAX_WAITING: Readonly<Record<Channel, number>> = {
+  pointer: 512,
+  input: 64 * 1024,
+  control: 16 * 1024,
+  // Its own line keeps it far below (clipboard/channel.ts).
+  clipboard: 64 * 1024,
+};
 const PING_MS = 2_000;
 
 export class RtcTransport implements Link {
@@ -60,6 +67,7 @@ export class RtcTransport implements Link {
       input: this.#channel("input"),
       pointer: this.#channel("pointer"),
       control: this.#channel("control"),
+      clipboard: this.#channel("clipboard"),
     };
     this.#channels.control.addEventListener("open", this.#greet);
     this.#channels.control.addEventListener("message", this.#hear);
@@ -76,6 +84,11 @@ export class RtcTransport implements Link {
     this.#negotiate().catch((error: unknown) => {
       if (this.#open) this.events.closed({ kind: "refused", problem: problemOf(error) });
     });
+  }
+
+  /** For clipboard/channel.ts. */
+  get clipboard(): RTCDataChannel {
+    return this.#channels.clipboard;
   }
 
   readonly send = (channel: Channel, data: Uint8Array<ArrayBuffer>): void => {

@@ -3,6 +3,12 @@ import { claim, roleOf } from "../api/credentials";
 import type { Role } from "../api/types";
 import { Sound } from "../audio/sound";
 import type { SoundLine } from "../audio/sound";
+import { ChannelLine } from "../clipboard/channel";
+import { HttpLine } from "../clipboard/http_line";
+import { ClipboardHub } from "../clipboard/hub";
+import type { ClipboardLine } from "../clipboard/line";
+import { ClipboardPanel } from "../clipboard/panel";
+import { FilesPanel } from "../files/panel";
 import { InputHub } from "../input/hub";
 import type { Sinks } from "../input/hub";
 import { MessageSink, RfbKeySink } from "../input/sink";
@@ -21,11 +27,22 @@ import { StatusBar } from "./status";
 const TICK_MS = 100;
 const FIGURES_MS = 1_000;
 
+interface Route extends Sinks {
+  readonly clipboard: ClipboardLine;
+}
+
 class Viewer {
   readonly #video = byId("video", HTMLVideoElement);
   readonly #vnc = byId("vnc", HTMLElement);
   readonly #field = byId("keys", HTMLTextAreaElement);
-  readonly #input = new InputHub(this.#field, byId("stage", HTMLElement), this.#video);
+  readonly #clipboard: ClipboardHub = new ClipboardHub(this.#field, {
+    changed: () => {
+      this.#clipboardPanel.show();
+    },
+  });
+  readonly #input = new InputHub(this.#field, byId("stage", HTMLElement), this.#video, this.#clipboard.passes);
+  readonly #clipboardPanel = new ClipboardPanel(this.#clipboard);
+  readonly #files: FilesPanel;
   readonly #panel = new PanelView(byId("panel", HTMLElement), (does) => {
     if (does === "list") location.assign("/");
     else this.#ask(does);
@@ -38,16 +55,19 @@ class Viewer {
   #role: Role | null;
   #rttMs: number | null = null;
   #frames = 0;
-  /** Where input would go, for each open attempt that takes it. */
-  readonly #sinks = new Map<number, Sinks>();
   readonly #lines = new Map<number, SoundLine | null>();
   readonly #sound: Sound;
-  #routed: Sinks | null = null;
+  /** Where input would go, for each open attempt that takes it. */
+  readonly #sinks = new Map<number, Route>();
+  #routed: Route | null = null;
+  /** Of noVNC: told by the session what may be copied, where the agent tells the others. */
+  readonly #httpLines = new Set<HttpLine>();
 
   constructor(private readonly access: Access) {
     this.#role = roleOf(access.token);
     const [button, audio] = [byId("sound", HTMLButtonElement), byId("listen", HTMLAudioElement)];
     this.#sound = new Sound(button, audio, `fenster.sound.${access.id}`);
+    this.#files = new FilesPanel(access, byId("stage", HTMLElement));
     this.#runner = new Runner(access, { webrtc: this.#openWebrtc, novnc: this.#openNovnc }, (state) => {
       this.#show(state);
     });
@@ -110,8 +130,8 @@ class Viewer {
         this.#role = controls ? "control" : "view";
         this.#input.size = { width, height };
         const sink = new MessageSink(rtc.send);
-        this.#sinks.set(attempt, { keys: sink, pointer: sink });
         this.#lines.set(attempt, rtc.sound);
+        this.#sinks.set(attempt, { keys: this.#clipboard.gate(sink), pointer: sink, clipboard: line });
         this.#show(this.#runner.state);
       },
       size: (width, height) => {
@@ -121,9 +141,11 @@ class Viewer {
         this.#rttMs = ms;
       },
     });
+    const line = new ChannelLine(rtc.clipboard);
     return {
       close: () => {
         this.#unroute(attempt);
+        line.close();
         rtc.close();
       },
     };
@@ -133,16 +155,21 @@ class Viewer {
     const vnc = new VncTransport(this.access, this.#vnc, {
       painted: () => {
         vnc.viewOnly = this.#role === "view";
-        this.#sinks.set(attempt, { keys: new RfbKeySink(vnc.sendKey), pointer: null });
+        const keys = this.#clipboard.gate(new RfbKeySink(vnc.sendKey));
+        this.#sinks.set(attempt, { keys, pointer: null, clipboard: line });
         dispatch({ type: "painted", attempt });
       },
       closed: (detail) => {
         dispatch({ type: "closed", attempt, why: { kind: "closed", detail } });
       },
     });
+    const line = new HttpLine(this.access);
+    this.#httpLines.add(line);
     return {
       close: () => {
         this.#unroute(attempt);
+        this.#httpLines.delete(line);
+        line.close();
         vnc.close();
       },
     };
@@ -154,6 +181,7 @@ class Viewer {
     if (sinks === this.#routed) return;
     this.#routed = sinks;
     this.#input.connect(sinks);
+    this.#clipboard.connect(sinks?.clipboard ?? null, sinks?.keys ?? null);
   }
 
   /** The sound follows the picture too. */
@@ -171,10 +199,12 @@ class Viewer {
     if (sinks === undefined || sinks !== this.#routed) return;
     this.#routed = null;
     this.#input.connect(null);
+    this.#clipboard.connect(null, null);
   }
 
   #show(state: State): void {
     this.#route(state);
+    this.#share(state);
     const transport = transportOf(state.phase);
     const page = document.documentElement.dataset;
     page["transport"] = transport ?? "none";
@@ -186,6 +216,15 @@ class Viewer {
     this.#panel.show(panelOf(state));
     this.#bar.show(state, this.#role);
     document.title = state.session === null ? "Fenster" : `${state.session.id} · Fenster`;
+  }
+
+  /** What the session lets this viewer carry. */
+  #share(state: State): void {
+    const controls = this.#role === "control";
+    const clipboard = controls ? (state.session?.clipboard ?? "off") : "off";
+    const ways = { toGuest: clipboard === "to_guest" || clipboard === "both", toViewer: clipboard === "to_viewer" || clipboard === "both" };
+    for (const line of this.#httpLines) line.ways = ways;
+    this.#files.allow(controls && state.session?.state === "ready" ? state.session.files : "off");
   }
 
   readonly #tick = (): void => {

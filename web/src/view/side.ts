@@ -1,0 +1,44 @@
+/** A panel beside the picture that a button of the bar opens and closes. One is open at a time. */
+import { byId } from "./dom";
+
+const panels = new Set<SidePanel>();
+
+export class SidePanel {
+  readonly button: HTMLButtonElement;
+  readonly root: HTMLElement;
+
+  /** `opened` is called each time it is opened; nothing of the desktop takes the focus from it then. */
+  constructor(id: string, private readonly opened: () => void) {
+    this.button = byId(id, HTMLButtonElement);
+    this.root = byId(`${id}-panel`, HTMLElement);
+    panels.add(this);
+    this.button.addEventListener("click", (event) => {
+      // The bar would give the focus back to the desktop.
+      event.stopPropagation();
+      this.open = this.root.hidden;
+    });
+    this.root.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      this.open = false;
+      this.button.focus();
+    });
+  }
+
+  /** May it be used at all? */
+  set available(available: boolean) {
+    this.button.hidden = !available;
+    if (!available) this.open = false;
+  }
+
+  get open(): boolean {
+    return !this.root.hidden;
+  }
+
+  set open(open: boolean) {
+    if (open === this.open) return;
+    if (open) for (const other of panels) if (other !== this) other.open = false;
+    this.root.hidden = !open;
+    this.button.setAttribute("aria-expanded", String(open));
+    if (open) this.opened();
+  }
+}
