@@ -67,6 +67,7 @@ class FakeGuest:
             "warm": lambda params: {},
             "control": self._control,
             "display": lambda params: {},
+            "marker": self._marker,
             **(handlers or {}),
         }
         self._writer: asyncio.StreamWriter | None = None
@@ -170,6 +171,12 @@ class FakeGuest:
     def _control(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         self.control = dict(params)
         return {}
+
+    def _marker(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not params["seconds"]:
+            return {}
+        where = {"display": [1280, 720], "patch": [544, 240, 192, 192], "strip": [544, 432, 192, 48]}
+        return {**where, "at_us": 7, "flips": [[5, 6]]}
 
     def _bye(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         self.peers.pop(params["peer"], None)

@@ -18,7 +18,7 @@ from playwright.async_api import Browser, Error, Page, async_playwright
 
 from gateway.errors import ConfigError, GatewayError
 
-__all__ = ["Chromium", "chromium"]
+__all__ = ["Chromium", "chromium", "first_line", "launched"]
 
 _FLAGS = (
     "--headless",
@@ -57,7 +57,7 @@ class _Page:
         try:
             answer = await self._page.evaluate(_ASK, self._api_key)
         except Error as exc:
-            raise GatewayError(f"the browser could not ask for a session: {_first_line(exc)}") from exc
+            raise GatewayError(f"the browser could not ask for a session: {first_line(exc)}") from exc
         if "error" in answer:
             raise GatewayError(str(answer["error"]), hint=str(answer["hint"]))
         return str(answer["id"])
@@ -66,7 +66,7 @@ class _Page:
         try:
             said: dict[str, str] = await self._page.evaluate(_SAYS)
         except Error as exc:
-            raise GatewayError(f"the browser's page does not answer: {_first_line(exc)}") from exc
+            raise GatewayError(f"the browser's page does not answer: {first_line(exc)}") from exc
         return said
 
 
@@ -105,7 +105,7 @@ class Chromium:
                 await page.wait_for_load_state("networkidle", timeout=_LOAD_LIMIT_MS)
             except Error as exc:
                 raise GatewayError(
-                    f"the viewer does not load: {_first_line(exc)}",
+                    f"the viewer does not load: {first_line(exc)}",
                     hint="build the web client (make web), or try another Chromium with --browser",
                 ) from exc
             yield _Page(page, self._api_key)
@@ -125,18 +125,26 @@ async def chromium(executable: Path, origin: str, api_key: str) -> AsyncIterator
     Raises:
         ConfigError: it does not start.
     """
+    async with launched(executable) as browser:
+        yield Chromium(browser, origin, api_key)
+
+
+@asynccontextmanager
+async def launched(executable: Path) -> AsyncIterator[Browser]:
+    """A headless Chromium with a fresh profile; it is ended on leaving. Raises ConfigError: it does not start."""
     async with async_playwright() as playwright:
         try:
             browser = await playwright.chromium.launch(executable_path=executable, headless=True, args=[*_FLAGS])
         except Error as exc:
             raise ConfigError(
-                f"{executable} does not start: {_first_line(exc)}", hint="name a Chromium's binary with --browser"
+                f"{executable} does not start: {first_line(exc)}", hint="name a Chromium's binary with --browser"
             ) from exc
         try:
-            yield Chromium(browser, origin, api_key)
+            yield browser
         finally:
             await browser.close()
 
 
-def _first_line(error: Error) -> str:
+def first_line(error: Error) -> str:
+    """What Playwright says before its call log."""
     return error.message.partition("\n")[0]

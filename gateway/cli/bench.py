@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -19,9 +17,9 @@ from gateway.app import make_driver, running, serving
 from gateway.bench.create import MODES, PAINTED, CreateReport, Gateway, measure
 from gateway.bench.facts import this_host
 from gateway.cli import options
+from gateway.cli.extras import check_browser, check_place, missing, write
 from gateway.cli.output import console, emit, notes
 from gateway.cli.progress import STAGES
-from gateway.errors import ConfigError
 from gateway.netns.userns import ensure_privileges
 from gateway.settings import Settings, load
 
@@ -72,7 +70,7 @@ def create(
     # What is missing is said before minutes of measuring, not after.
     render = _renderer(html) if html is not None else None
     if browser is not None:
-        _check_browser(browser)
+        check_browser(browser)
     ensure_privileges()
     report = asyncio.run(_create(settings, runs, browser))
     if as_json:
@@ -80,7 +78,7 @@ def create(
     else:
         _print(report)
     if html is not None and render is not None:
-        _write(html, render(report, STAGES))
+        write(html, render(report, STAGES))
 
 
 def _renderer(html: Path) -> Callable[[CreateReport, Mapping[str, str]], str]:
@@ -88,38 +86,9 @@ def _renderer(html: Path) -> Callable[[CreateReport, Mapping[str, str]], str]:
     try:
         from gateway.bench.report import render
     except ModuleNotFoundError as exc:
-        raise _missing("--html", exc, "bench") from exc
-    folder = html.absolute().parent
-    if html.is_dir() or not os.access(html if html.exists() else folder, os.W_OK):
-        raise ConfigError(f"cannot write {html}", hint="name a file in a directory that exists and is yours")
+        raise missing("--html", exc, "bench") from exc
+    check_place(html)
     return render
-
-
-def _check_browser(browser: Path) -> None:
-    """Raises ConfigError: a package is missing, or there is no such program."""
-    try:
-        import gateway.bench.browser  # noqa: F401
-    except ModuleNotFoundError as exc:
-        raise _missing("--browser", exc, "dev") from exc
-    if not (browser.is_file() and os.access(browser, os.X_OK)):
-        raise ConfigError(f"{browser} is no program", hint="name a Chromium's binary, such as /usr/bin/chromium")
-
-
-def _missing(flag: str, error: ModuleNotFoundError, extra: str) -> ConfigError:
-    if (error.name or "gateway").split(".")[0] == "gateway":
-        raise error
-    install = f"{sys.executable} -m pip install -e '.[{extra}]'"
-    return ConfigError(
-        f"{flag} needs the Python package {error.name}", hint=f"in Fenster's source directory: {install}"
-    )
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as exc:
-        raise ConfigError(f"cannot write {path}: {exc.strerror}") from exc
-    notes().print(f"the report is in {path}", soft_wrap=True)
 
 
 async def _create(settings: Settings, runs: int, browser: Path | None) -> CreateReport:

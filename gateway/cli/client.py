@@ -38,9 +38,10 @@ class ApiProblem(GatewayError):
 class Client:
     """Made by :func:`client`."""
 
-    def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, http: aiohttp.ClientSession, url: str, api_key: str) -> None:
         self._http = http
         self.url = url
+        self.api_key = api_key
 
     async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The answer's JSON; empty for 204. Raises ApiProblem, Unreachable."""
@@ -48,6 +49,16 @@ class Client:
             async with self._http.request(method, self.url + path, json=body) as response:
                 await _check(response)
                 return {} if response.status == 204 else dict(await response.json())
+        except (aiohttp.ClientError, TimeoutError) as exc:
+            raise _unreachable(self.url) from exc
+
+    async def offer(self, path: str, sdp: str) -> tuple[str, str]:
+        """A WHEP offer; the answer's SDP and its resource's path. Raises as :meth:`call`."""
+        try:
+            headers = {"Content-Type": "application/sdp"}
+            async with self._http.post(self.url + path, data=sdp.encode(), headers=headers) as response:
+                await _check(response)
+                return await response.text(), response.headers["Location"]
         except (aiohttp.ClientError, TimeoutError) as exc:
             raise _unreachable(self.url) from exc
 
@@ -94,7 +105,7 @@ async def client(url: str, api_key: str) -> AsyncIterator[Client]:
     """
     headers = {"Authorization": f"Bearer {api_key}"}
     async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as http:
-        yield Client(http, url.rstrip("/"))
+        yield Client(http, url.rstrip("/"), api_key)
 
 
 async def _check(response: aiohttp.ClientResponse) -> None:

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from gateway.cli import options
 from gateway.cli.client import Client
 from gateway.cli.output import emit, notes
-from gateway.cli.sessions import reach
+from gateway.cli.reach import reach
 from gateway.errors import GatewayError
 
 __all__ = ["cp", "parse_place"]

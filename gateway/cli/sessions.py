@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import webbrowser
-from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,28 +14,17 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.app import local_url
 from gateway.cli import options
-from gateway.cli.client import Client, client
+from gateway.cli.client import Client
 from gateway.cli.output import console, emit, notes
 from gateway.cli.progress import STAGES, StageLines
+from gateway.cli.reach import reach
 from gateway.errors import GatewayError
-from gateway.keyfiles import read_api_key
-from gateway.settings import load, parse_display
+from gateway.settings import parse_display
 
-__all__ = ["fork", "ls", "new", "open_session", "reach", "resume", "rm", "save", "show", "suspend"]
+__all__ = ["fork", "ls", "new", "open_session", "resume", "rm", "save", "show", "suspend"]
 
 Sid = Annotated[str, typer.Argument(help="The session's id.")]
-
-
-@asynccontextmanager
-async def reach(url: str | None, state_dir: Path | None, config: Path | None) -> AsyncIterator[Client]:
-    """The gateway that the options, the environment and the settings name."""
-    settings = load({"state_dir": state_dir}, config=config)
-    found = url or os.environ.get("FENSTER_URL") or local_url(settings.host, settings.port)
-    key = os.environ.get("FENSTER_API_KEY") or read_api_key(settings.state_dir)
-    async with client(found, key) as api:
-        yield api
 
 
 def new(

@@ -25,10 +25,13 @@ __all__ = [
     "FileView",
     "ForkSession",
     "HostView",
+    "LatencyReport",
     "Mark",
+    "MarkerView",
     "Problem",
     "SaveTemplate",
     "SessionList",
+    "ShowMarker",
     "TemplateList",
     "TemplateView",
     "TokenView",
@@ -135,6 +138,40 @@ class Mark(_Body):
     mark: Literal["painted"]
     transport: Literal["webrtc", "novnc"]
     elapsed_ms: float = Field(ge=0, le=86_400_000, allow_inf_nan=False, description="since the page was opened")
+
+
+Milliseconds = Annotated[float, Field(ge=0, le=60_000, allow_inf_nan=False)]
+Stage = Literal["total", "input", "x", "capture", "encode", "network", "decode", "paint", "rest"]
+
+
+class LatencyReport(_Body):
+    """Presses that were seen answered: the ms of each stage, and in total."""
+
+    transport: Literal["webrtc", "novnc", "peer"]
+    presses: list[dict[Stage, Milliseconds]] = Field(max_length=64)
+
+
+class ShowMarker(_Body):
+    seconds: float = Field(
+        default=30, gt=0, le=600, allow_inf_nan=False, description="without another call it then goes"
+    )
+    moving: bool = Field(default=False, description="blink its strip 60 times a second")
+
+
+Place = Annotated[list[Annotated[int, Field(ge=0, le=65535)]], Field(min_length=4, max_length=4)]
+Instant = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class MarkerView(_Body):
+    """A window in the middle of the display. Instants are us of the guest's clock, cut to 32 bits."""
+
+    display: list[Annotated[int, Field(gt=0, le=65535)]] = Field(min_length=2, max_length=2, description="px")
+    patch: Place = Field(description="x, y, width, height in px; black, turned white and back by each press on it")
+    strip: Place = Field(description="the same of what blinks")
+    at_us: Instant = Field(description="now")
+    flips: list[tuple[Instant, Instant]] = Field(
+        max_length=4096, description="of each press since the last call: its event was read, its answer was drawn"
+    )
 
 
 class TokenView(_Body):

@@ -72,6 +72,17 @@ _CALLS: Mapping[tuple[str, str], _Call] = {
         "Set the display's size, as the viewer who controls (Fenster-Viewer) or by the API key",
         200, models.DisplaySize, DisplayView, (400, 403, 404, 409, 413, 415, 502, 504, 507), _VIEWER,
     ),
+    ("post", "/v1/sessions/{sid}/latency"): _Call(
+        "Report how long presses took to be seen, for /metrics", 204, models.LatencyReport, None,
+        (400, 403, 404, 413, 415), _VIEWER,
+    ),
+    ("put", "/v1/sessions/{sid}/marker"): _Call(
+        "Show or keep a window that answers presses, to measure latency by", 200, models.ShowMarker,
+        models.MarkerView, (400, 404, 409, 413, 415, 502, 504),
+    ),
+    ("delete", "/v1/sessions/{sid}/marker"): _Call(
+        "Take that window away; idempotent", 204, errors=(404, 409, 502, 504)
+    ),
     ("get", "/v1/sessions/{sid}/events"): _Call(
         "Follow a session: server-sent events named state, each with the whole session",
         200, None, "text/event-stream", (403, 404, 503), _VIEWER,
@@ -112,6 +123,7 @@ _CALLS: Mapping[tuple[str, str], _Call] = {
     ),
     ("get", "/v1/host"): _Call("What this host can do and how full it is", 200, None, models.HostView),
     ("get", "/v1/templates"): _Call("List the templates", 200, None, models.TemplateList),
+    ("get", "/metrics"): _Call("Prometheus metrics", 200, None, "text/plain"),
     ("get", "/healthz"): _Call("The gateway lives", 200, None, "application/json", security=()),
     ("get", "/readyz"): _Call("The gateway can start sessions", 200, None, "application/json", (500, 503), ()),
     ("get", "/openapi.json"): _Call("This document", 200, None, "application/json", security=()),
@@ -157,7 +169,7 @@ def _operation(path: str, call: _Call) -> dict[str, Any]:
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
         ]
     if call.body is not None:
-        optional = call.body in (models.CreateSession, models.CreateToken, models.ForkSession)
+        optional = call.body in (models.CreateSession, models.CreateToken, models.ForkSession, models.ShowMarker)
         operation["requestBody"] = {"required": not optional, **_content(call.body)}
     trouble = {"content": {PROBLEM_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}}
     for status in sorted({*call.errors, *((401,) if call.security else ())}):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
 
 from gateway.dataplane import DataPlane
 from gateway.keyfiles import Keys
+from gateway.metrics import Metrics
 from gateway.sessions.manager import Room, SessionManager
 from gateway.sessions.record import IdleAction
 from gateway.signaling.whep import Whep
@@ -46,6 +47,7 @@ class Services:
     """Configured addresses; empty when they are to be found out."""
     token_lifetime_s: int = 12 * 3600
     lifetime: LifetimeDefaults = LifetimeDefaults()
+    metrics: Metrics = field(default_factory=Metrics)
     max_upload_bytes: int = 4 << 30
     clock: Callable[[], float] = time.time
     """Unix time in seconds, for tokens."""

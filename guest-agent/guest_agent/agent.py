@@ -24,6 +24,7 @@ from guest_agent.input.sink import XInputSink
 from guest_agent.input.worker import InputWorker
 from guest_agent.media import GUEST_IP, MediaHub
 from guest_agent.ports import PeerEvent
+from guest_agent.probe import MarkerAsk, MarkerRun
 from guest_agent.protocol.rpc import (
     INTERNAL_ERROR,
     METHOD_NOT_FOUND,
@@ -69,6 +70,7 @@ class Agent:
         self._writer: asyncio.StreamWriter | None = None
         self._hub: MediaHub | None = None
         self._times = InputTimes()
+        self._marker = MarkerRun(display)
         self._clipboard: ClipboardExchange | None = None
 
     async def serve(self, sock: socket.socket) -> int:
@@ -116,6 +118,7 @@ class Agent:
             self._tasks.add(resizing)
             await self._lost.wait()
         finally:
+            await self._marker.close()
             await self._hub.close()
             await service.close()
             await asyncio.to_thread(selection.close)
@@ -184,6 +187,8 @@ class Agent:
         if method == "warm":
             await self._warm(hub)
             return {}
+        if method == "marker":
+            return await self._marker.ask(MarkerAsk.parse(params))
         peer = params.get("peer")
         if not isinstance(peer, str) or not peer:
             raise OfferError("peer is not a name")

@@ -307,7 +307,7 @@ class ZygoteCore:
             case "control":
                 self._control = Controller.parse(params)
                 return [*self._tell_control(), Send(Result(ident, {}))]
-            case "offer" | "bye" | "warm":
+            case "offer" | "bye" | "warm" | "marker":
                 return self._pass_on(ident, method, params)
             case _:
                 return [Send(Failure(ident, METHOD_NOT_FOUND, f"no method {method[:64]!r}"))]

@@ -20,6 +20,7 @@ FOR_VIEWERS = {
     ("PATCH", "/v1/sessions/{sid}/whep/{peer}"),
     ("DELETE", "/v1/sessions/{sid}/whep/{peer}"),
     ("POST", "/v1/sessions/{sid}/marks"),
+    ("POST", "/v1/sessions/{sid}/latency"),
     ("POST", "/v1/sessions/{sid}/resume"),
     ("GET", "/v1/sessions/{sid}/clipboard"),
     ("PUT", "/v1/sessions/{sid}/clipboard"),
@@ -46,7 +47,7 @@ def filled(path: str, session: Session) -> str:
 async def test_no_credential_opens_nothing(api: Api) -> None:
     session = await api.stage.ready()
     calls = guarded(api)
-    assert len(calls) == 26
+    assert len(calls) == 30
     for method, path in calls:
         response = await api.client.request(method, filled(path, session))
         assert response.status == 401, (method, path)

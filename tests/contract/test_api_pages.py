@@ -107,7 +107,7 @@ async def test_the_document_describes_every_call_and_no_other(api: Api) -> None:
     calls = {
         (method, path)
         for method, path in routes
-        if path.startswith(("/v1/", "/healthz", "/readyz", "/openapi")) and method != "HEAD"
+        if path.startswith(("/v1/", "/healthz", "/readyz", "/metrics", "/openapi")) and method != "HEAD"
     }
     assert described() == calls
     served = await (await api.client.get("/openapi.json")).json()

@@ -195,7 +195,7 @@ def run(*argv: str) -> ConfigError:
 def test_html_without_its_packages_says_how_to_get_them(
     package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("gateway.bench.report", "gateway.bench.plots"):
+    for module in ("gateway.bench.report", "gateway.bench.plots", "gateway.bench.charts"):
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, package, None)
     error = run("--html", str(tmp_path / "page.html"))

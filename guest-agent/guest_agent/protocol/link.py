@@ -1,7 +1,7 @@
 """The agent link: what the gateway and the guest say to each other over virtio-serial.
 
 Newline-delimited JSON-RPC 2.0 (rpc.py frames it). The zygote owns the port for life and answers its own
-methods; ``offer``, ``bye`` and ``warm`` it passes on to the agent it forked. Bulk data never goes here.
+methods; ``offer``, ``bye``, ``warm`` and ``marker`` it passes on to the agent it forked. Bulk data never goes here.
 
 Requests, gateway to guest:
 
@@ -22,6 +22,11 @@ display    {size: [w_px, h_px]}                           {}  (taken; the displa
 offer      {peer, sdp, role: "control" or "view", viewer} {sdp, ufrag, pwd, port}
 bye        {peer}                                         {}
 warm       {}                                             {}  (the agent has watched itself once, see warm.py)
+marker     {seconds: 0 to 600, moving: bool}              {display: [w, h], patch: [x, y, w, h],
+                                                          strip: [x, y, w, h], at_us,
+                                                          flips: [[seen_us, drawn_us], ...]}  (a window that
+                                                          answers presses is there for so long, see probe.py; {}
+                                                          for 0 seconds)
 ========== ============================================== =============================================
 
 Notifications, guest to gateway:

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 __all__ = ["free_port", "server", "until_served"]
@@ -48,10 +48,8 @@ async def server(
             await asyncio.wait_for(process.wait(), END_S)
         finally:
             # What it left behind, or itself.
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             await process.wait()
 
 
@@ -72,4 +70,8 @@ async def until_served(process: asyncio.subprocess.Process, port: int, log: Path
         writer.close()
         await writer.wait_closed()
         return
-    raise RuntimeError(f"nothing serves at port {port}; {log.name} ends: {log.read_text(errors='replace')[-2000:]}")
+    raise RuntimeError(f"nothing serves at port {port}; {log.name} ends: {_last_words(log)}")
+
+
+def _last_words(log: Path) -> str:
+    return log.read_text(errors="replace")[-2000:]

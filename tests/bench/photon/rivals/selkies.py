@@ -83,7 +83,8 @@ def _playing(picture: str, size_px: tuple[int, int]) -> Callable[[Page], Awaitab
     async def play(page: Page) -> None:
         await page.set_viewport_size({"width": size_px[0], "height": size_px[1]})
         await page.wait_for_function(
-            f"(() => {{ const e = {picture}; return e && (e.videoWidth || e.width) > 300; }})()", timeout=PATIENCE_S * 1000
+            f"(() => {{ const e = {picture}; return e && (e.videoWidth || e.width) > 300; }})()",
+            timeout=PATIENCE_S * 1000,
         )
 
     return play

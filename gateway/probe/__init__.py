@@ -1,0 +1,1 @@
+"""fenster probe: what a person at a running session gets, stage by stage."""
