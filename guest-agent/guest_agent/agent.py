@@ -15,6 +15,8 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+from guest_agent.cursor import CursorWatcher
+from guest_agent.cursor_share import CursorBoard
 from guest_agent.errors import AgentError, DisplayError, NotReady, OfferError
 from guest_agent.input.sink import XInputSink
 from guest_agent.input.worker import InputWorker
@@ -91,7 +93,16 @@ class Agent:
         watcher = await asyncio.to_thread(
             WindowWatcher, self._display, lambda classes: loop.call_soon_threadsafe(self._tell_windows, classes)
         )
-        self._hub = MediaHub(self._display, self._tell_peer, sink, source=partial(Pump, times=self._times))
+        board = CursorBoard(loop.call_later)
+        cursor = await asyncio.to_thread(
+            CursorWatcher,
+            self._display,
+            lambda image: loop.call_soon_threadsafe(board.show, image),
+            lambda x, y: loop.call_soon_threadsafe(board.point, x, y),
+        )
+        board.on_followed = cursor.follow
+        pump = partial(Pump, times=self._times)
+        self._hub = MediaHub(self._display, self._tell_peer, sink, source=pump, cursors=board)
         try:
             self._notify("ready", {})
             resizing = asyncio.create_task(self._keep_size(), name="resize")
@@ -101,6 +112,7 @@ class Agent:
             await self._hub.close()
             sink.close()
             await asyncio.to_thread(watcher.close)
+            await asyncio.to_thread(cursor.close)
             await asyncio.to_thread(worker.close)
             logger.info("= input %s, refused or late %s", asdict(worker.counters), asdict(sink.state.counters))
 

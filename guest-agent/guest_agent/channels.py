@@ -49,6 +49,7 @@ class Inbox:
     sink: takes the input of a viewer with the control role.
     send: puts one message on the viewer's control channel; False when it could not.
     size_px: the display's present width and height.
+    greeted: called when the viewer has been welcomed.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Inbox:
         send: Callable[[bytes], bool],
         size_px: Callable[[], tuple[int, int]],
         counters: ChannelCounters,
+        greeted: Callable[[], None] = lambda: None,
     ) -> None:
         self._peer = peer
         self._role = role
@@ -66,6 +68,7 @@ class Inbox:
         self._send = send
         self._size_px = size_px
         self._counters = counters
+        self._greeted = greeted
         self._wants_times = False
 
     def receive(self, channel: Channel, data: object) -> None:
@@ -82,26 +85,29 @@ class Inbox:
         match message:
             case Hello():
                 width, height = self._size_px()
-                self._answer(Welcome(VERSION, self._role is Role.CONTROL, width, height))
+                self.tell(Welcome(VERSION, self._role is Role.CONTROL, width, height))
+                self._greeted()
             case Ping(stamp):
-                self._answer(Pong(stamp))
+                self.tell(Pong(stamp))
             case WantTimes(on, stamp):
                 self._wants_times = on
-                self._answer(Instant(stamp, now_us()))
+                self.tell(Instant(stamp, now_us()))
             case _ if self._role is Role.CONTROL:
                 self._sink.handle(self._peer, message)
             case _:
                 self._counters.view_dropped += 1
 
     def display_resized(self) -> None:
-        self._answer(Size(*self._size_px()))
+        self.tell(Size(*self._size_px()))
 
     def frame_sent(self, rtp: int, stamps: FrameStamps) -> None:
         """A captured frame went out under this RTP timestamp."""
         if self._wants_times:
             instants = (stamps.damaged_us, stamps.captured_us, stamps.encoded_us, now_us())
-            self._answer(FrameTimes(rtp, stamps.input_seq, stamps.received_us, stamps.injected_us, *instants))
+            self.tell(FrameTimes(rtp, stamps.input_seq, stamps.received_us, stamps.injected_us, *instants))
 
-    def _answer(self, message: Message) -> None:
-        if not self._send(codec.encode(message)):
-            self._counters.unsent += 1
+    def tell(self, message: Message) -> bool:
+        """Send the viewer one message on ``control``; False when it could not be."""
+        sent = self._send(codec.encode(message))
+        self._counters.unsent += not sent
+        return sent

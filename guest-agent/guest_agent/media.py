@@ -16,6 +16,7 @@ from typing import Protocol
 from guest_agent import ice, rtp
 from guest_agent.broadcast import Broadcast, Source
 from guest_agent.channels import ChannelCounters
+from guest_agent.cursor_share import CursorBoard
 from guest_agent.errors import NotReady, OfferError
 from guest_agent.h264 import EncodedFrame
 from guest_agent.peer import Peer
@@ -54,6 +55,7 @@ class MediaHub:
         address: where the media's UDP socket binds.
         connect_s: how long a viewer may take from its offer to being connected.
         source: makes the frames' source; the media thread unless a test says otherwise.
+        cursors: what viewers are told of the pointer; nothing unless given. The hub closes it.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class MediaHub:
         max_peers: int = MAX_PEERS,
         connect_s: float = CONNECT_S,
         source: SourceFactory = Pump,
+        cursors: CursorBoard | None = None,
     ) -> None:
         ice.install()
         rtp.install()
@@ -79,6 +82,7 @@ class MediaHub:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[Peer, asyncio.TimerHandle] = {}
         self._channel_counters = ChannelCounters()
+        self._cursors = cursors or CursorBoard(self._loop.call_later)
         self._offers = self._refused = 0
         self._closed = False
         self.size_px = (0, 0)
@@ -151,6 +155,7 @@ class MediaHub:
             await self._drop(viewer, "agent stopping")
         while self._tasks:
             await asyncio.gather(*self._tasks)
+        self._cursors.close()
         await self._source.close()
 
     def _make(self, ident: str, role: Role) -> Peer:
@@ -166,6 +171,7 @@ class MediaHub:
             on_loss=lambda fraction: self._broadcast.on_loss(track, fraction),
             size_px=lambda: self.size_px,
             counters=self._channel_counters,
+            cursors=self._cursors,
         )
 
     def _deliver(self, frame: EncodedFrame) -> None:

@@ -16,6 +16,7 @@ from aiortc.rtcdatachannel import RTCDataChannel
 
 from guest_agent import ice, rtp
 from guest_agent.channels import ChannelCounters, Inbox
+from guest_agent.cursor_share import CursorBoard
 from guest_agent.errors import AgentError, OfferError
 from guest_agent.h264 import EncodedFrame
 from guest_agent.ports import InputSink, OfferResult, PeerState, Role
@@ -54,6 +55,7 @@ class Peer:
     on_estimate: it estimates its path at so many bit/s (REMB).
     on_loss: it reports this fraction of the packets as lost (receiver report).
     size_px: the display's present width and height.
+    cursors: what the pointer looks like and where it is.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Peer:
         on_loss: Callable[[float], None],
         size_px: Callable[[], tuple[int, int]],
         counters: ChannelCounters,
+        cursors: CursorBoard,
     ) -> None:
         self.ident = ident
         self.role = role
@@ -78,7 +81,8 @@ class Peer:
         self._counters = counters
         self._on_state = on_state
         self._channels: dict[Channel, RTCDataChannel] = {}
-        self._inbox = Inbox(ident, role, sink, self._send, size_px, counters)
+        self._cursor = cursors.feed(lambda message: self._inbox.tell(message), follows=role is Role.VIEW)
+        self._inbox = Inbox(ident, role, sink, self._send, size_px, counters, self._cursor.start)
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         self._transceiver = self._connection.addTransceiver(track, direction="sendonly")
         rtp.join_bundle(self._transceiver)
@@ -144,6 +148,7 @@ class Peer:
 
     async def close(self) -> None:
         """End the connection. Idempotent."""
+        self._cursor.close()
         self.track.stop()
         await self._connection.close()
 

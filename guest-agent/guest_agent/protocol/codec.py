@@ -9,7 +9,16 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from guest_agent.protocol.messages import MAX_HELD, MAX_TEXT_BYTES, MESSAGES, Channel, Direction, Message, wire_fields
+from guest_agent.protocol.messages import (
+    MAX_BLOB_BYTES,
+    MAX_HELD,
+    MAX_TEXT_BYTES,
+    MESSAGES,
+    Channel,
+    Direction,
+    Message,
+    wire_fields,
+)
 
 __all__ = ["Malformed", "Unknown", "decode", "encode"]
 
@@ -64,6 +73,10 @@ def _put(out: bytearray, kind: str, value: Any) -> None:
             if len(raw) > MAX_TEXT_BYTES:
                 raise Malformed(f"text of {len(raw)} bytes, at most {MAX_TEXT_BYTES}")
             out += struct.pack(">H", len(raw)) + raw
+        elif kind == "blob":
+            if len(value) > MAX_BLOB_BYTES:
+                raise Malformed(f"blob of {len(value)} bytes, at most {MAX_BLOB_BYTES}")
+            out += struct.pack(">H", len(value)) + value
         elif kind == "u32s":
             if len(value) > MAX_HELD:
                 raise Malformed(f"{len(value)} keysyms, at most {MAX_HELD}")
@@ -88,6 +101,12 @@ def _take(data: bytes, at: int, kind: str) -> tuple[Any, int]:
             return raw.decode(), at + 2 + size
         except UnicodeDecodeError as exc:
             raise Malformed("text is not UTF-8") from exc
+    if kind == "blob":
+        (size,) = struct.unpack_from(">H", data, at)
+        raw = data[at + 2 : at + 2 + size]
+        if size > MAX_BLOB_BYTES or len(raw) != size:
+            raise Malformed(f"blob of {size} bytes, {len(raw)} there, at most {MAX_BLOB_BYTES}")
+        return raw, at + 2 + size
     if kind == "u32s":
         count = data[at]
         if count > MAX_HELD:

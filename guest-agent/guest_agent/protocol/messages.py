@@ -8,7 +8,7 @@ channel    reliability                     carries
 ========== =============================== =============================================
 ``input``  ordered, reliable               keys, buttons, wheel, text, release-all, held
 ``pointer``unordered, no retransmissions   moves; an older seq than the last is dropped
-``control``ordered, reliable               hello, size, ping and pong, stats
+``control``ordered, reliable               hello, size, cursor, ping and pong, stats
 ========== =============================== =============================================
 
 Positions are u16 fractions of the display: ``floor((px + 0.5) * 65536 / size_px)`` on the way out,
@@ -29,6 +29,7 @@ __all__ = [
     "VERSION",
     "Button",
     "Channel",
+    "Cursor",
     "Direction",
     "FrameTimes",
     "Held",
@@ -38,6 +39,7 @@ __all__ = [
     "Message",
     "Move",
     "Ping",
+    "Pointer",
     "Pong",
     "ReleaseAll",
     "Size",
@@ -53,6 +55,9 @@ VERSION = 1
 
 MAX_TEXT_BYTES = 1024
 MAX_HELD = 32
+MAX_BLOB_BYTES = 48 * 1024
+CURSOR_SLOTS = 32
+"""Cursors that a viewer keeps; slot 0 is no cursor at all."""
 
 
 class Channel(Enum):
@@ -68,7 +73,7 @@ class Direction(Enum):
 
 def _wire(kind: str) -> Any:
     """A field's wire form: u8, u16, u32, i16, bool (u8, 0 or 1), text (u16 byte length + UTF-8),
-    u32s (u8 count + u32 each)."""
+    u32s (u8 count + u32 each), blob (u16 byte length + bytes)."""
     return field(metadata={"wire": kind})
 
 
@@ -232,6 +237,36 @@ class Size(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Cursor(Message):
+    """The pointer's shape from now on. It is never in the video.
+
+    A shape comes with its image once and is kept in its slot; without one it is what the slot holds. Slot 0 holds
+    nothing: the pointer is hidden.
+    """
+
+    code = 0x83
+    channel = Channel.CONTROL
+    direction = Direction.TO_VIEWER
+    slot: int = _wire("u8")
+    x: int = _wire("u8")
+    """The hotspot in px of the image, and y."""
+    y: int = _wire("u8")
+    image: bytes = _wire("blob")
+    """PNG, at most 128 px wide and high; or empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer(Message):
+    """Where the pointer stands, to a viewer who does not move it."""
+
+    code = 0x87
+    channel = Channel.CONTROL
+    direction = Direction.TO_VIEWER
+    x: int = _wire("u16")
+    y: int = _wire("u16")
+
+
+@dataclass(frozen=True, slots=True)
 class FrameTimes(Message):
     """When a frame came to be: instants of the agent's clock in us, which wraps (times.FrameStamps says of what)."""
 
@@ -266,7 +301,7 @@ MESSAGES: dict[int, type[Message]] = {
     for m in (
         *(Move, Key, Button, Wheel, Text, ReleaseAll, Held),
         *(Hello, Ping, WantTimes),
-        *(Welcome, Pong, Size, FrameTimes, Instant),
+        *(Welcome, Pong, Size, Cursor, Pointer, FrameTimes, Instant),
     )
 }
 

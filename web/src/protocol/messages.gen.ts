@@ -3,6 +3,8 @@
 export const VERSION = 1;
 export const MAX_TEXT_BYTES = 1024;
 export const MAX_HELD = 32;
+export const MAX_BLOB_BYTES = 49152;
+export const CURSOR_SLOTS = 32;
 
 export interface Move {
   readonly type: "Move";
@@ -89,6 +91,20 @@ export interface Size {
   readonly height: number;
 }
 
+export interface Cursor {
+  readonly type: "Cursor";
+  readonly slot: number;
+  readonly x: number;
+  readonly y: number;
+  readonly image: Uint8Array<ArrayBuffer>;
+}
+
+export interface Pointer {
+  readonly type: "Pointer";
+  readonly x: number;
+  readonly y: number;
+}
+
 export interface FrameTimes {
   readonly type: "FrameTimes";
   readonly rtp: number;
@@ -121,10 +137,12 @@ export type Message =
   | Welcome
   | Pong
   | Size
+  | Cursor
+  | Pointer
   | FrameTimes
   | Instant;
 
-export type Kind = "u8" | "u16" | "u32" | "i16" | "bool" | "text" | "u32s";
+export type Kind = "u8" | "u16" | "u32" | "i16" | "bool" | "text" | "u32s" | "blob";
 export type Channel = "input" | "pointer" | "control";
 export type Direction = "to-agent" | "to-viewer";
 
@@ -227,6 +245,20 @@ export const PLANS: readonly Plan[] = [
     channel: "control",
     direction: "to-viewer",
     fields: [["width", "u16"], ["height", "u16"]],
+  },
+  {
+    type: "Cursor",
+    code: 0x83,
+    channel: "control",
+    direction: "to-viewer",
+    fields: [["slot", "u8"], ["x", "u8"], ["y", "u8"], ["image", "blob"]],
+  },
+  {
+    type: "Pointer",
+    code: 0x87,
+    channel: "control",
+    direction: "to-viewer",
+    fields: [["x", "u16"], ["y", "u16"]],
   },
   {
     type: "FrameTimes",

@@ -3,7 +3,7 @@ import { problemOf } from "../api/http";
 import { sessionUrl } from "../api/watch";
 import { decode, encode, Malformed } from "../protocol/codec";
 import { VERSION } from "../protocol/messages.gen";
-import type { Channel, Message } from "../protocol/messages.gen";
+import type { Channel, Cursor, Message } from "../protocol/messages.gen";
 import type { Access, Link } from "../session/runner";
 import type { Why } from "../session/why";
 import { onVideoPainted } from "./painted";
@@ -17,6 +17,10 @@ export interface RtcEvents {
   /** The agent's answer to Hello: this viewer's role and the display in px. */
   welcome(controls: boolean, width: number, height: number): void;
   size(width: number, height: number): void;
+  /** The pointer's shape. */
+  cursor(message: Cursor): void;
+  /** Where another moves the pointer, as fractions of the display. */
+  pointer(x: number, y: number): void;
   rtt(ms: number): void;
 }
 
@@ -162,6 +166,12 @@ export class RtcTransport implements Link {
         break;
       case "Size":
         this.events.size(message.width, message.height);
+        break;
+      case "Cursor":
+        this.events.cursor(message);
+        break;
+      case "Pointer":
+        this.events.pointer(message.x, message.y);
         break;
       case "Pong":
         this.events.rtt((stampNow() - message.stamp) >>> 0);

@@ -11,6 +11,7 @@ import { Runner } from "../session/runner";
 import type { Access, Opener } from "../session/runner";
 import { RtcTransport } from "../transport/rtc";
 import { VncTransport } from "../transport/vnc";
+import { CursorView } from "./cursor";
 import { byId } from "./dom";
 import { wireButtons } from "./buttons";
 import { PanelView } from "./panel";
@@ -24,6 +25,7 @@ class Viewer {
   readonly #vnc = byId("vnc", HTMLElement);
   readonly #field = byId("keys", HTMLTextAreaElement);
   readonly #input = new InputHub(this.#field, byId("stage", HTMLElement), this.#video);
+  readonly #cursor = new CursorView(this.#video, () => ({ width: this.#video.videoWidth, height: this.#video.videoHeight }));
   readonly #panel = new PanelView(byId("panel", HTMLElement), (does) => {
     if (does === "list") location.assign("/");
     else this.#ask(does);
@@ -103,12 +105,19 @@ class Viewer {
       welcome: (controls, width, height) => {
         this.#role = controls ? "control" : "view";
         this.#input.size = { width, height };
+        this.#cursor.reset(controls);
         const sink = new MessageSink(rtc.send);
         this.#sinks.set(attempt, { keys: sink, pointer: sink });
         this.#show(this.#runner.state);
       },
       size: (width, height) => {
         this.#input.size = { width, height };
+      },
+      cursor: (message) => {
+        this.#cursor.show(message);
+      },
+      pointer: (x, y) => {
+        this.#cursor.point({ x, y });
       },
       rtt: (ms) => {
         this.#rttMs = ms;
