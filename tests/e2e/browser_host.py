@@ -17,8 +17,10 @@ from playwright.async_api import Browser, async_playwright
 
 __all__ = ["GATEWAY_IP", "BrowserHost", "chromium"]
 
-GATEWAY_IP = "169.254.77.1"
-_BROWSER_IP = "169.254.77.2"
+_NET = f"169.254.{64 + os.getpid() % 128}"
+"""Test runs beside each other each have a cable of their own."""
+GATEWAY_IP = f"{_NET}.1"
+_BROWSER_IP = f"{_NET}.2"
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",

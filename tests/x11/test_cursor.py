@@ -32,17 +32,33 @@ RED = 0xFFFF0000
 
 
 class Client:
-    """A program that gives the root window its cursors and moves the pointer."""
+    """A program that changes a window's cursor and colour, and moves the pointer.
 
-    def __init__(self, display: str) -> None:
+    The window is the root unless ``rect`` (x, y, width, height) asks for one above all others.
+    """
+
+    def __init__(self, display: str, rect: tuple[int, int, int, int] | None = None) -> None:
         self.conn = _xcb.connect(display=display)
         self.core = self.conn.core
         self.root = self.conn.setup.roots[self.conn.pref_screen].root
         self._xtest = self.conn(xcffib.xtest.key)
         self._render = self.conn(xcffib.render.key)
         self._render.QueryVersion(0, 11).reply()
+        self.fixes = self.conn(xcffib.xfixes.key)
+        self.fixes.QueryVersion(4, 0).reply()
         self._font = self.conn.generate_id()
         self.core.OpenFont(self._font, 6, "cursor")
+        self.window = self.root if rect is None else self._open(rect)
+
+    def _open(self, rect: tuple[int, int, int, int]) -> int:
+        window: int = self.conn.generate_id()
+        self.core.CreateWindow(
+            0, window, self.root, *rect, 0, xp.WindowClass.CopyFromParent, 0,
+            xp.CW.BackPixel | xp.CW.OverrideRedirect, [0x404040, 1],
+        )  # fmt: skip
+        self.core.MapWindow(window)
+        self.core.GetInputFocus().reply()
+        return window
 
     def glyph(self, number: int) -> int:
         cursor: int = self.conn.generate_id()
@@ -65,7 +81,20 @@ class Client:
         return found
 
     def wear(self, cursor: int) -> None:
-        self.core.ChangeWindowAttributesChecked(self.root, xp.CW.Cursor, [cursor]).check()
+        self.core.ChangeWindowAttributesChecked(self.window, xp.CW.Cursor, [cursor]).check()
+
+    def fill(self, colour: int) -> None:
+        """Paint the whole window."""
+        self.core.ChangeWindowAttributes(self.window, xp.CW.BackPixel, [colour])
+        self.core.ClearArea(False, self.window, 0, 0, 0, 0)
+        self.core.GetInputFocus().reply()
+
+    def centre_of_focused(self) -> tuple[int, int]:
+        """The middle of the window that has the focus, in px of the display."""
+        focus = self.core.GetInputFocus().reply().focus
+        size = self.core.GetGeometry(focus).reply()
+        at = self.core.TranslateCoordinates(focus, self.root, size.width // 2, size.height // 2).reply()
+        return at.dst_x, at.dst_y
 
     def move(self, x: int, y: int) -> None:
         self._xtest.FakeInput(6, 0, 0, self.root, x, y, 0)

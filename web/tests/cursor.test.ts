@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { CURSOR_SLOTS } from "../src/protocol/messages.gen";
 import type { Cursor } from "../src/protocol/messages.gen";
+import { mendCursorColours } from "../src/transport/novnc_cursor";
 import { cssCursor, Shapes } from "../src/view/cursor";
 
 function cursor(slot: number, bytes: readonly number[] = [], x = 0, y = 0): Cursor {
@@ -38,5 +39,15 @@ describe("cssCursor", () => {
   it("names image, hotspot and what to fall back to", () => {
     expect(cssCursor({ url: "data:,a", x: 1, y: 2 })).toBe('url("data:,a") 1 2, default');
     expect(cssCursor(null)).toBe("none");
+  });
+});
+
+describe("noVNC's cursor", () => {
+  it("has its colours put right, and everything else left", () => {
+    const shown: unknown[][] = [];
+    const rfb = { _updateCursor: (...told: unknown[]) => shown.push(told) };
+    mendCursorColours(rfb);
+    rfb._updateCursor(Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8), 9, 10, 2, 1);
+    expect(shown).toEqual([[Uint8Array.of(3, 2, 1, 4, 7, 6, 5, 8), 9, 10, 2, 1]]);
   });
 });

@@ -1,6 +1,7 @@
 /** The noVNC transport: RFB over a WebSocket of our own, whose token goes as a subprotocol. */
 import { sessionUrl } from "../api/watch";
 import type { Access, Link } from "../session/runner";
+import { mendCursorColours } from "./novnc_cursor";
 import { onCanvasPainted } from "./painted";
 
 export interface VncEvents {
@@ -64,6 +65,7 @@ export class VncTransport implements Link {
 
     const rfb = new RFB(this.target, this.#socket, { shared: true });
     this.#rfb = rfb;
+    mendCursorColours(rfb);
     rfb.scaleViewport = true;
     rfb.background = "transparent";
     // One keyboard for both transports (input/): noVNC's own must never get the focus.
