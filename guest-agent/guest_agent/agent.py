@@ -19,6 +19,8 @@ from guest_agent.clipboard.content import Ways
 from guest_agent.clipboard.exchange import ClipboardExchange
 from guest_agent.clipboard.selection import SelectionWorker
 from guest_agent.clipboard.service import ClipboardService
+from guest_agent.cursor import CursorWatcher
+from guest_agent.cursor_share import CursorBoard
 from guest_agent.errors import AgentError, DisplayError, NotReady, OfferError
 from guest_agent.input.sink import XInputSink
 from guest_agent.input.worker import InputWorker
@@ -105,12 +107,17 @@ class Agent:
         self._clipboard.join(selection)
         service = ClipboardService(self._clipboard)
         await service.start()
-        self._hub = MediaHub(
+        board = CursorBoard(loop.call_later)
+        cursor = await asyncio.to_thread(
+            CursorWatcher,
             self._display,
-            self._tell_peer,
-            sink,
-            clipboard=self._clipboard,
-            source=partial(Pump, times=self._times),
+            lambda image: loop.call_soon_threadsafe(board.show, image),
+            lambda x, y: loop.call_soon_threadsafe(board.point, x, y),
+        )
+        board.on_followed = cursor.follow
+        pump = partial(Pump, times=self._times)
+        self._hub = MediaHub(
+            self._display, self._tell_peer, sink, clipboard=self._clipboard, source=pump, cursors=board
         )
         try:
             self._notify("ready", {})
@@ -124,6 +131,7 @@ class Agent:
             await asyncio.to_thread(selection.close)
             sink.close()
             await asyncio.to_thread(watcher.close)
+            await asyncio.to_thread(cursor.close)
             await asyncio.to_thread(worker.close)
             logger.info("= input %s, refused or late %s", asdict(worker.counters), asdict(sink.state.counters))
 

@@ -55,6 +55,7 @@ class Inbox:
     size_px: the display's present width and height.
     listen: the viewer asked to hear the desktop, or no longer to.
     controls: whether this viewer's input counts now, by the gateway's word.
+    greeted: called when the viewer has been welcomed.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Inbox:
         controls: Callable[[], bool],
         *,
         listen: Callable[[bool], None] = lambda on: None,
+        greeted: Callable[[], None] = lambda: None,
     ) -> None:
         self._is_controller = controls
         self._peer = peer
@@ -76,6 +78,7 @@ class Inbox:
         self._send = send
         self._size_px = size_px
         self._counters = counters
+        self._greeted = greeted
         self._wants_times = False
         self._listen = listen
 
@@ -93,13 +96,14 @@ class Inbox:
         match message:
             case Hello():
                 width, height = self._size_px()
-                self._answer(Welcome(VERSION, self._role is Role.CONTROL, width, height))
+                self.tell(Welcome(VERSION, self._role is Role.CONTROL, width, height))
                 self.control_changed()
+                self._greeted()
             case Ping(stamp):
-                self._answer(Pong(stamp))
+                self.tell(Pong(stamp))
             case WantTimes(on, stamp):
                 self._wants_times = on
-                self._answer(Instant(stamp, now_us()))
+                self.tell(Instant(stamp, now_us()))
             case Audio(on):
                 self._listen(on)
             case _ if self.controls:
@@ -115,17 +119,19 @@ class Inbox:
         return self._role is Role.CONTROL and self._is_controller()
 
     def control_changed(self) -> None:
-        self._answer(Control(self.controls))
+        self.tell(Control(self.controls))
 
     def display_resized(self) -> None:
-        self._answer(Size(*self._size_px()))
+        self.tell(Size(*self._size_px()))
 
     def frame_sent(self, rtp: int, stamps: FrameStamps) -> None:
         """A captured frame went out under this RTP timestamp."""
         if self._wants_times:
             instants = (stamps.damaged_us, stamps.captured_us, stamps.encoded_us, now_us())
-            self._answer(FrameTimes(rtp, stamps.input_seq, stamps.received_us, stamps.injected_us, *instants))
+            self.tell(FrameTimes(rtp, stamps.input_seq, stamps.received_us, stamps.injected_us, *instants))
 
-    def _answer(self, message: Message) -> None:
-        if not self._send(codec.encode(message)):
-            self._counters.unsent += 1
+    def tell(self, message: Message) -> bool:
+        """Send the viewer one message on ``control``; False when it could not be."""
+        sent = self._send(codec.encode(message))
+        self._counters.unsent += not sent
+        return sent

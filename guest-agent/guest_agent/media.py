@@ -19,6 +19,7 @@ from guest_agent.audio.opus import SoundPacket
 from guest_agent.audio.sound import Sound, SoundSource
 from guest_agent.broadcast import Broadcast, Source
 from guest_agent.channels import ChannelCounters
+from guest_agent.cursor_share import CursorBoard
 from guest_agent.errors import NotReady, OfferError
 from guest_agent.h264 import EncodedFrame
 from guest_agent.peer import Peer
@@ -60,6 +61,7 @@ class MediaHub:
         connect_s: how long a viewer may take from its offer to being connected.
         source: makes the frames' source; the media thread unless a test says otherwise.
         sound: makes the sound's source, likewise.
+        cursors: what viewers are told of the pointer; nothing unless given. The hub closes it.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class MediaHub:
         connect_s: float = CONNECT_S,
         source: SourceFactory = Pump,
         sound: SoundFactory = Capture,
+        cursors: CursorBoard | None = None,
     ) -> None:
         ice.install()
         rtp.install()
@@ -90,6 +93,7 @@ class MediaHub:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[Peer, asyncio.TimerHandle] = {}
         self._channel_counters = ChannelCounters()
+        self._cursors = cursors or CursorBoard(self._loop.call_later)
         self._offers = self._refused = 0
         self._closed = False
         self.size_px = (0, 0)
@@ -173,6 +177,7 @@ class MediaHub:
         while self._tasks:
             await asyncio.gather(*self._tasks)
         await self._sound.close()
+        self._cursors.close()
         await self._source.close()
 
     def _make(self, ident: str, role: Role) -> Peer:
@@ -190,6 +195,7 @@ class MediaHub:
             counters=self._channel_counters,
             clipboard=self._clipboard,
             controls=lambda: self._controller == ident,
+            cursors=self._cursors,
         )
 
     def _deliver(self, frame: EncodedFrame) -> None:

@@ -24,6 +24,7 @@ from aiortc.rtcdatachannel import RTCDataChannel
 from guest_agent import ice, rtp
 from guest_agent.audio.track import SoundTrack
 from guest_agent.channels import ChannelCounters, Inbox
+from guest_agent.cursor_share import CursorBoard
 from guest_agent.errors import AgentError, OfferError
 from guest_agent.h264 import EncodedFrame
 from guest_agent.path import Path
@@ -64,6 +65,7 @@ class Peer:
     size_px: the display's present width and height.
     clipboard: takes its clipboard; None where there is none.
     controls: whether its input counts now.
+    cursors: what the pointer looks like and where it is.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Peer:
         size_px: Callable[[], tuple[int, int]],
         counters: ChannelCounters,
         controls: Callable[[], bool],
+        cursors: CursorBoard,
         clipboard: ClipboardSink | None = None,
     ) -> None:
         self.ident = ident
@@ -92,7 +95,18 @@ class Peer:
         self._clipboard = clipboard
         self._on_state = on_state
         self._channels: dict[Channel, RTCDataChannel] = {}
-        self._inbox = Inbox(ident, role, sink, self._send, size_px, counters, controls, listen=self._listen)
+        self._cursor = cursors.feed(lambda message: self._inbox.tell(message), follows=role is Role.VIEW)
+        self._inbox = Inbox(
+            ident,
+            role,
+            sink,
+            self._send,
+            size_px,
+            counters,
+            controls,
+            listen=self._listen,
+            greeted=self._cursor.start,
+        )
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         self._transceiver = self._connection.addTransceiver(track, direction="sendonly")
         self._sound_sender: RTCRtpTransceiver | None = None
@@ -165,6 +179,7 @@ class Peer:
 
     async def close(self) -> None:
         """End the connection. Idempotent."""
+        self._cursor.close()
         self.track.stop()
         self.sound.stop()
         self._channel_closed(Channel.CLIPBOARD)

@@ -10,15 +10,17 @@ import contextlib
 import os
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from playwright.async_api import Browser, async_playwright
 
 __all__ = ["GATEWAY_IP", "BrowserHost", "chromium"]
 
-GATEWAY_IP = "169.254.77.1"
-_BROWSER_IP = "169.254.77.2"
+_NET = f"169.254.{64 + os.getpid() % 128}"
+"""Test runs beside each other each have a cable of their own."""
+GATEWAY_IP = f"{_NET}.1"
+_BROWSER_IP = f"{_NET}.2"
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -100,15 +102,16 @@ class BrowserHost:
 
 
 @contextlib.asynccontextmanager
-async def chromium(host: BrowserHost, origin: str) -> AsyncIterator[Browser]:
-    """Headless Chromium with a fresh profile on that host.
+async def chromium(host: BrowserHost, origin: str, *, env: Mapping[str, str] | None = None) -> AsyncIterator[Browser]:
+    """Chromium with a fresh profile on that host: headless, or in a window on the display that ``env`` names.
 
     ``origin`` is treated as secure, as it is behind TLS; the gateway under test speaks plain HTTP.
     """
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=str(host.launcher),
-            headless=True,
+            headless=env is None,
+            env=dict(env) if env is not None else None,
             args=[*CHROMIUM_FLAGS, f"--unsafely-treat-insecure-origin-as-secure={origin}"],
         )
         try:

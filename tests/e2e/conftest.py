@@ -15,6 +15,7 @@ import pytest_asyncio
 from playwright.async_api import Browser
 
 from gateway.sessions.session import Session
+from gateway.settings import Settings
 from tests.e2e.browser_host import GATEWAY_IP, BrowserHost, chromium
 from tests.e2e.gateway import Gateway, running_gateway
 from tests.e2e.guest import Guest, eventually
@@ -65,7 +66,10 @@ def browser_host() -> Iterator[BrowserHost]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gateway(browser_host: BrowserHost, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     with tempfile.TemporaryDirectory(prefix="fe2e-", dir="/tmp") as run_dir:  # short: socket paths end at 108 bytes
-        async with running_gateway(GATEWAY_IP, tmp_path_factory.mktemp("state"), Path(run_dir)) as running:
+        state_dir = tmp_path_factory.mktemp("state")
+        async with running_gateway(
+            Settings(host=GATEWAY_IP, port=0, state_dir=state_dir, run_dir=Path(run_dir))
+        ) as running:
             yield running
 
 

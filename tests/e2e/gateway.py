@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from gateway.app import Serving, serving
 from gateway.sessions.manager import SessionManager
@@ -33,8 +32,6 @@ class Gateway:
 
 
 @contextlib.asynccontextmanager
-async def running_gateway(host: str, state_dir: Path, run_dir: Path) -> AsyncIterator[Gateway]:
-    """Serve on a free port of ``host`` with state of its own and the user's golden images."""
-    settings = Settings(host=host, port=0, state_dir=state_dir, run_dir=run_dir)
+async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     async with serving(settings) as running:
         yield Gateway(running, running.url)

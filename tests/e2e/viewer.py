@@ -9,7 +9,7 @@ from typing import Literal
 
 from playwright.async_api import CDPSession, Page, TimeoutError
 
-__all__ = ["Viewer"]
+__all__ = ["Transport", "Viewer"]
 
 Transport = Literal["webrtc", "novnc"]
 
@@ -43,11 +43,16 @@ class Viewer:
 
     async def click(self, x_px: int, y_px: int) -> None:
         """Click a place of the guest's display, through whatever shows it."""
-        x, y = await self._on_page(x_px, y_px)
+        x, y = await self.on_page(x_px, y_px)
         await self.page.mouse.move(x, y)
         await self.page.mouse.click(x, y)
 
-    async def _on_page(self, x_px: int, y_px: int) -> tuple[float, float]:
+    async def move(self, x_px: int, y_px: int) -> None:
+        """Move the mouse over a place of the guest's display."""
+        await self.page.mouse.move(*await self.on_page(x_px, y_px))
+
+    async def on_page(self, x_px: int, y_px: int) -> tuple[float, float]:
+        """Where a pixel of the guest's display is, in client px."""
         box = await self.page.evaluate(
             """() => {
               const shown = [...document.querySelectorAll('video, canvas')]
@@ -95,7 +100,7 @@ class Viewer:
         with av.open(BytesIO(await self.screenshot(name)), "r", format="png_pipe") as container:
             image = next(container.decode(video=0)).to_ndarray(format="rgb24")
         x, y, width, height = rect
-        left, top = await self._on_page(x, y)
-        right, bottom = await self._on_page(x + width - 1, y + height - 1)
+        left, top = await self.on_page(x, y)
+        right, bottom = await self.on_page(x + width - 1, y + height - 1)
         part = image[int(top) : int(bottom) + 1 : 4, int(left) : int(right) + 1 : 4].reshape(-1, 3)
         return [(int(r), int(g), int(b)) for r, g, b in part]

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import random
 
+from guest_agent.cursor_image import HIDDEN, CursorImage
+from guest_agent.cursor_share import CursorBoard
 from guest_agent.ports import PeerState
 from guest_agent.protocol.messages import (
     VERSION,
     Button,
     Channel,
     Control,
+    Cursor,
     Hello,
     Key,
     Move,
     Ping,
+    Pointer,
     Pong,
     ReleaseAll,
     Size,
@@ -64,6 +68,22 @@ async def test_hello_ping_and_size() -> None:
         agent.source.on_size(1920, 1080)
         assert await viewer.receive() == Size(1920, 1080)
         assert agent.sink.messages == []
+
+
+async def test_the_pointer_is_told_after_the_welcome() -> None:
+    board = CursorBoard(asyncio.get_running_loop().call_later)
+    board.show(CursorImage(3, 4, b"arrow"))
+    async with Agent(cursors=board) as agent, Viewer() as viewer, Viewer() as watcher:
+        await viewer.join(agent)
+        await watcher.join(agent, "p2", "view")
+        for each, controls in ((viewer, True), (watcher, False)):
+            each.send(Channel.CONTROL, Hello(VERSION))
+            assert await each.receive() == Welcome(VERSION, controls, *SIZE_PX)
+            assert await each.receive() == Cursor(1, 3, 4, b"arrow")
+        board.point(5, 6)
+        board.show(HIDDEN)
+        assert [await watcher.receive(), await watcher.receive()] == [Pointer(5, 6), Cursor(0, 0, 0, b"")]
+        assert await viewer.receive() == Cursor(0, 0, 0, b"")
 
 
 async def test_garbage_is_counted_and_leaves_everything_as_it_was() -> None:

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from guest_agent.protocol import codegen
 from guest_agent.protocol.codec import Malformed, Unknown, decode, encode
 from guest_agent.protocol.messages import (
+    MAX_BLOB_BYTES,
     MAX_CHUNK_BYTES,
     MAX_HELD,
     MAX_TEXT_BYTES,
     MESSAGES,
     Channel,
     ClipboardChunk,
+    Cursor,
     Direction,
     GuestClipboardChunk,
     Message,
@@ -39,6 +41,7 @@ WIRE = {
     "text": st.text(st.characters(exclude_categories=["Cs"]), max_size=MAX_TEXT_BYTES // 4),
     "bytes": st.binary(max_size=200),
     "u32s": st.lists(st.integers(0, 0xFFFFFFFF), max_size=MAX_HELD).map(tuple),
+    "blob": st.binary(max_size=300),
 }
 
 
@@ -50,8 +53,8 @@ def anything() -> st.SearchStrategy[Message]:
 
 def fields(message: Message) -> dict[str, Any]:
     values = dataclasses.asdict(message)  # type: ignore[call-overload]
-    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-    plain = {name: value.hex() if isinstance(value, bytes) else value for name, value in plain.items()}
+    plain = {name: value.hex() if isinstance(value, bytes) else value for name, value in values.items()}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
     return {"type": type(message).__name__, **plain}
 
 
@@ -111,6 +114,12 @@ def test_an_unknown_type_says_so() -> None:
         decode(b"\x7f", Channel.INPUT, Direction.TO_AGENT)
 
 
+def test_a_blob_that_does_not_fit_is_not_sent() -> None:
+    with pytest.raises(Malformed):
+        encode(Cursor(1, 0, 0, bytes(MAX_BLOB_BYTES + 1)))
+    assert len(encode(Cursor(1, 0, 0, bytes(MAX_BLOB_BYTES)))) == MAX_BLOB_BYTES + 6
+
+
 @pytest.mark.parametrize("text", ["é" * (MAX_TEXT_BYTES // 2 + 1), "\ud800"])
 def test_text_that_does_not_fit_is_not_sent(text: str) -> None:
     with pytest.raises(Malformed):
@@ -135,6 +144,8 @@ def test_the_type_bytes_are_unique_and_fixed() -> None:
         0x81: "Pong",
         0x82: "Size",
         0x84: "Control",
+        0x83: "Cursor",
+        0x87: "Pointer",
         0x8A: "FrameTimes",
         0x8B: "Instant",
         0x30: "ClipboardOffer",

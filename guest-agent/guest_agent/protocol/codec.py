@@ -10,6 +10,7 @@ import struct
 from typing import Any
 
 from guest_agent.protocol.messages import (
+    MAX_BLOB_BYTES,
     MAX_CHUNK_BYTES,
     MAX_HELD,
     MAX_TEXT_BYTES,
@@ -77,6 +78,10 @@ def _put(out: bytearray, kind: str, value: Any) -> None:
             if len(value) > MAX_CHUNK_BYTES:
                 raise Malformed(f"{len(value)} bytes, at most {MAX_CHUNK_BYTES}")
             out += value
+        elif kind == "blob":
+            if len(value) > MAX_BLOB_BYTES:
+                raise Malformed(f"blob of {len(value)} bytes, at most {MAX_BLOB_BYTES}")
+            out += struct.pack(">H", len(value)) + value
         elif kind == "u32s":
             if len(value) > MAX_HELD:
                 raise Malformed(f"{len(value)} keysyms, at most {MAX_HELD}")
@@ -105,6 +110,12 @@ def _take(data: bytes, at: int, kind: str) -> tuple[Any, int]:
         if len(data) - at > MAX_CHUNK_BYTES:
             raise Malformed(f"{len(data) - at} bytes, at most {MAX_CHUNK_BYTES}")
         return data[at:], len(data)
+    if kind == "blob":
+        (size,) = struct.unpack_from(">H", data, at)
+        raw = data[at + 2 : at + 2 + size]
+        if size > MAX_BLOB_BYTES or len(raw) != size:
+            raise Malformed(f"blob of {size} bytes, {len(raw)} there, at most {MAX_BLOB_BYTES}")
+        return raw, at + 2 + size
     if kind == "u32s":
         count = data[at]
         if count > MAX_HELD:

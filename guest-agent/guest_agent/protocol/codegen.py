@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 from guest_agent.protocol.messages import (
+    CURSOR_SLOTS,
+    MAX_BLOB_BYTES,
     MAX_CHUNK_BYTES,
     MAX_HELD,
     MAX_TEXT_BYTES,
@@ -21,12 +23,14 @@ from guest_agent.protocol.messages import (
 __all__ = ["generate"]
 
 TARGET = Path(__file__).resolve().parents[3] / "web/src/protocol/messages.gen.ts"
-_TS = {"u8": "number", "u16": "number", "u32": "number", "i16": "number", "bool": "boolean", "text": "string"}
-_TS |= {"bytes": "Uint8Array<ArrayBuffer>"}
-
-
-def _ts_type(kind: str) -> str:
-    return _TS.get(kind, "readonly number[]")
+_TS = {
+    **dict.fromkeys(("u8", "u16", "u32", "i16"), "number"),
+    "bool": "boolean",
+    "text": "string",
+    "u32s": "readonly number[]",
+    "blob": "Uint8Array<ArrayBuffer>",
+    "bytes": "Uint8Array<ArrayBuffer>",
+}
 
 
 def generate() -> str:
@@ -36,6 +40,8 @@ def generate() -> str:
     out.append(f"export const MAX_TEXT_BYTES = {MAX_TEXT_BYTES};")
     out.append(f"export const MAX_HELD = {MAX_HELD};")
     out.append(f"export const MAX_CHUNK_BYTES = {MAX_CHUNK_BYTES};")
+    out.append(f"export const MAX_BLOB_BYTES = {MAX_BLOB_BYTES};")
+    out.append(f"export const CURSOR_SLOTS = {CURSOR_SLOTS};")
     out.append("")
     names = []
     for message in MESSAGES.values():
@@ -43,13 +49,13 @@ def generate() -> str:
         names.append(name)
         out.append(f"export interface {name} {{")
         out.append(f'  readonly type: "{name}";')
-        out += [f"  readonly {field}: {_ts_type(kind)};" for field, kind in wire_fields(message)]
+        out += [f"  readonly {field}: {_TS[kind]};" for field, kind in wire_fields(message)]
         out += ["}", ""]
     out.append("export type Message =")
     out += [f"  | {name}" for name in names[:-1]] + [f"  | {names[-1]};", ""]
-    out.append('export type Kind = "u8" | "u16" | "u32" | "i16" | "bool" | "text" | "u32s" | "bytes";')
     channels = " | ".join(f'"{channel.value}"' for channel in Channel)
     out.append(f"export type Channel = {channels};")
+    out.append('export type Kind = "u8" | "u16" | "u32" | "i16" | "bool" | "text" | "u32s" | "blob" | "bytes";')
     out.append('export type Direction = "to-agent" | "to-viewer";')
     out.append("")
     out.append("export interface Plan {")

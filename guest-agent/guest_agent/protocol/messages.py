@@ -8,8 +8,8 @@ channel    reliability                     carries
 ========== =============================== =============================================
 ``input``  ordered, reliable               keys, buttons, wheel, text, release-all, held
 ``pointer``unordered, no retransmissions   moves; an older seq than the last is dropped
-``control``ordered, reliable               hello, size, ping and pong, stats
 ``clipboard`` ordered, reliable            clipboards, in chunks
+``control``ordered, reliable               hello, size, cursor, ping and pong, stats
 ========== =============================== =============================================
 
 Positions are u16 fractions of the display: ``floor((px + 0.5) * 65536 / size_px)`` on the way out,
@@ -51,6 +51,7 @@ __all__ = [
     "ClipboardOffer",
     "ClipboardWays",
     "Control",
+    "Cursor",
     "Direction",
     "FrameTimes",
     "GuestClipboardAck",
@@ -64,6 +65,7 @@ __all__ = [
     "Message",
     "Move",
     "Ping",
+    "Pointer",
     "Pong",
     "ReleaseAll",
     "Size",
@@ -79,6 +81,9 @@ VERSION = 1
 
 MAX_TEXT_BYTES = 1024
 MAX_HELD = 32
+MAX_BLOB_BYTES = 48 * 1024
+CURSOR_SLOTS = 32
+"""Cursors that a viewer keeps; slot 0 is no cursor at all."""
 
 
 class _Input(Message):
@@ -255,6 +260,36 @@ class Control(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Cursor(Message):
+    """The pointer's shape from now on. It is never in the video.
+
+    A shape comes with its image once and is kept in its slot; without one it is what the slot holds. Slot 0 holds
+    nothing: the pointer is hidden.
+    """
+
+    code = 0x83
+    channel = Channel.CONTROL
+    direction = Direction.TO_VIEWER
+    slot: int = wire("u8")
+    x: int = wire("u8")
+    """The hotspot in px of the image, and y."""
+    y: int = wire("u8")
+    image: bytes = wire("blob")
+    """PNG, at most 128 px wide and high; or empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer(Message):
+    """Where the pointer stands, to a viewer who does not move it."""
+
+    code = 0x87
+    channel = Channel.CONTROL
+    direction = Direction.TO_VIEWER
+    x: int = wire("u16")
+    y: int = wire("u16")
+
+
+@dataclass(frozen=True, slots=True)
 class FrameTimes(Message):
     """When a frame came to be: instants of the agent's clock in us, which wraps (times.FrameStamps says of what)."""
 
@@ -289,7 +324,7 @@ MESSAGES: dict[int, type[Message]] = {
     for m in (
         *(Move, Key, Button, Wheel, Text, ReleaseAll, Held),
         *(Hello, Ping, WantTimes, Audio),
-        *(Welcome, Pong, Size, Control, FrameTimes, Instant),
+        *(Welcome, Pong, Size, Control, Cursor, Pointer, FrameTimes, Instant),
         *(ClipboardOffer, ClipboardChunk, ClipboardCancel, ClipboardAck),
         *(GuestClipboardOffer, GuestClipboardChunk, GuestClipboardCancel, GuestClipboardAck, ClipboardWays),
     )

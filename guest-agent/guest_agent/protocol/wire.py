@@ -23,7 +23,7 @@ class Direction(Enum):
 
 def wire(kind: str) -> Any:
     """A field's wire form: u8, u16, u32, i16, bool (u8, 0 or 1), text (u16 byte length + UTF-8),
-    u32s (u8 count + u32 each), bytes (the rest of the message, at most MAX_CHUNK_BYTES)."""
+    u32s (u8 count + u32 each), blob (u16 byte length + bytes), bytes (the rest of the message)."""
     return field(metadata={"wire": kind})
 
 

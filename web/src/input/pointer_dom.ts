@@ -1,8 +1,9 @@
-/** The pointer's DOM side, for the video: moves, buttons and wheel of the stage to a {@link PointerSink}. */
+/** The pointer's DOM side, for the video: moves, buttons and wheel to a {@link PointerSink}; fingers in touch_dom.ts. */
 import { fitted, inside, placeOf } from "./geometry";
 import type { Extent, Place, Rect } from "./geometry";
 import { Buttons, Coalescer } from "./pointer";
 import type { PointerSink } from "./sink";
+import { TouchInputDom } from "./touch_dom";
 import { Wheel } from "./wheel";
 
 /** Most moves: one per this many ms. */
@@ -12,6 +13,7 @@ export class PointerInputDom {
   readonly #buttons = new Buttons();
   readonly #moves = new Coalescer(MOVE_INTERVAL_MS);
   readonly #wheel = new Wheel();
+  readonly #touch: TouchInputDom;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #last: Place = { x: 0x8000, y: 0x8000 };
   #sink: PointerSink | null = null;
@@ -26,9 +28,15 @@ export class PointerInputDom {
     box.addEventListener(moves, (event) => {
       this.#onMove(event as PointerEvent);
     });
+    this.#touch = new TouchInputDom(box, {
+      begins: (x, y) => this.size.width > 0 && inside(this.#rect(), x, y),
+      placeOf: (x, y) => placeOf(this.#rect(), this.size, x, y),
+    });
     // A second button pressed while one is down comes as a move, and never as a raw one.
     for (const type of ["pointerdown", "pointerup", "pointermove"] as const) box.addEventListener(type, this.#onButtons);
-    box.addEventListener("pointercancel", this.releaseAll);
+    box.addEventListener("pointercancel", (event) => {
+      if (isMouse(event)) this.releaseAll();
+    });
     box.addEventListener("lostpointercapture", (event) => {
       if (event.buttons === 0) this.#onButtons(event);
     });
@@ -45,32 +53,33 @@ export class PointerInputDom {
   set sink(sink: PointerSink | null) {
     if (sink === this.#sink) return;
     this.#sink = sink;
-    this.#buttons.clear();
-    this.#moves.drop();
+    this.#touch.sink = sink;
+    this.forget();
   }
 
   /** Bit n is X button n. */
   get held(): number {
-    return this.#buttons.held;
+    return this.#buttons.held | this.#touch.held;
   }
 
   /** Nothing is held any more, and the guest knows. */
   forget(): void {
     this.#buttons.clear();
     this.#moves.drop();
+    this.#touch.forget();
   }
 
-  readonly releaseAll = (): void => {
+  releaseAll(): void {
     const sink = this.#sink;
     for (const { button } of this.#buttons.update(0)) sink?.button(button, false, this.#last);
-  };
+  }
 
   #rect(): Rect {
     return fitted(this.box.getBoundingClientRect(), this.picture.width > 0 ? this.picture : this.size);
   }
 
   #onMove(event: PointerEvent): void {
-    if (this.#sink === null || !event.isPrimary || this.size.width === 0) return;
+    if (this.#sink === null || !isMouse(event) || this.size.width === 0) return;
     this.#last = placeOf(this.#rect(), this.size, event.clientX, event.clientY);
     const now = performance.now();
     const place = this.#moves.offer(this.#last, now);
@@ -90,7 +99,7 @@ export class PointerInputDom {
 
   readonly #onButtons = (event: PointerEvent): void => {
     const sink = this.#sink;
-    if (sink === null || !event.isPrimary || this.size.width === 0) return;
+    if (sink === null || !isMouse(event) || this.size.width === 0) return;
     const rect = this.#rect();
     if (event.type === "pointerdown") {
       if (!inside(rect, event.clientX, event.clientY)) return;
@@ -121,4 +130,9 @@ export class PointerInputDom {
     if (notches === null) return;
     sink.wheel(notches, placeOf(this.#rect(), this.size, event.clientX, event.clientY));
   };
+}
+
+/** A mouse or a pen; fingers have gestures of their own. */
+function isMouse(event: PointerEvent): boolean {
+  return event.isPrimary && event.pointerType !== "touch";
 }

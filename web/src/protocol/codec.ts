@@ -4,7 +4,7 @@
  * One type byte, then the fields, big-endian (guest_agent/protocol/messages.py). Errors: {@link Malformed};
  * the caller counts and drops.
  */
-import { MAX_CHUNK_BYTES, MAX_HELD, MAX_TEXT_BYTES, PLANS } from "./messages.gen";
+import { MAX_BLOB_BYTES, MAX_CHUNK_BYTES, MAX_HELD, MAX_TEXT_BYTES, PLANS } from "./messages.gen";
 import type { Channel, Direction, Kind, Message, Plan } from "./messages.gen";
 
 /** The bytes are not a message, or a value does not fit its field. */
@@ -90,6 +90,13 @@ function put(out: number[], name: string, kind: Kind, value: Value | undefined):
       }
       for (const byte of value) out.push(byte);
       return;
+    case "blob":
+      if (!(value instanceof Uint8Array) || value.length > MAX_BLOB_BYTES) {
+        throw new Malformed(`${name} is not at most ${MAX_BLOB_BYTES} bytes`);
+      }
+      putFixed(out, name, "u16", value.length);
+      for (const byte of value) out.push(byte);
+      return;
     case "u8":
     case "u16":
     case "u32":
@@ -138,6 +145,8 @@ class Reader {
         const at = this.#skip(rest);
         return new Uint8Array(this.view.buffer.slice(this.view.byteOffset + at, this.view.byteOffset + at + rest) as ArrayBuffer);
       }
+      case "blob":
+        return this.#bytes(MAX_BLOB_BYTES).slice();
       case "u32s": {
         const count = this.view.getUint8(this.#skip(1));
         if (count > MAX_HELD) throw new Malformed(`${count} keysyms, at most ${MAX_HELD}`);
@@ -152,14 +161,19 @@ class Reader {
   }
 
   #text(): string {
-    const size = this.view.getUint16(this.#skip(2));
-    if (size > MAX_TEXT_BYTES) throw new Malformed(`text of ${size} bytes, at most ${MAX_TEXT_BYTES}`);
-    const at = this.#skip(size);
+    const raw = this.#bytes(MAX_TEXT_BYTES);
     try {
-      return UTF8_IN.decode(new Uint8Array(this.view.buffer, this.view.byteOffset + at, size));
+      return UTF8_IN.decode(raw);
     } catch {
       throw new Malformed("text is not UTF-8");
     }
+  }
+
+  /** A length as u16 and as many bytes, not copied. */
+  #bytes(most: number): Uint8Array {
+    const size = this.view.getUint16(this.#skip(2));
+    if (size > most) throw new Malformed(`${size} bytes, at most ${most}`);
+    return new Uint8Array(this.view.buffer, this.view.byteOffset + this.#skip(size), size);
   }
 
   #skip(size: number): number {

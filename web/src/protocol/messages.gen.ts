@@ -4,6 +4,8 @@ export const VERSION = 1;
 export const MAX_TEXT_BYTES = 1024;
 export const MAX_HELD = 32;
 export const MAX_CHUNK_BYTES = 16384;
+export const MAX_BLOB_BYTES = 49152;
+export const CURSOR_SLOTS = 32;
 
 export interface Move {
   readonly type: "Move";
@@ -100,6 +102,20 @@ export interface Control {
   readonly controls: boolean;
 }
 
+export interface Cursor {
+  readonly type: "Cursor";
+  readonly slot: number;
+  readonly x: number;
+  readonly y: number;
+  readonly image: Uint8Array<ArrayBuffer>;
+}
+
+export interface Pointer {
+  readonly type: "Pointer";
+  readonly x: number;
+  readonly y: number;
+}
+
 export interface FrameTimes {
   readonly type: "FrameTimes";
   readonly rtp: number;
@@ -188,6 +204,8 @@ export type Message =
   | Pong
   | Size
   | Control
+  | Cursor
+  | Pointer
   | FrameTimes
   | Instant
   | ClipboardOffer
@@ -200,8 +218,8 @@ export type Message =
   | GuestClipboardAck
   | ClipboardWays;
 
-export type Kind = "u8" | "u16" | "u32" | "i16" | "bool" | "text" | "u32s" | "bytes";
 export type Channel = "input" | "pointer" | "control" | "clipboard";
+export type Kind = "u8" | "u16" | "u32" | "i16" | "bool" | "text" | "u32s" | "blob" | "bytes";
 export type Direction = "to-agent" | "to-viewer";
 
 export interface Plan {
@@ -317,6 +335,20 @@ export const PLANS: readonly Plan[] = [
     channel: "control",
     direction: "to-viewer",
     fields: [["controls", "bool"]],
+  },
+  {
+    type: "Cursor",
+    code: 0x83,
+    channel: "control",
+    direction: "to-viewer",
+    fields: [["slot", "u8"], ["x", "u8"], ["y", "u8"], ["image", "blob"]],
+  },
+  {
+    type: "Pointer",
+    code: 0x87,
+    channel: "control",
+    direction: "to-viewer",
+    fields: [["x", "u16"], ["y", "u16"]],
   },
   {
     type: "FrameTimes",

@@ -5,7 +5,7 @@ import { problemOf } from "../api/http";
 import { sessionUrl } from "../api/watch";
 import { decode, encode, Malformed } from "../protocol/codec";
 import { VERSION } from "../protocol/messages.gen";
-import type { Channel, Message } from "../protocol/messages.gen";
+import type { Channel, Cursor, Message } from "../protocol/messages.gen";
 import type { Access, Link } from "../session/runner";
 import type { Why } from "../session/why";
 import { onVideoPainted } from "./painted";
@@ -21,6 +21,10 @@ export interface RtcEvents {
   size(width: number, height: number): void;
   /** Whether this page's input counts now; also said when anything else about control has changed. */
   control(controls: boolean): void;
+  /** The pointer's shape. */
+  cursor(message: Cursor): void;
+  /** Where another moves the pointer, as fractions of the display. */
+  pointer(x: number, y: number): void;
   rtt(ms: number): void;
 }
 
@@ -211,6 +215,12 @@ export class RtcTransport implements Link {
         break;
       case "Control":
         this.events.control(message.controls);
+        break;
+      case "Cursor":
+        this.events.cursor(message);
+        break;
+      case "Pointer":
+        this.events.pointer(message.x, message.y);
         break;
       case "Pong":
         this.events.rtt((stampNow() - message.stamp) >>> 0);

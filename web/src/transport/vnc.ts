@@ -2,6 +2,8 @@
 import { isRecord } from "../api/types";
 import { sessionUrl } from "../api/watch";
 import type { Access, Link } from "../session/runner";
+import { mendCursorColours } from "./novnc_cursor";
+import { oneClickEach } from "./novnc_wheel";
 import { onCanvasPainted } from "./painted";
 
 export interface VncEvents {
@@ -20,6 +22,7 @@ export class VncTransport implements Link {
   #open = true;
   #reason = "";
   #viewOnly = true;
+  readonly #closing = new AbortController();
 
   constructor(
     private readonly access: Access,
@@ -47,6 +50,7 @@ export class VncTransport implements Link {
     if (!this.#open) return;
     this.#open = false;
     this.#forgetPainted();
+    this.#closing.abort();
     this.#rfb?.disconnect();
     this.#socket?.close();
     this.target.replaceChildren();
@@ -73,6 +77,8 @@ export class VncTransport implements Link {
 
     const rfb = new RFB(this.target, this.#socket, { shared: true });
     this.#rfb = rfb;
+    mendCursorColours(rfb);
+    oneClickEach(this.target, () => this.#viewOnly, this.#closing.signal);
     rfb.scaleViewport = true;
     rfb.background = "transparent";
     // One keyboard for both transports (input/): noVNC's own must never get the focus.

@@ -21,6 +21,7 @@ import type { Access, Opener } from "../session/runner";
 import { standingOf } from "../session/standing";
 import { RtcTransport } from "../transport/rtc";
 import { VncTransport } from "../transport/vnc";
+import { CursorView } from "./cursor";
 import { byId } from "./dom";
 import { wireButtons } from "./buttons";
 import { ControlView } from "./control";
@@ -46,6 +47,7 @@ class Viewer {
   readonly #input = new InputHub(this.#field, byId("stage", HTMLElement), this.#video, this.#clipboard.passes);
   readonly #clipboardPanel = new ClipboardPanel(this.#clipboard);
   readonly #files: FilesPanel;
+  readonly #cursor = new CursorView(this.#video, () => ({ width: this.#video.videoWidth, height: this.#video.videoHeight }));
   readonly #panel = new PanelView(byId("panel", HTMLElement), (does) => {
     if (does === "list") location.assign("/");
     else this.#ask(does);
@@ -139,6 +141,7 @@ class Viewer {
       welcome: (controls, width, height) => {
         this.#role = controls ? "control" : "view";
         this.#input.size = { width, height };
+        this.#cursor.reset(controls);
         const sink = new MessageSink(rtc.send);
         this.#lines.set(attempt, rtc.sound);
         this.#sinks.set(attempt, { keys: this.#clipboard.gate(sink), pointer: sink, clipboard: line });
@@ -149,6 +152,12 @@ class Viewer {
       },
       control: (controls) => {
         this.#hearControl(attempt, controls);
+      },
+      cursor: (message) => {
+        this.#cursor.show(message);
+      },
+      pointer: (x, y) => {
+        this.#cursor.point({ x, y });
       },
       rtt: (ms) => {
         this.#rttMs = ms;

@@ -1,0 +1,104 @@
+/** The guest's pointer: the browser's own over the picture for who controls, a picture of it for who watches. */
+import { fitted } from "../input/geometry";
+import type { Extent, Place } from "../input/geometry";
+import { CURSOR_SLOTS } from "../protocol/messages.gen";
+import type { Cursor } from "../protocol/messages.gen";
+
+export interface Shape {
+  /** A data: URL. */
+  readonly url: string;
+  /** The hotspot in px of the image. */
+  readonly x: number;
+  readonly y: number;
+}
+
+/** What Cursor messages (messages.py) mean, in their order: the slots, and the shape that is shown. Pure. */
+export class Shapes {
+  readonly #slots = new Map<number, string>();
+
+  /** The shape now: null when the pointer is hidden, undefined when the slot was never filled. */
+  take(message: Cursor): Shape | null | undefined {
+    if (message.slot === 0) return null;
+    if (message.slot >= CURSOR_SLOTS) return undefined;
+    if (message.image.length > 0) this.#slots.set(message.slot, dataUrl(message.image));
+    const url = this.#slots.get(message.slot);
+    return url === undefined ? undefined : { url, x: message.x, y: message.y };
+  }
+
+  clear(): void {
+    this.#slots.clear();
+  }
+}
+
+/** A CSS `cursor`. */
+export function cssCursor(shape: Shape | null): string {
+  return shape === null ? "none" : `url("${shape.url}") ${shape.x} ${shape.y}, default`;
+}
+
+function dataUrl(png: Uint8Array): string {
+  let binary = "";
+  for (const byte of png) binary += String.fromCharCode(byte);
+  return `data:image/png;base64,${btoa(binary)}`;
+}
+
+export class CursorView {
+  readonly #ghost = document.createElement("img");
+  readonly #shapes = new Shapes();
+  #shape: Shape | null | undefined;
+  #place: Place | null = null;
+  #controls = false;
+
+  /** `size` is the picture's, in px, as it is fitted into the video. */
+  constructor(
+    private readonly video: HTMLVideoElement,
+    private readonly size: () => Extent,
+  ) {
+    this.#ghost.className = "ghost";
+    this.#ghost.alt = "";
+    this.#ghost.hidden = true;
+    video.after(this.#ghost);
+    new ResizeObserver(this.#draw).observe(video);
+    video.addEventListener("resize", this.#draw);
+  }
+
+  /** A new connection: nothing is known any more. */
+  reset(controls: boolean): void {
+    this.#shapes.clear();
+    this.#shape = undefined;
+    this.#place = null;
+    this.controls = controls;
+  }
+
+  /** Does this viewer move the pointer? Else it sees where it goes. */
+  set controls(controls: boolean) {
+    this.#controls = controls;
+    if (controls) this.#place = null;
+    this.#draw();
+  }
+
+  show(message: Cursor): void {
+    const shape = this.#shapes.take(message);
+    if (shape === undefined) return;
+    this.#shape = shape;
+    this.#draw();
+  }
+
+  point(place: Place): void {
+    this.#place = place;
+    this.#draw();
+  }
+
+  readonly #draw = (): void => {
+    this.video.style.cursor = this.#controls && this.#shape !== undefined ? cssCursor(this.#shape) : "";
+    const shape = this.#shape;
+    const place = this.#controls ? null : this.#place;
+    this.#ghost.hidden = place === null || !shape;
+    if (place === null || !shape) return;
+    if (this.#ghost.src !== shape.url) this.#ghost.src = shape.url;
+    const { clientWidth: width, clientHeight: height } = this.video;
+    const picture = fitted({ left: 0, top: 0, width, height }, this.size());
+    const left = picture.left + (place.x / 65536) * picture.width - shape.x;
+    const top = picture.top + (place.y / 65536) * picture.height - shape.y;
+    this.#ghost.style.translate = `${left}px ${top}px`;
+  };
+}
