@@ -79,6 +79,7 @@ async def test_the_pointer_is_told_after_the_welcome() -> None:
         for each, controls in ((viewer, True), (watcher, False)):
             each.send(Channel.CONTROL, Hello(VERSION))
             assert await each.receive() == Welcome(VERSION, controls, *SIZE_PX)
+            assert await each.receive() == Control(controls)
             assert await each.receive() == Cursor(1, 3, 4, b"arrow")
         board.point(5, 6)
         board.show(HIDDEN)
