@@ -220,6 +220,9 @@ async def test_where_the_browser_lets_the_page_not_look_the_shortcut_pastes_all_
 ) -> None:
     other = await opened(desktop, browser, person.transport, permitted=False)
     try:
+        # The clipboard is the controller's.
+        await other.page.click("#deed")
+        await person.page.click("#grant")
         await eventually(lambda: shown(other.page, "#clipboard"), "the clipboard's button")
         text = f"without permission, by {person.transport}"
         await other.page.evaluate(
@@ -239,6 +242,9 @@ async def test_where_the_browser_lets_the_page_not_look_the_shortcut_pastes_all_
         await other.page.fill("#clipboard-panel textarea[placeholder]", text + " by hand")
         await other.page.click("#clipboard-panel button.primary")
         await other.comes(text + " by hand")
+        await other.page.click("#deed")
+        await person.page.click("#deed >> text=Take control")
+        await eventually(lambda: shown(person.page, "#clipboard"), "the clipboard's button again")
     finally:
         await other.page.context.close()
 
