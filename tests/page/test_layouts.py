@@ -52,7 +52,7 @@ async def focus(viewer: Viewer) -> None:
     """The page has the keyboard, and the terminal the guest's."""
     await viewer.page.bring_to_front()
     await viewer.click(640, 380)
-    await viewer.page.wait_for_function("document.activeElement.id === 'keys'")
+    await viewer.page.wait_for_function("() => document.activeElement.id === 'keys'")
 
 
 @pytest.mark.parametrize(("layout", "variant", "lines"), LAYOUTS)
