@@ -1,7 +1,8 @@
 /** The viewer's machine on a bench: events in, effects out, its clock and dice in the test's hand. */
 import type { Problem, SessionInfo, SessionState } from "../src/api/types";
 import { deadline, INITIAL, step } from "../src/session/machine";
-import type { Effect, Event, State } from "../src/session/machine";
+import type { Effect, Event, Path, State, Transport } from "../src/session/machine";
+import { STEADY_MS } from "../src/session/ladder";
 import type { Why } from "../src/session/why";
 
 export function info(state: SessionState): SessionInfo {
@@ -52,6 +53,40 @@ export class Bench {
     return this.send({ type: "painted", attempt: this.attempt });
   }
 
+  progress(sign: "answered" | "reached", attempt = this.attempt): this {
+    return this.send({ type: "progress", attempt, sign });
+  }
+
+  path(path: Path, attempt = this.attempt): this {
+    return this.send({ type: "path", attempt, path });
+  }
+
+  /** The attempts open behind the one in front. */
+  get trials(): readonly string[] {
+    return this.state.trials.map(({ way }) => way);
+  }
+
+  /** The number of the trial of this kind. */
+  trial(name: Transport): number {
+    const found = this.state.trials.find((trial) => trial.name === name);
+    if (found === undefined) throw new Error(`no trial of ${name}`);
+    return found.attempt;
+  }
+
+  /** Lets `ms` go by, with each timer that the machine asks for. */
+  pass(ms: number): this {
+    const end = this.now + ms;
+    for (;;) {
+      const at = deadline(this.state);
+      if (at === null || at > end) break;
+      this.now = Math.max(this.now, at);
+      this.send({ type: "timer" });
+      if (deadline(this.state) === at) throw new Error("the machine asks for a time that has come");
+    }
+    this.now = end;
+    return this;
+  }
+
   connection(state: RTCPeerConnectionState): this {
     return this.send({ type: "connection", attempt: this.attempt, state });
   }
@@ -67,6 +102,13 @@ export function started(): Bench {
 
 export function onWebrtc(): Bench {
   return started().session("ready");
+}
+
+/** With a picture that has stood long enough to be one. */
+export function onUdp(): Bench {
+  const bench = onWebrtc().path("udp").painted();
+  bench.now += STEADY_MS;
+  return bench;
 }
 
 export function onNovnc(): Bench {

@@ -3,8 +3,9 @@ import { parseSession } from "../src/api/types";
 import type { Problem, SessionInfo } from "../src/api/types";
 import { noteOf, panelOf } from "../src/session/describe";
 import { expiryNote } from "../src/session/expiry";
+import { gapSince } from "../src/session/gap";
 import { INITIAL } from "../src/session/machine";
-import type { Phase, State } from "../src/session/machine";
+import type { Path, Phase, State } from "../src/session/machine";
 import { NEW_WATCH } from "../src/session/watching";
 import { sentence, whyNotWebrtc } from "../src/session/why";
 import { age, seconds, stageLabel, timeOfDay } from "../src/view/stages";
@@ -15,9 +16,11 @@ function state(session: string | null, phase: Phase = { name: "waiting" }, more:
   return { ...INITIAL, session: info, phase, ...more };
 }
 
-function open(name: "webrtc" | "novnc", painted: boolean, lostAt: number | null = null): Phase {
-  return { name, attempt: 1, painted, paintBy: null, lostAt };
+function open(name: "webrtc" | "novnc", painted: boolean, path: Path | null = null): Phase {
+  return { name, way: name, attempt: 1, path, painted, paintedAt: painted ? 1 : null, paintBy: null };
 }
+
+const GAP = { gap: gapSince(5) };
 
 const GONE: Problem = { status: 0, kind: "unreachable", detail: "The gateway does not answer.", hint: "Check it." };
 const UNHEARD = { watch: { ...NEW_WATCH, failures: 1, retryAt: 5, problem: GONE } };
@@ -53,6 +56,13 @@ describe("panelOf", () => {
     const panel = panelOf(given);
     expect(panel?.text).toContain(text);
     expect(panel?.action?.does).toBe(does);
+  });
+
+  it("is over a picture from which nothing comes, once that has lasted", () => {
+    const stale = { gap: { ...gapSince(5), stale: true } };
+    expect(panelOf(state("ready", open("webrtc", true), GAP))).toBeNull();
+    expect(panelOf(state("ready", open("webrtc", true), stale))).toMatchObject({ tone: "busy", title: "The picture is interrupted", action: { does: "again" } });
+    expect(panelOf(state("ready", open("webrtc", true), { ...stale, ...UNHEARD }))?.text).toContain("The gateway does not answer.");
   });
 
   it("says why it goes on with noVNC", () => {
@@ -126,7 +136,7 @@ describe("expiryNote", () => {
     expect(shown(open("webrtc", true))).toContain("This desktop ends at");
     expect(shown(open("novnc", true), { why: { kind: "unconnected" } })).toContain("This desktop ends at");
     expect(shown(open("webrtc", true), { session: { ...warned({ warning: null }), notice: "Started anew." } })).toBe("Started anew.");
-    expect(shown(open("webrtc", true, 5))).toContain("interrupted");
+    expect(shown(open("webrtc", true), GAP)).toContain("interrupted");
     expect(shown(open("webrtc", true), UNHEARD)).toContain("does not answer");
     expect(noteOf({ ...INITIAL, session: { ...session, state: "suspended" } })).toBe("");
   });
@@ -135,7 +145,9 @@ describe("expiryNote", () => {
 describe("noteOf", () => {
   it("gives the reason for noVNC, and warns of an interruption", () => {
     expect(noteOf(state("ready", open("novnc", true), { why: { kind: "unconnected" } }))).toContain("UDP may be blocked");
-    expect(noteOf(state("ready", open("webrtc", true, 5)))).toContain("interrupted");
+    expect(noteOf(state("ready", open("webrtc", true), GAP))).toContain("interrupted");
+    expect(noteOf(state("ready", open("webrtc", true, "udp")))).toContain("fastest");
+    expect(noteOf(state("ready", open("webrtc", true, "tcp")))).toContain("TCP");
     expect(noteOf(state("ready", open("webrtc", true), UNHEARD))).toContain("does not answer");
     expect(noteOf(state("booting"))).toBe("");
   });

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { SessionState } from "../src/api/types";
-import { ANSWER_LIMIT_MS, deadline, LOST_LIMIT_MS, PAINT_LIMIT_MS, REACHED_LIMIT_MS, VNC_PAINT_LIMIT_MS } from "../src/session/machine";
+import { deadline } from "../src/session/machine";
 import type { Event } from "../src/session/machine";
+import { HEDGE_MS, RUNGS } from "../src/session/rungs";
 import { NEW_WATCH } from "../src/session/watching";
 import type { Why } from "../src/session/why";
 import { onNovnc, onWebrtc, problem, started } from "./bench";
@@ -24,7 +25,7 @@ describe("waiting for the session", () => {
 
   it("opens WebRTC when it is ready, once", () => {
     const bench = started().session("booting").session("ready");
-    expect(bench.effects).toEqual([{ do: "open", transport: "webrtc", attempt: 1 }]);
+    expect(bench.effects).toEqual([{ do: "open", way: "webrtc", attempt: 1 }]);
     expect(bench.session("ready").effects).toEqual([]);
   });
 });
@@ -35,6 +36,7 @@ describe("WebRTC", () => {
     bench.now = 1500;
     bench.painted();
     expect(bench.effects).toEqual([
+      { do: "show", attempt: 1 },
       { do: "mark-painted", transport: "webrtc", elapsedMs: 600 },
       { do: "watch", stream: false },
     ]);
@@ -42,61 +44,29 @@ describe("WebRTC", () => {
     expect(bench.painted().effects).toEqual([]);
   });
 
-  it("makes way for noVNC when no picture came in time", () => {
-    const bench = onWebrtc().send({ type: "progress", attempt: 1, sign: "answered" });
-    expect(deadline(bench.state)).toBe(1000 + PAINT_LIMIT_MS);
-    bench.now = 1000 + PAINT_LIMIT_MS - 1;
-    expect(bench.send({ type: "timer" }).effects).toEqual([]);
-    bench.expire();
+  it("makes way for noVNC when ICE fails before there was a picture", () => {
+    const bench = onWebrtc().connection("connecting").connection("failed");
     expect(bench.effects).toEqual([
       { do: "close", attempt: 1 },
-      { do: "open", transport: "novnc", attempt: 2 },
+      { do: "open", way: "novnc", attempt: 2 },
     ]);
-    expect(bench.state.why).toEqual({ kind: "no-picture" });
-  });
-
-  it("waits longer for an answer, and for the picture of a guest that was reached", () => {
-    const bench = onWebrtc();
-    expect(deadline(bench.state)).toBe(1000 + ANSWER_LIMIT_MS);
-    bench.now = 9000;
-    bench.send({ type: "progress", attempt: 1, sign: "answered" });
-    bench.now = 9500;
-    bench.send({ type: "progress", attempt: 1, sign: "reached" });
-    expect(deadline(bench.state)).toBe(9500 + REACHED_LIMIT_MS);
-    expect(bench.expire().state.phase).toMatchObject({ name: "novnc" });
-  });
-
-  it("makes way at once when ICE fails before there was a picture", () => {
-    const bench = onWebrtc().connection("connecting").connection("failed");
-    expect(bench.state.phase).toMatchObject({ name: "novnc", attempt: 2 });
     expect(bench.state.why).toEqual({ kind: "unconnected" });
   });
 
-  it.each<RTCPeerConnectionState>(["disconnected", "failed"])("makes way when it is %s for too long", (state) => {
-    const bench = onWebrtc().painted().connection(state);
-    expect(deadline(bench.state)).toBe(1000 + LOST_LIMIT_MS);
-    bench.expire();
-    expect(bench.state.phase).toMatchObject({ name: "novnc" });
-    expect(bench.state.why).toEqual({ kind: "lost" });
+  it("has a limit for each stage", () => {
+    const bench = onWebrtc();
+    const { opened, answered, reached } = RUNGS.webrtc.paintMs;
+    const limit = (): number | null => ("paintBy" in bench.state.phase ? bench.state.phase.paintBy : null);
+    expect(limit()).toBe(1000 + opened);
+    bench.now = 9000;
+    bench.progress("answered");
+    expect(limit()).toBe(9000 + answered);
+    bench.now = 9500;
+    bench.progress("reached");
+    expect(limit()).toBe(9500 + reached);
   });
 
-  it("stays when the connection comes back in time", () => {
-    const bench = onWebrtc().painted().connection("disconnected");
-    bench.now += LOST_LIMIT_MS - 1;
-    bench.connection("connected");
-    expect(deadline(bench.state)).toBeNull();
-    expect(bench.state.phase).toMatchObject({ name: "webrtc", painted: true });
-  });
-
-  it("counts from the first sign of a loss", () => {
-    const bench = onWebrtc().painted().connection("disconnected");
-    bench.now += 2000;
-    bench.connection("failed");
-    expect(deadline(bench.state)).toBe(1000 + LOST_LIMIT_MS);
-  });
-
-  it("makes way at once when the agent ends it, and when the gateway refuses", () => {
-    expect(onWebrtc().painted().connection("closed").state.phase).toMatchObject({ name: "novnc" });
+  it("makes way at once when the gateway refuses", () => {
     const why: Why = { kind: "refused", problem: problem(502) };
     const bench = onWebrtc().closed(why);
     expect(bench.state).toMatchObject({ phase: { name: "novnc" }, why });
@@ -113,7 +83,8 @@ describe("WebRTC", () => {
     expect(deadline(bench.state)).toBeNull();
     bench.now = 60_000;
     bench.send({ type: "visible", visible: true });
-    expect(deadline(bench.state)).toBe(60_000 + ANSWER_LIMIT_MS);
+    expect(deadline(bench.state)).toBe(60_000 + HEDGE_MS.opened);
+    expect(bench.state.phase).toMatchObject({ paintBy: 60_000 + RUNGS.webrtc.paintMs.opened });
   });
 
   it("opens without a limit while hidden", () => {
@@ -133,6 +104,7 @@ describe("noVNC", () => {
   it("reports its first picture", () => {
     const bench = onNovnc().painted();
     expect(bench.effects).toEqual([
+      { do: "show", attempt: 2 },
       { do: "mark-painted", transport: "novnc", elapsedMs: 100 },
       { do: "watch", stream: false },
     ]);
@@ -147,7 +119,7 @@ describe("noVNC", () => {
       expect(bench.effects).toEqual([{ do: "close", attempt: 2 + failure }, { do: "watch", stream: true }]);
       pauses.push((deadline(bench.state) ?? 0) - bench.now);
       bench.expire();
-      expect(bench.effects).toEqual([{ do: "open", transport: "novnc", attempt: 3 + failure }]);
+      expect(bench.effects).toEqual([{ do: "open", way: "novnc", attempt: 3 + failure }]);
     }
     expect(pauses).toEqual([250, 500, 1000, 2000, 4000, 4000, 4000, 4000]);
   });
@@ -168,14 +140,16 @@ describe("noVNC", () => {
 
   it("is given up when it paints nothing", () => {
     const bench = onNovnc();
-    expect(deadline(bench.state)).toBe(1000 + VNC_PAINT_LIMIT_MS);
+    expect(deadline(bench.state)).toBe(1000 + RUNGS.novnc.paintMs.opened);
+    bench.progress("answered");
+    expect(deadline(bench.state)).toBe(1000 + RUNGS.novnc.paintMs.answered);
     bench.expire();
     expect(bench.state.phase).toMatchObject({ name: "retry" });
   });
 
   it("keeps the reason why WebRTC is not in use", () => {
-    const bench = onWebrtc().expire().closed().expire();
-    expect(bench.state.why).toEqual({ kind: "no-picture" });
+    const bench = onWebrtc().closed({ kind: "unconnected" }).closed().expire();
+    expect(bench.state.why).toEqual({ kind: "unconnected" });
   });
 });
 
@@ -201,7 +175,7 @@ describe("the session's end", () => {
 
   it("is over when it becomes ready again", () => {
     const bench = onWebrtc().painted().session("stopping").session("ready");
-    expect(bench.effects).toEqual([{ do: "open", transport: "webrtc", attempt: 2 }]);
+    expect(bench.effects).toEqual([{ do: "open", way: "webrtc", attempt: 2 }]);
   });
 });
 
@@ -230,7 +204,7 @@ describe("the stream of states", () => {
     const bench = onWebrtc().painted().send({ type: "watch-ended", problem: null });
     expect((deadline(bench.state) ?? 0) - bench.now).toBe(2500);
     expect(bench.expire().effects).toEqual([{ do: "watch", stream: false }]);
-    bench.closed({ kind: "lost" }).send({ type: "watch-ended", problem: null });
+    bench.closed().send({ type: "watch-ended", problem: null });
     expect(bench.expire().effects).toEqual([{ do: "watch", stream: true }]);
   });
 
@@ -250,7 +224,7 @@ describe("the stream of states", () => {
 describe("a person's wish", () => {
   it("tries WebRTC at once, behind noVNC's picture", () => {
     const bench = onNovnc().painted().send({ type: "again" });
-    expect(bench.effects).toEqual([{ do: "open", transport: "webrtc", attempt: 3 }]);
+    expect(bench.effects).toEqual([{ do: "open", way: "webrtc", attempt: 3 }]);
     expect(bench.state.phase).toMatchObject({ name: "novnc", painted: true });
     expect(bench.state.why).toBeNull();
     expect(bench.send({ type: "again" }).effects).toEqual([]);
@@ -260,7 +234,7 @@ describe("a person's wish", () => {
     expect(started().send({ type: "again" }).effects).toEqual([{ do: "watch", stream: true }]);
     const bench = started().send({ type: "watch-ended", problem: problem(404) }).send({ type: "again" });
     expect(bench.effects).toEqual([{ do: "watch", stream: true }]);
-    expect(bench.session("ready").effects).toEqual([{ do: "open", transport: "webrtc", attempt: 1 }]);
+    expect(bench.session("ready").effects).toEqual([{ do: "open", way: "webrtc", attempt: 1 }]);
   });
 
   it("leaves, and comes back from the page cache", () => {
@@ -268,7 +242,7 @@ describe("a person's wish", () => {
     expect(bench.effects).toEqual([{ do: "close", attempt: 1 }, { do: "unwatch" }]);
     bench.now = 5000;
     bench.send({ type: "start", openedAt: 5000 }).session("ready");
-    expect(bench.effects).toEqual([{ do: "open", transport: "webrtc", attempt: 2 }]);
+    expect(bench.effects).toEqual([{ do: "open", way: "webrtc", attempt: 2 }]);
     expect(bench.painted().effects).toContainEqual({ do: "mark-painted", transport: "webrtc", elapsedMs: 0 });
   });
 });

@@ -36,7 +36,7 @@ describe("a restart of the gateway", () => {
     for (let refused = 0; refused < 3; refused += 1) {
       bench.now = "retryAt" in bench.state.phase ? bench.state.phase.retryAt : Number.NaN;
       bench.send({ type: "timer" });
-      expect(bench.effects).toEqual([{ do: "open", transport: "novnc", attempt: 3 + refused }]);
+      expect(bench.effects).toEqual([{ do: "open", way: "novnc", attempt: 3 + refused }]);
       bench.closed().send(ended(0));
     }
     bench.now = "retryAt" in bench.state.phase ? bench.state.phase.retryAt : Number.NaN;

@@ -22,7 +22,7 @@ function stubGateway(states: { now: string }, resumed: () => Response): { asked:
 function run(opened: string[]): Runner {
   const opener = (name: string) => () => {
     opened.push(name);
-    return { close: () => undefined };
+    return { show: () => undefined, close: () => undefined };
   };
   const runner = new Runner({ id: "s1", token: "t", viewer: "a".repeat(32) }, { webrtc: opener("webrtc"), novnc: opener("novnc") }, () => undefined);
   runner.dispatch({ type: "start", openedAt: 0 });

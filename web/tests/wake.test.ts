@@ -39,7 +39,7 @@ describe("a page that opens onto a suspended session", () => {
   it("connects by the normal path once it is ready", () => {
     const bench = started().session("suspended").send(YES).session("resuming");
     expect(bench.state.phase).toEqual({ name: "waiting" });
-    expect(bench.session("ready").effects).toEqual([{ do: "open", transport: "webrtc", attempt: 1 }]);
+    expect(bench.session("ready").effects).toEqual([{ do: "open", way: "webrtc", attempt: 1 }]);
     expect(bench.painted().state.phase).toMatchObject({ name: "webrtc", painted: true });
   });
 });
@@ -62,7 +62,7 @@ describe("a session that is suspended while it is watched", () => {
     const bench = fellAsleep().send({ type: "wake" });
     expect(bench.effects).toEqual([RESUME]);
     expect(bench.send({ type: "wake" }).effects).toEqual([]);
-    expect(bench.session("resuming").session("ready").effects).toEqual([{ do: "open", transport: "webrtc", attempt: 2 }]);
+    expect(bench.session("resuming").session("ready").effects).toEqual([{ do: "open", way: "webrtc", attempt: 2 }]);
   });
 
   it("is not woken when it is awake already", () => {

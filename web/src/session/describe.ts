@@ -3,7 +3,7 @@ import type { Problem, SessionInfo } from "../api/types";
 import { stagesOf } from "../view/stages";
 import type { Stage } from "../view/stages";
 import { expiryNote } from "./expiry";
-import { isPainted, transportOf } from "./machine";
+import { isPainted, pathOf, transportOf } from "./machine";
 import type { State } from "./machine";
 import { isUnderWay } from "./wake";
 import { sentence, sentences, whyNotWebrtc } from "./why";
@@ -49,6 +49,7 @@ export function panelOf(state: State): Panel | null {
       return panel("bad", "The desktop failed", text, [], LIST);
     }
     case "ready":
+      if (state.gap?.stale === true) return interrupted(state);
       return isPainted(phase) ? null : connecting(state, stagesOf(session));
   }
 }
@@ -56,14 +57,15 @@ export function panelOf(state: State): Panel | null {
 /** One sentence for the status bar: what disturbs the transport or awaits the session; else why this transport. */
 export function noteOf(state: State): string {
   const { phase, session } = state;
-  if (isPainted(phase) && "lostAt" in phase && phase.lostAt !== null) return "The connection is interrupted; waiting for it to come back.";
+  if (state.gap !== null) return "The connection is interrupted; looking for a way back.";
   if (isPainted(phase) && state.watch.problem !== null) return watchTrouble(state);
   const expiry = session?.state === "ready" ? expiryNote(session) : "";
   if (expiry !== "") return expiry;
   if (session !== null && session.notice !== "") return session.notice;
   switch (transportOf(phase)) {
     case "webrtc":
-      return isPainted(phase) ? "Direct video, the fastest way." : "Connecting by WebRTC.";
+      if (!isPainted(phase)) return "Connecting by WebRTC.";
+      return pathOf(phase) === "tcp" ? "Video by TCP, because UDP does not get through; UDP would be faster." : "Direct video, the fastest way.";
     case "novnc":
       return state.why === null ? "" : whyNotWebrtc(state.why);
     case null:
@@ -94,10 +96,17 @@ function unwoken(what: string, hint: string): Panel {
   return panel("bad", "The desktop could not be woken", sentences(what, hint), [], { label: "Try again", does: "wake" });
 }
 
+/** Over a picture from which nothing has come for a while. */
+function interrupted(state: State): Panel {
+  const { problem } = state.watch;
+  const what = problem === null ? "Nothing comes from the desktop any more" : problem.detail;
+  return panel("busy", "The picture is interrupted", sentences(what, "Connecting again", problem?.hint ?? ""), [], AGAIN);
+}
+
 function connecting(state: State, stages: readonly Stage[]): Panel {
   const { phase, why } = state;
   if (phase.name === "retry") {
-    const problem = state.watch.problem;
+    const { problem } = state.watch;
     const what = problem === null ? "The noVNC connection closed" : problem.detail;
     const text = sentences(what, "Connecting again in a moment", problem?.hint ?? "");
     return panel("busy", "The picture is interrupted", text, [], AGAIN);

@@ -1,11 +1,21 @@
 /** Runs the machine: keeps its state, its timer and the things its effects open. The only impure part of session/. */
-import { request, problemOf } from "../api/http";
+import { problemOf, request, UNREACHABLE } from "../api/http";
 import { sessionUrl, watchSession } from "../api/watch";
 import { deadline, INITIAL, step } from "./machine";
-import type { Effect, Event, State, Transport } from "./machine";
+import type { Effect, Event, State, Transport, Way } from "./machine";
+import { RUNGS } from "./rungs";
+import type { Path } from "./rungs";
+import type { AttemptEvent } from "./state";
+import type { Why } from "./why";
+
+/** An answer that takes longer is none, in ms: while a picture is sought, and else. */
+const URGENT_MS = 2_000;
+const PATIENT_MS = 15_000;
 
 /** An open transport. */
 export interface Link {
+  /** It has painted, and its picture is the one to see from now on. */
+  show(): void;
   /** Ends it; nothing is heard of it afterwards. Idempotent. */
   close(): void;
 }
@@ -17,8 +27,54 @@ export interface Access {
   readonly viewer: string;
 }
 
+/** Of each of the attempt's events, all but its number. */
+type AttemptNews = AttemptEvent extends infer E ? (E extends AttemptEvent ? Omit<E, "attempt"> : never) : never;
+
 /** Opens a transport at once; what becomes of it is told by events with this attempt's number. */
-export type Opener = (attempt: number, dispatch: (event: Event) => void) => Link;
+export type Opener = (attempt: number, dispatch: (event: Event) => void, way: Way) => Link;
+
+/** What any transport says of itself, as this attempt's events. */
+export interface Reports {
+  painted(): void;
+  /** The offer was answered (noVNC: the socket is open); ICE has a pair that works. */
+  progress(sign: "answered" | "reached"): void;
+  /** How ICE has got through; said again when that changes. */
+  path(path: Path): void;
+  /** Nothing has come for longer than it should; something comes again. */
+  silent(): void;
+  heard(): void;
+  connection(state: RTCPeerConnectionState): void;
+  closed(why: Why): void;
+}
+
+export function reports(attempt: number, dispatch: (event: Event) => void): Reports {
+  const tell = (event: AttemptNews): void => {
+    dispatch({ ...event, attempt });
+  };
+  return {
+    painted: () => {
+      tell({ type: "painted" });
+    },
+    progress: (sign) => {
+      tell({ type: "progress", sign });
+    },
+    path: (path) => {
+      tell({ type: "path", path });
+    },
+    silent: () => {
+      tell({ type: "silent" });
+    },
+    heard: () => {
+      tell({ type: "heard" });
+    },
+    connection: (state) => {
+      tell({ type: "connection", state });
+    },
+    closed: (why) => {
+      tell({ type: "closed", why });
+    },
+  };
+}
 
 export class Runner {
   #state: State = INITIAL;
@@ -56,7 +112,7 @@ export class Runner {
   #run(effect: Effect): void {
     switch (effect.do) {
       case "watch":
-        this.#watch(effect.stream);
+        this.#watch(effect.stream, effect.urgent === true);
         break;
       case "unwatch":
         this.#watching?.abort();
@@ -66,7 +122,10 @@ export class Runner {
         this.#resume();
         break;
       case "open":
-        this.#links.set(effect.attempt, this.openers[effect.transport](effect.attempt, this.#later));
+        this.#links.set(effect.attempt, this.openers[RUNGS[effect.way].transport](effect.attempt, this.#later, effect.way));
+        break;
+      case "show":
+        this.#links.get(effect.attempt)?.show();
         break;
       case "close":
         this.#links.get(effect.attempt)?.close();
@@ -84,21 +143,24 @@ export class Runner {
     });
   };
 
-  #watch(stream: boolean): void {
+  #watch(stream: boolean, urgent: boolean): void {
     this.#watching?.abort();
     const watching = new AbortController();
     this.#watching = watching;
+    // On a network that swallows packets a call hangs for minutes.
+    const limit = stream ? null : AbortSignal.timeout(urgent ? URGENT_MS : PATIENT_MS);
+    const signal = limit === null ? watching.signal : AbortSignal.any([watching.signal, limit]);
     const tell = (event: Event): void => {
       if (this.#watching === watching) this.dispatch(event);
     };
-    watchSession(this.access.id, this.access.token, stream, watching.signal, (info) => {
+    watchSession(this.access.id, this.access.token, stream, signal, (info) => {
       tell({ type: "session", info });
     }).then(
       () => {
         tell({ type: "watch-ended", problem: null });
       },
       (error: unknown) => {
-        tell({ type: "watch-ended", problem: problemOf(error) });
+        tell({ type: "watch-ended", problem: limit?.aborted === true ? UNREACHABLE : problemOf(error) });
       },
     );
   }

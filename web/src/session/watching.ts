@@ -3,13 +3,20 @@ import type { Problem } from "../api/types";
 import { jittered } from "./clock";
 import type { Clock } from "./clock";
 
-const FIRST_MS = 1_000;
-const MAX_MS = 5_000;
 /**
- * Once there is a picture the state is asked for this often, in ms. A stream would hold one of the six
- * connections that a browser opens to a host over HTTP/1.1, and a seventh tab would hang.
+ * When to ask again, in ms: the first pause, and the longest that it grows to.
+ *
+ * - `picture`: there is one. A stream would hold one of the six connections that a browser opens to a host over
+ *   HTTP/1.1, and a seventh tab would hang.
+ * - `interrupted`: there was one, and it comes back when the gateway does.
+ * - `none`: there is none yet.
  */
-const POLL_MS = 5_000;
+const PACES = {
+  picture: { firstMs: 5_000, maxMs: 5_000 },
+  interrupted: { firstMs: 500, maxMs: 1_500 },
+  none: { firstMs: 1_000, maxMs: 5_000 },
+} as const;
+export type Pace = keyof typeof PACES;
 /** A session that was there may be unknown to a gateway, or to the proxy before it, that has just started: this long, in ms. */
 export const REFUSAL_GRACE_MS = 5_000;
 
@@ -31,10 +38,10 @@ export function isRefusal(problem: Problem | null): boolean {
 }
 
 /** After the stream or the poll ended, `problem` being null when it just closed. */
-export function afterEnd(watch: Watch, problem: Problem | null, painted: boolean, clock: Clock): Watch {
+export function afterEnd(watch: Watch, problem: Problem | null, pace: Pace, clock: Clock): Watch {
   const failures = problem === null ? 0 : watch.failures + 1;
-  const first = painted ? POLL_MS : FIRST_MS;
-  const pause = Math.min(first * 2 ** Math.max(failures - 1, 0), MAX_MS);
+  const { firstMs, maxMs } = PACES[pace];
+  const pause = Math.min(firstMs * 2 ** Math.max(failures - 1, 0), maxMs);
   return {
     failures,
     retryAt: clock.now + jittered(pause, clock),

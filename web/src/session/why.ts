@@ -26,7 +26,7 @@ export function whyNotWebrtc(why: Why): string {
     case "unconnected":
       return "WebRTC found no path to the gateway; UDP may be blocked on this network.";
     case "lost":
-      return "The WebRTC connection was interrupted for more than 3 seconds.";
+      return "The WebRTC connection was interrupted, and has not come back yet.";
     case "refused":
       return `The gateway could not set up WebRTC: ${sentence(why.problem.detail)}`;
     case "unsupported":

@@ -6,16 +6,14 @@ import { sessionUrl } from "../api/watch";
 import { decode, encode, Malformed } from "../protocol/codec";
 import { VERSION } from "../protocol/messages.gen";
 import type { Channel, Cursor, Message } from "../protocol/messages.gen";
-import type { Access, Link } from "../session/runner";
-import type { Why } from "../session/why";
-import { onVideoPainted } from "./painted";
+import type { Path, Way } from "../session/rungs";
+import type { Access, Link, Reports } from "../session/runner";
+import { readIce } from "./ice_stats";
+import { Liveness } from "./liveness";
+import type { Pane, Screen } from "./screen";
 import { deletePeer, postOffer, preferred } from "./whep";
 
-export interface RtcEvents {
-  painted(): void;
-  progress(sign: "answered" | "reached"): void;
-  connection(state: RTCPeerConnectionState): void;
-  closed(why: Why): void;
+export interface RtcEvents extends Reports {
   /** The agent's answer to Hello: this viewer's role and the display in px. */
   welcome(controls: boolean, width: number, height: number): void;
   size(width: number, height: number): void;
@@ -45,13 +43,27 @@ const MAX_WAITING: Readonly<Record<Channel, number>> = {
   // Its own line keeps it far below (clipboard/channel.ts).
   clipboard: 64 * 1024,
 };
-const PING_MS = 2_000;
+/** The answers are the round trip's measure, and what there is to hear of a desktop that stands still. */
+const PING_MS = 500;
+/** Two pings and a half: a connection from which nothing at all has come for so long is interrupted, in ms. */
+const SILENT_MS = 1_200;
+const CHECK_MS = 200;
+/** Without a message for so long the packets are counted, in ms. */
+const COUNT_AFTER_MS = 600;
+const PATH_MS = 2_000;
+/** An offer that is not wanted any more is still heard out, so that its peer can be ended; at most this long, in ms. */
+const OFFER_MS = 25_000;
 
 export class RtcTransport implements Link {
   readonly #pc: RTCPeerConnection;
   readonly #sound: RTCRtpTransceiver;
   readonly #channels: Readonly<Record<Channel, RTCDataChannel>>;
-  readonly #abort = new AbortController();
+  readonly #liveness = new Liveness(SILENT_MS, CHECK_MS);
+  #pane: Pane | null = null;
+  #checking: ReturnType<typeof setInterval> | undefined;
+  #path: Path | null = null;
+  #pathAt = 0;
+  #received = 0;
   #location: string | null = null;
   #pinging: ReturnType<typeof setInterval> | undefined;
   #forgetPainted: () => void = () => undefined;
@@ -63,7 +75,8 @@ export class RtcTransport implements Link {
 
   constructor(
     private readonly access: Access,
-    private readonly video: HTMLVideoElement,
+    private readonly screen: Screen,
+    private readonly way: Way,
     private readonly events: RtcEvents,
   ) {
     this.#pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
@@ -82,7 +95,9 @@ export class RtcTransport implements Link {
       if (this.#open) this.events.connection("closed");
     });
     this.#pc.addEventListener("connectionstatechange", () => {
-      if (this.#open) this.events.connection(this.#pc.connectionState);
+      if (!this.#open) return;
+      if (this.#pc.connectionState === "connected") this.#follow();
+      this.events.connection(this.#pc.connectionState);
     });
     this.#pc.addEventListener("iceconnectionstatechange", () => {
       if (this.#open && this.#pc.iceConnectionState === "connected") this.events.progress("reached");
@@ -117,13 +132,22 @@ export class RtcTransport implements Link {
     };
   }
 
+  show(): void {
+    this.#pane?.show();
+  }
+
+  /** What the connection is made of now, for the self-test. */
+  get peer(): RTCPeerConnection {
+    return this.#pc;
+  }
+
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#abort.abort();
     clearInterval(this.#pinging);
+    clearInterval(this.#checking);
     this.#forgetPainted();
-    this.video.srcObject = null;
+    this.#pane?.release();
     this.#pc.close();
     if (this.#location !== null) deletePeer(this.#location, this.access.token);
   }
@@ -143,12 +167,10 @@ export class RtcTransport implements Link {
       transceiver.receiver;
     if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
     if ("playoutDelayHint" in receiver) receiver.playoutDelayHint = 0;
-    this.video.srcObject = new MediaStream([receiver.track]);
-    this.#forgetPainted = onVideoPainted(this.video, () => {
+    this.#pane = this.screen.pane(new MediaStream([receiver.track]));
+    this.#forgetPainted = this.#pane.onPainted(() => {
       if (this.#open) this.events.painted();
     });
-    // Muted video may play without a gesture; a browser that refuses shows no frame, and noVNC follows.
-    this.video.play().catch(() => undefined);
   }
 
   /** From the first offer on, so that turning the sound on negotiates nothing. */
@@ -171,7 +193,8 @@ export class RtcTransport implements Link {
     }
     // At once, without candidates: the gateway would drop them (DESIGN 5).
     const sdp = this.#pc.localDescription?.sdp ?? "";
-    const answer = await postOffer(`${sessionUrl(this.access.id)}/whep`, this.access, sdp, this.#abort.signal);
+    const url = `${sessionUrl(this.access.id)}/whep${this.way === "webrtc-udp" ? "?transport=udp" : ""}`;
+    const answer = await postOffer(url, this.access, sdp, AbortSignal.timeout(OFFER_MS));
     if (!this.#open) {
       if (answer.location !== null) deletePeer(answer.location, this.access.token);
       return;
@@ -191,12 +214,45 @@ export class RtcTransport implements Link {
     this.#say({ type: "Ping", stamp: stampNow() });
   };
 
+  /** From the connection on: which way it took, and whether anything comes. */
+  #follow(): void {
+    clearInterval(this.#checking);
+    this.#checking = setInterval(() => {
+      this.#check().catch((error: unknown) => {
+        console.warn("the connection could not be looked at", error);
+      });
+    }, CHECK_MS);
+    this.#pathAt = 0;
+  }
+
+  async #check(): Promise<void> {
+    const now = performance.now();
+    const quiet = this.#liveness.silentMs >= COUNT_AFTER_MS;
+    if (quiet || now >= this.#pathAt) {
+      this.#pathAt = now + (this.#path === null ? 0 : PATH_MS);
+      const { path, bytesReceived } = await readIce(this.#pc);
+      if (!this.#open) return;
+      if (path !== null && path !== this.#path) {
+        this.#path = path;
+        this.events.path(path);
+      }
+      if (bytesReceived !== this.#received) this.#alive();
+      this.#received = bytesReceived;
+    }
+    if (this.#liveness.check(now)) this.events.silent();
+  }
+
+  #alive(): void {
+    if (this.#liveness.heard()) this.events.heard();
+  }
+
   #say(message: Message): void {
     this.send("control", encode(message));
   }
 
   readonly #hear = (event: MessageEvent<unknown>): void => {
     if (!this.#open || !(event.data instanceof ArrayBuffer)) return;
+    this.#alive();
     let message: Message;
     try {
       message = decode(new Uint8Array(event.data), "control", "to-viewer");

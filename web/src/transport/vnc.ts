@@ -1,17 +1,25 @@
 /** The noVNC transport: RFB over a WebSocket of our own, whose token goes as a subprotocol. */
 import { isRecord } from "../api/types";
 import { sessionUrl } from "../api/watch";
-import type { Access, Link } from "../session/runner";
+import type { Access, Link, Reports } from "../session/runner";
+import { Liveness } from "./liveness";
 import { mendCursorColours } from "./novnc_cursor";
 import { oneClickEach } from "./novnc_wheel";
 import { onCanvasPainted } from "./painted";
+import type { Screen } from "./screen";
 
-export interface VncEvents {
-  painted(): void;
+export interface VncEvents extends Reports {
   /** Whether this page's input counts now; also said when anything else about control has changed. */
   control(controls: boolean): void;
-  closed(detail: string): void;
 }
+
+/** Of a desktop that stands still a pixel is asked for this often, so that there is something to hear, in ms. */
+const CHECK_MS = 1_000;
+/** A socket from which nothing at all has come for so long is interrupted, in ms. */
+const SILENT_MS = 4_000;
+
+/** FramebufferUpdateRequest for the first pixel, whether it has changed or not (RFC 6143 7.5.3). */
+const PIXEL_REQUEST = Uint8Array.of(3, 0, 0, 0, 0, 0, 0, 1, 0, 1);
 
 type Rfb = InstanceType<(typeof import("@novnc/novnc"))["default"]>;
 
@@ -23,12 +31,19 @@ export class VncTransport implements Link {
   #reason = "";
   #viewOnly = true;
   readonly #closing = new AbortController();
+  readonly #liveness = new Liveness(SILENT_MS, CHECK_MS);
+  #checking: ReturnType<typeof setInterval> | undefined;
+  /** noVNC's own place; several lie over each other while one is tried behind another. */
+  readonly #pane = document.createElement("div");
 
   constructor(
     private readonly access: Access,
-    private readonly target: HTMLElement,
+    target: HTMLElement,
+    private readonly screen: Screen,
     private readonly events: VncEvents,
   ) {
+    this.#pane.style.visibility = "hidden";
+    target.append(this.#pane);
     this.#start().catch((error: unknown) => {
       this.#reason = error instanceof Error ? error.message : String(error);
       this.#ended();
@@ -46,14 +61,22 @@ export class VncTransport implements Link {
     this.#rfb?.sendKey(keysym, null, down);
   };
 
+  show(): void {
+    this.#pane.style.visibility = "";
+    this.screen.clear();
+  }
+
   close(): void {
     if (!this.#open) return;
     this.#open = false;
+    clearInterval(this.#checking);
     this.#forgetPainted();
     this.#closing.abort();
+    const canvas = this.#pane.querySelector("canvas");
+    if (canvas !== null && this.#pane.style.visibility === "") this.screen.keep(canvas);
     this.#rfb?.disconnect();
     this.#socket?.close();
-    this.target.replaceChildren();
+    this.#pane.remove();
   }
 
   async #start(): Promise<void> {
@@ -71,14 +94,17 @@ export class VncTransport implements Link {
     ]);
     // Before noVNC listens: text messages are the gateway's own, and nothing of RFB.
     this.#socket.addEventListener("message", this.#hear);
+    this.#socket.addEventListener("open", () => {
+      if (this.#open) this.events.progress("answered");
+    });
     this.#socket.addEventListener("close", (event) => {
       this.#reason = event.reason;
     });
 
-    const rfb = new RFB(this.target, this.#socket, { shared: true });
+    const rfb = new RFB(this.#pane, this.#socket, { shared: true });
     this.#rfb = rfb;
     mendCursorColours(rfb);
-    oneClickEach(this.target, () => this.#viewOnly, this.#closing.signal);
+    oneClickEach(this.#pane, () => this.#viewOnly, this.#closing.signal);
     rfb.scaleViewport = true;
     rfb.background = "transparent";
     // One keyboard for both transports (input/): noVNC's own must never get the focus.
@@ -87,12 +113,21 @@ export class VncTransport implements Link {
     rfb.addEventListener("disconnect", () => {
       this.#ended();
     });
-    this.#forgetPainted = onCanvasPainted(this.target, () => {
-      if (this.#open) this.events.painted();
+    this.#forgetPainted = onCanvasPainted(this.#pane, () => {
+      if (!this.#open) return;
+      this.#checking = setInterval(this.#check, CHECK_MS);
+      this.events.painted();
     });
   }
 
+  readonly #check = (): void => {
+    // Between noVNC's own messages: it sends each of them whole.
+    if (this.#liveness.silentMs > 0 && this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(PIXEL_REQUEST);
+    if (this.#liveness.check(performance.now())) this.events.silent();
+  };
+
   readonly #hear = (event: MessageEvent<unknown>): void => {
+    if (this.#liveness.heard() && this.#open) this.events.heard();
     if (typeof event.data !== "string") return;
     event.stopImmediatePropagation();
     const said: unknown = JSON.parse(event.data);
@@ -100,6 +135,6 @@ export class VncTransport implements Link {
   };
 
   #ended(): void {
-    if (this.#open) this.events.closed(this.#reason);
+    if (this.#open) this.events.closed({ kind: "closed", detail: this.#reason });
   }
 }

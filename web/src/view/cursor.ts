@@ -12,7 +12,7 @@ export interface Shape {
   readonly y: number;
 }
 
-/** What Cursor messages (messages.py) mean, in their order: the slots, and the shape that is shown. Pure. */
+/** What Cursor messages (messages.py) of one connection mean, in their order: the slots, and the shape shown. Pure. */
 export class Shapes {
   readonly #slots = new Map<number, string>();
 
@@ -43,7 +43,6 @@ function dataUrl(png: Uint8Array): string {
 
 export class CursorView {
   readonly #ghost = document.createElement("img");
-  readonly #shapes = new Shapes();
   #shape: Shape | null | undefined;
   #place: Place | null = null;
   #controls = false;
@@ -61,9 +60,8 @@ export class CursorView {
     video.addEventListener("resize", this.#draw);
   }
 
-  /** A new connection: nothing is known any more. */
+  /** Another connection: nothing is known any more. */
   reset(controls: boolean): void {
-    this.#shapes.clear();
     this.#shape = undefined;
     this.#place = null;
     this.controls = controls;
@@ -76,9 +74,8 @@ export class CursorView {
     this.#draw();
   }
 
-  show(message: Cursor): void {
-    const shape = this.#shapes.take(message);
-    if (shape === undefined) return;
+  /** Null when the pointer is hidden. */
+  show(shape: Shape | null): void {
     this.#shape = shape;
     this.#draw();
   }
@@ -101,4 +98,41 @@ export class CursorView {
     const top = picture.top + (place.y / 65536) * picture.height - shape.y;
     this.#ghost.style.translate = `${left}px ${top}px`;
   };
+}
+
+/** The pointer by one connection: of one that is only being tried it is kept until its picture is seen. */
+export class CursorFeed {
+  readonly #shapes = new Shapes();
+  #shape: Shape | null | undefined;
+  #controls = false;
+  #seen = false;
+
+  constructor(
+    private readonly view: CursorView,
+    private readonly isFront: () => boolean,
+  ) {}
+
+  welcome(controls: boolean): void {
+    this.#controls = controls;
+    if (this.isFront()) this.show();
+  }
+
+  /** From now on the picture is this connection's. */
+  show(): void {
+    if (this.#seen) return;
+    this.#seen = true;
+    this.view.reset(this.#controls);
+    if (this.#shape !== undefined) this.view.show(this.#shape);
+  }
+
+  take(message: Cursor): void {
+    const shape = this.#shapes.take(message);
+    if (shape === undefined) return;
+    this.#shape = shape;
+    if (this.isFront()) this.view.show(shape);
+  }
+
+  point(place: Place): void {
+    if (this.isFront()) this.view.point(place);
+  }
 }

@@ -1,7 +1,7 @@
 /** The status bar: which transport and why, figures, state, and the few buttons. */
 import type { Role } from "../api/types";
 import { noteOf } from "../session/describe";
-import { isPainted, transportOf } from "../session/machine";
+import { isPainted, pathOf, transportOf } from "../session/machine";
 import type { State } from "../session/machine";
 import { byId } from "./dom";
 import { STATE_LABELS } from "./stages";
@@ -23,9 +23,10 @@ export class StatusBar {
 
   show(state: State, role: Role | null): void {
     const transport = transportOf(state.phase);
-    const painted = isPainted(state.phase);
+    const painted = isPainted(state.phase) && state.gap === null;
     this.#transport.hidden = transport === null;
-    this.#transport.textContent = transport === null ? "" : TRANSPORT_LABELS[transport];
+    const byTcp = transport === "webrtc" && pathOf(state.phase) === "tcp";
+    this.#transport.textContent = transport === null ? "" : `${TRANSPORT_LABELS[transport]}${byTcp ? " by TCP" : ""}`;
     this.#transport.className = `pill pill-${painted ? (transport ?? "none") : "pending"}`;
     this.#note.textContent = this.#note.title = noteOf(state);
     this.#note.dataset["warning"] = state.session?.warning ?? "";

@@ -14,14 +14,16 @@ import { InputHub } from "../input/hub";
 import type { Sinks } from "../input/hub";
 import { MessageSink, RfbKeySink } from "../input/sink";
 import { panelOf } from "../session/describe";
-import { isPainted, transportOf } from "../session/machine";
+import { isPainted, pathOf, transportOf } from "../session/machine";
 import type { State } from "../session/machine";
-import { Runner } from "../session/runner";
+import { followNetwork } from "../session/network";
+import { reports, Runner } from "../session/runner";
 import type { Access, Opener } from "../session/runner";
 import { standingOf } from "../session/standing";
 import { RtcTransport } from "../transport/rtc";
+import { Screen } from "../transport/screen";
 import { VncTransport } from "../transport/vnc";
-import { CursorView } from "./cursor";
+import { CursorFeed, CursorView } from "./cursor";
 import { byId } from "./dom";
 import { wireButtons } from "./buttons";
 import { ControlView } from "./control";
@@ -37,6 +39,7 @@ interface Route extends Sinks {
 
 class Viewer {
   readonly #video = byId("video", HTMLVideoElement);
+  readonly #screen = new Screen(this.#video);
   readonly #vnc = byId("vnc", HTMLElement);
   readonly #field = byId("keys", HTMLTextAreaElement);
   readonly #clipboard: ClipboardHub = new ClipboardHub(this.#field, {
@@ -111,6 +114,9 @@ class Viewer {
     window.addEventListener("pageshow", (event) => {
       if (event.persisted) dispatch({ type: "start", openedAt: performance.now() });
     });
+    followNetwork(() => {
+      dispatch({ type: "network" });
+    });
   }
 
   #ask(type: "again" | "wake"): void {
@@ -118,30 +124,19 @@ class Viewer {
     this.#input.focus();
   }
 
-  readonly #openWebrtc: Opener = (attempt, dispatch) => {
-    this.#frames = 0;
-    this.#rttMs = null;
+  readonly #openWebrtc: Opener = (attempt, dispatch, way) => {
     if (!("RTCPeerConnection" in window)) {
       dispatch({ type: "closed", attempt, why: { kind: "unsupported" } });
-      return { close: () => undefined };
+      return { show: () => undefined, close: () => undefined };
     }
-    const rtc = new RtcTransport(this.access, this.#video, {
-      painted: () => {
-        dispatch({ type: "painted", attempt });
-      },
-      progress: (sign) => {
-        dispatch({ type: "progress", attempt, sign });
-      },
-      connection: (state) => {
-        dispatch({ type: "connection", attempt, state });
-      },
-      closed: (why) => {
-        dispatch({ type: "closed", attempt, why });
-      },
+    const isFront = (): boolean => "attempt" in this.#runner.state.phase && this.#runner.state.phase.attempt === attempt;
+    const cursor = new CursorFeed(this.#cursor, isFront);
+    const rtc = new RtcTransport(this.access, this.#screen, way, {
+      ...reports(attempt, dispatch),
       welcome: (controls, width, height) => {
         this.#role = controls ? "control" : "view";
         this.#input.size = { width, height };
-        this.#cursor.reset(controls);
+        cursor.welcome(controls);
         const sink = new MessageSink(rtc.send);
         this.#lines.set(attempt, rtc.sound);
         this.#sinks.set(attempt, { keys: this.#clipboard.gate(sink), pointer: sink, clipboard: line });
@@ -154,17 +149,21 @@ class Viewer {
         this.#hearControl(attempt, controls);
       },
       cursor: (message) => {
-        this.#cursor.show(message);
+        cursor.take(message);
       },
       pointer: (x, y) => {
-        this.#cursor.point({ x, y });
+        cursor.point({ x, y });
       },
       rtt: (ms) => {
-        this.#rttMs = ms;
+        if (isFront()) this.#rttMs = ms;
       },
     });
     const line = new ChannelLine(rtc.clipboard);
     return {
+      show: () => {
+        rtc.show();
+        cursor.show();
+      },
       close: () => {
         this.#unroute(attempt);
         line.close();
@@ -174,7 +173,8 @@ class Viewer {
   };
 
   readonly #openNovnc: Opener = (attempt, dispatch) => {
-    const vnc = new VncTransport(this.access, this.#vnc, {
+    const vnc = new VncTransport(this.access, this.#vnc, this.#screen, {
+      ...reports(attempt, dispatch),
       painted: () => {
         const keys = this.#clipboard.gate(new RfbKeySink(vnc.sendKey));
         this.#sinks.set(attempt, { keys, pointer: null, clipboard: line });
@@ -183,14 +183,14 @@ class Viewer {
       control: (controls) => {
         this.#hearControl(attempt, controls);
       },
-      closed: (detail) => {
-        dispatch({ type: "closed", attempt, why: { kind: "closed", detail } });
-      },
     });
     const line = new HttpLine(this.access);
     this.#httpLines.add(line);
-    this.#vncLink = vnc;
     return {
+      show: () => {
+        this.#vncLink = vnc;
+        vnc.show();
+      },
       close: () => {
         this.#unroute(attempt);
         this.#httpLines.delete(line);
@@ -240,8 +240,10 @@ class Viewer {
     const page = document.documentElement.dataset;
     page["transport"] = transport ?? "none";
     page["state"] = state.session?.state ?? "unknown";
+    page["path"] = pathOf(state.phase) ?? "none";
     page["painted"] = String(isPainted(state.phase));
     page["role"] = this.#role ?? "unknown";
+    if (state.phase.name === "waiting" || state.phase.name === "blocked") this.#screen.clear();
     this.#listen(state);
     this.#showControl(state);
     this.#panel.show(panelOf(state));
