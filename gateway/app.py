@@ -20,6 +20,7 @@ from gateway.demux import TcpDemux
 from gateway.errors import ConfigError, GatewayError
 from gateway.keyfiles import load_keys
 from gateway.local_dataplane import LocalDataPlane
+from gateway.metrics import Metrics
 from gateway.netns.lan import NamespaceLan
 from gateway.netns.thread import NamespaceThread
 from gateway.relay.relay import Relay
@@ -160,6 +161,8 @@ async def running(
         dataplane = LocalDataPlane(open_lan, relay)
         stack.push_async_callback(dataplane.close)
         driver = make_driver(settings, lasting=lasting)
+        metrics = Metrics()
+        metrics.watch("fenster_dataplane", "Packets, bytes and drops by reason, since start", dataplane.counters)
         store = await Store.open(store_path(settings) if lasting else None)
         stack.push_async_callback(store.close)
         whep = Whep(dataplane)
@@ -181,6 +184,7 @@ async def running(
             static_dir=STATIC_DIR,
             advertise=settings.advertise,
             tcp=tcp,
+            metrics=metrics,
             token_lifetime_s=settings.token_lifetime_s,
             max_upload_bytes=settings.max_upload_mib << 20,
             lifetime=LifetimeDefaults(settings.ttl_s, settings.idle_timeout_s, settings.idle_action),
@@ -252,6 +256,7 @@ async def serving(settings: Settings, *, lasting: bool = False) -> AsyncIterator
             await runner.setup()
             assert runner.server is not None
             demux = TcpDemux(sock, http=runner.server, media=services.dataplane.take if tcp is not None else None)
+            services.metrics.watch("fenster_connections", "Accepted, by what became of them", demux.counters)
             try:
                 demux.start()
                 if not ipaddress.ip_address(settings.host).is_loopback:

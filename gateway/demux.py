@@ -70,15 +70,9 @@ class TcpDemux:
         self._retry: asyncio.TimerHandle | None = None
         self._counts = dict.fromkeys(["http", "media", "left", "too_late", "crowded_out"], 0)
 
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """Connections by what became of them, since start."""
-        return self._counts
-
-    @property
-    def silent(self) -> int:
-        """Connections without a byte yet."""
-        return len(self._silent)
+    def counters(self) -> Mapping[str, int]:
+        """Connections by what became of them, since start; ``silent`` is how many have sent nothing yet."""
+        return {**self._counts, "silent": len(self._silent)}
 
     def start(self) -> None:
         """Accept from now on."""
