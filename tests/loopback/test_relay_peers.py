@@ -19,6 +19,7 @@ from gateway.signaling import whep as whep_module
 from gateway.signaling.candidates import Endpoint
 from gateway.signaling.whep import Whep
 from gateway.vm.driver import AgentLink, GuestEvent, Lan
+from tests.loopback.framed_tcp import listener, tunnel
 from tests.loopback.relay_lan import LOOPBACK, LoopbackLan, open_files
 
 NO_SERVERS = RTCConfiguration(iceServers=[])
@@ -142,6 +143,25 @@ async def test_a_pair_connects_through_the_relay_and_parts(gateway: Gateway) -> 
     await gateway.whep.aclose()
     assert gateway.session.agent.peers == {}
     assert len(files - open_files()) >= 3
+
+
+async def test_a_pair_connects_by_tcp_alone(gateway: Gateway) -> None:
+    async with listener(gateway.dataplane.take) as port, tunnel(port) as outer:
+        gateway.reach = [Endpoint("udp", LOOPBACK, outer)]
+        browser = await gateway.connect()
+        await browser.opened.wait()
+        big = "x" * 100_000
+        assert await browser.echo("hello") == "hello"
+        assert await browser.echo(big) == big
+        counters = gateway.dataplane.counters()
+        assert counters["tcp_packets_to_guest"] == counters["packets_to_guest"] > 4
+        assert counters["tcp_bytes_to_viewer"] == counters["bytes_to_viewer"] > len(big)
+        assert counters["tcp_connections"] == counters["mappings_opened"] == 1
+        assert not any(count for name, count in counters.items() if name.startswith(("dropped", "tcp_closed")))
+        [peer] = gateway.whep.peers("vm1")
+        await gateway.whep.close("vm1", peer.id)
+        assert gateway.dataplane.counters()["tcp_connections"] == 0
+        await browser.peer.close()
 
 
 async def test_two_pairs_at_once(gateway: Gateway) -> None:
