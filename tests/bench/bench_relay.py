@@ -19,8 +19,8 @@ from functools import partial
 from typing import cast
 
 from gateway.dataplane import IceCredentials
+from gateway.relay.relay import Relay
 from gateway.relay.sockets import raise_buffers
-from gateway.relay.udp import UdpRelay
 from tests.stun_messages import binding_request
 
 LOOPBACK = "127.0.0.1"
@@ -113,7 +113,7 @@ async def compare(rounds: int) -> dict[str, list[float]]:
         sock.connect(guest.address)
         return sock
 
-    relay = await UdpRelay.open(0, bind=(LOOPBACK,))
+    relay = await Relay.open(0, bind=(LOOPBACK,))
     relay.admit("vm", IceCredentials("ufragone", PWD, guest.address[1]), open_socket)
     ours: Address = (LOOPBACK, relay.port)
     guest.expect(1)

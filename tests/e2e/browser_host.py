@@ -1,7 +1,8 @@
 """A browser's own machine: a network namespace with one cable to the gateway's.
 
-Nothing but the gateway's end of the cable is reachable from inside, and `drop_udp` takes UDP away the way
-a strict office network does: by a packet filter on the browser's side, with no switch in the product.
+Nothing but the gateway's end of the cable is reachable from inside. `drop_udp` takes UDP away the way a strict
+office network does, and `drop_media` all that is not the web's, by a packet filter on the browser's side, with
+no switch in the product.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ _NET = f"169.254.{64 + os.getpid() % 128}"
 """Test runs beside each other each have a cable of their own."""
 GATEWAY_IP = f"{_NET}.1"
 _BROWSER_IP = f"{_NET}.2"
+
+MAGIC_COOKIE = 0x2112A442
+"""RFC 8489 5."""
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -66,10 +70,12 @@ class BrowserHost:
         _run(*inside, "link", "set", inner, "up")
         # Chromium offers no candidate at all on a host without a default route.
         _run(*inside, "route", "add", "default", "via", GATEWAY_IP)
-        self._filter(udp=True)
+        self._filter(udp=True, ice_tcp=True)
 
-    def _filter(self, *, udp: bool) -> None:
+    def _filter(self, *, udp: bool, ice_tcp: bool) -> None:
         udp_rule = "" if udp else "meta l4proto udp drop;"
+        # A segment that begins with a framed STUN message: its magic cookie stands behind length, type and length.
+        tcp_rule = "" if ice_tcp else f"meta l4proto tcp @ih,48,32 {MAGIC_COOKIE:#x} drop;"
         _run(
             "ip", "netns", "exec", self.name, "nft", "-f", "-",
             stdin=f"""
@@ -78,7 +84,7 @@ class BrowserHost:
             table inet browser {{
               chain out {{
                 type filter hook output priority 0; policy drop;
-                oifname "lo" accept; {udp_rule} ip daddr {GATEWAY_IP} accept
+                oifname "lo" accept; {udp_rule} {tcp_rule} ip daddr {GATEWAY_IP} accept
               }}
               chain in {{
                 type filter hook input priority 0; policy drop;
@@ -89,10 +95,14 @@ class BrowserHost:
         )  # fmt: skip
 
     def drop_udp(self) -> None:
-        self._filter(udp=False)
+        self._filter(udp=False, ice_tcp=True)
+
+    def drop_media(self) -> None:
+        """UDP, and ICE-TCP on whatever port: what a filter that knows protocols does."""
+        self._filter(udp=False, ice_tcp=False)
 
     def pass_udp(self) -> None:
-        self._filter(udp=True)
+        self._filter(udp=True, ice_tcp=True)
 
     def close(self) -> None:
         subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True)
