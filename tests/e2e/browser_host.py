@@ -101,6 +101,10 @@ class BrowserHost:
         """UDP, and ICE-TCP on whatever port: what a filter that knows protocols does."""
         self._filter(udp=False, ice_tcp=False)
 
+    def drop_all(self) -> None:
+        """The cable is there, and nothing passes."""
+        _run("ip", "netns", "exec", self.name, "nft", "flush", "table", "inet", "browser")
+
     def pass_udp(self) -> None:
         self._filter(udp=True, ice_tcp=True)
 

@@ -15,6 +15,10 @@ export class Liveness {
     private readonly everyMs: number,
   ) {}
 
+  get silent(): boolean {
+    return this.#silent;
+  }
+
   get silentMs(): number {
     return this.#silentMs;
   }

@@ -45,8 +45,10 @@ const MAX_WAITING: Readonly<Record<Channel, number>> = {
 };
 /** The answers are the round trip's measure, and what there is to hear of a desktop that stands still. */
 const PING_MS = 500;
-/** Two pings and a half: a connection from which nothing at all has come for so long is interrupted, in ms. */
+/** Two pings and more: a connection from which not a packet has come for so long is interrupted, in ms. */
 const SILENT_MS = 1_200;
+/** So is one that brings packets and no answer, in ms: what is sent does not arrive. Resent ones are late, not lost. */
+const UNANSWERED_MS = 4_000;
 const CHECK_MS = 200;
 /** Without a message for so long the packets are counted, in ms. */
 const COUNT_AFTER_MS = 600;
@@ -58,7 +60,9 @@ export class RtcTransport implements Link {
   readonly #pc: RTCPeerConnection;
   readonly #sound: RTCRtpTransceiver;
   readonly #channels: Readonly<Record<Channel, RTCDataChannel>>;
-  readonly #liveness = new Liveness(SILENT_MS, CHECK_MS);
+  readonly #packets = new Liveness(SILENT_MS, CHECK_MS);
+  readonly #answers = new Liveness(UNANSWERED_MS, CHECK_MS);
+  #silent = false;
   #pane: Pane | null = null;
   #checking: ReturnType<typeof setInterval> | undefined;
   #path: Path | null = null;
@@ -227,7 +231,7 @@ export class RtcTransport implements Link {
 
   async #check(): Promise<void> {
     const now = performance.now();
-    const quiet = this.#liveness.silentMs >= COUNT_AFTER_MS;
+    const quiet = this.#packets.silentMs >= COUNT_AFTER_MS;
     if (quiet || now >= this.#pathAt) {
       this.#pathAt = now + (this.#path === null ? 0 : PATH_MS);
       const { path, bytesReceived } = await readIce(this.#pc);
@@ -236,14 +240,16 @@ export class RtcTransport implements Link {
         this.#path = path;
         this.events.path(path);
       }
-      if (bytesReceived !== this.#received) this.#alive();
+      if (bytesReceived !== this.#received) this.#packets.heard();
       this.#received = bytesReceived;
     }
-    if (this.#liveness.check(now)) this.events.silent();
-  }
-
-  #alive(): void {
-    if (this.#liveness.heard()) this.events.heard();
+    this.#packets.check(now);
+    this.#answers.check(now);
+    const silent = this.#packets.silent || this.#answers.silent;
+    if (silent === this.#silent) return;
+    this.#silent = silent;
+    if (silent) this.events.silent();
+    else this.events.heard();
   }
 
   #say(message: Message): void {
@@ -252,7 +258,8 @@ export class RtcTransport implements Link {
 
   readonly #hear = (event: MessageEvent<unknown>): void => {
     if (!this.#open || !(event.data instanceof ArrayBuffer)) return;
-    this.#alive();
+    this.#packets.heard();
+    this.#answers.heard();
     let message: Message;
     try {
       message = decode(new Uint8Array(event.data), "control", "to-viewer");

@@ -241,6 +241,7 @@ class Viewer {
     page["transport"] = transport ?? "none";
     page["state"] = state.session?.state ?? "unknown";
     page["path"] = pathOf(state.phase) ?? "none";
+    page["picture"] = !isPainted(state.phase) ? "none" : state.gap === null ? "live" : "frozen";
     page["painted"] = String(isPainted(state.phase));
     page["role"] = this.#role ?? "unknown";
     if (state.phase.name === "waiting" || state.phase.name === "blocked") this.#screen.clear();
