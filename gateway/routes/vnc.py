@@ -23,6 +23,8 @@ HEARTBEAT_S = 10.0
 MAX_MESSAGE_BYTES = 1 << 20
 """The largest message of a viewer is pasted text."""
 CLOSE_TIMEOUT_S = 2.0
+TEST_PROTOCOL = "fenster.test"
+"""Subprotocol of a socket that a page opens only to learn whether WebSockets get through."""
 
 
 class Socket:
@@ -76,8 +78,21 @@ class _Switch:
             await socket.tell(self._controls)
 
 
+async def _tried(request: web.Request) -> web.StreamResponse | None:
+    """Ends a socket that is only tried as soon as it is open, before it is anybody's viewer."""
+    ws = web.WebSocketResponse(protocols=(TEST_PROTOCOL,), compress=False, timeout=CLOSE_TIMEOUT_S)
+    ready = ws.can_prepare(request)
+    if not ready.ok or ready.protocol != TEST_PROTOCOL:
+        return None
+    await ws.prepare(request)
+    await ws.close()
+    return ws
+
+
 async def vnc(request: web.Request, caller: Caller) -> web.StreamResponse:
     session = request.app[SERVICES].manager.get(request.match_info["sid"])
+    if (tried := await _tried(request)) is not None:
+        return tried
     ws = web.WebSocketResponse(
         protocols=("binary",),
         compress=False,

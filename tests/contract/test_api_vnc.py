@@ -213,3 +213,17 @@ async def test_the_gateways_shutdown_closes_the_socket(api: Api) -> None:
         assert await closing(ws) == 1001
         await ending
     assert session.state is State.STOPPED
+
+
+async def test_a_socket_that_is_only_tried_ends_at_once_and_is_no_viewer(api: Api) -> None:
+    session = await api.stage.ready()
+    token = api.token(session)
+    path = f"/v1/sessions/{session.id}/vnc"
+    ws = await api.client.ws_connect(path, protocols=("fenster.test", f"fenster.token.{token}"))
+    assert ws.protocol == "fenster.test"
+    message = await ws.receive(timeout=20)
+    assert (message.type, ws.close_code) == (WSMsgType.CLOSE, 1000)
+    assert session.viewers == 0
+    with pytest.raises(WSServerHandshakeError) as refused:
+        await api.client.ws_connect(path, protocols=("fenster.test", "fenster.token.forged"))
+    assert refused.value.status == 401

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 import time
 from collections import defaultdict
@@ -68,10 +67,7 @@ class Timeline:
 
     async def paths(self) -> list[str]:
         """The paths of live pictures so far, in their order."""
-        seen = await self._page.evaluate("window.seen.filter(({ picture }) => picture === 'live').map(({ path }) => path)")
+        live = "window.seen.filter(({ path, picture }) => picture === 'live' && path !== 'none').map(({ path }) => path)"
+        seen = await self._page.evaluate(live)
         return [path for at, path in enumerate(seen) if at == 0 or seen[at - 1] != path]
 
-
-async def elapsed(seconds: float) -> None:
-    """Time that is part of what is tested: an outage of a certain length."""
-    await asyncio.sleep(seconds)

@@ -21,7 +21,7 @@ describe("the way up from noVNC", () => {
     expect(bench.state.phase).toMatchObject({ name: "novnc", painted: true });
     bench.path("udp", 3).send({ type: "painted", attempt: 3 });
     expect(bench.state.phase).toMatchObject({ name: "webrtc", attempt: 3, painted: true });
-    expect(bench.effects.slice(0, 2)).toEqual([{ do: "show", attempt: 3 }, { do: "close", attempt: 2 }]);
+    expect(bench.effects.slice(0, 2)).toEqual([{ do: "close", attempt: 2 }, { do: "show", attempt: 3 }]);
     expect(bench.state).toMatchObject({ why: null, trials: [], climb: { retryAt: null } });
   });
 
@@ -87,7 +87,7 @@ describe("the way up from TCP", () => {
     expect(bench.effects).toEqual([{ do: "open", way: "webrtc-udp", attempt: 2 }]);
     bench.path("udp", 2).send({ type: "painted", attempt: 2 });
     expect(bench.state.phase).toMatchObject({ attempt: 2, path: "udp" });
-    expect(bench.effects.slice(0, 2)).toEqual([{ do: "show", attempt: 2 }, { do: "close", attempt: 1 }]);
+    expect(bench.effects.slice(0, 2)).toEqual([{ do: "close", attempt: 1 }, { do: "show", attempt: 2 }]);
     expect(bench.state.climb.retryAt).toBeNull();
   });
 

@@ -71,7 +71,7 @@ describe("a picture from which nothing comes", () => {
     expect(bench.state.phase).toMatchObject({ attempt: 1, painted: true });
     bench.progress("answered", 2).path("tcp", 2).send({ type: "painted", attempt: 2 });
     expect(bench.state.phase).toMatchObject({ attempt: 2, path: "tcp" });
-    expect(bench.effects.slice(0, 2)).toEqual([{ do: "show", attempt: 2 }, { do: "close", attempt: 1 }]);
+    expect(bench.effects.slice(0, 2)).toEqual([{ do: "close", attempt: 1 }, { do: "show", attempt: 2 }]);
     expect(bench.state).toMatchObject({ gap: null, why: null });
     expect(bench.state.climb.retryAt).not.toBeNull();
   });

@@ -23,7 +23,8 @@ const AGAIN: Action = { label: "Try again", does: "again" };
 const WAKING = "Waking your desktop";
 const LIST: Action = { label: "Go to your desktops", does: "list" };
 
-export function panelOf(state: State): Panel | null {
+/** @param verdict of the network's test (verdict.ts), for where the picture does not come back by itself. */
+export function panelOf(state: State, verdict = ""): Panel | null {
   const { phase, session } = state;
   if (phase.name === "blocked") return blocked(phase.problem);
   if (session === null) return unknown(state);
@@ -49,8 +50,8 @@ export function panelOf(state: State): Panel | null {
       return panel("bad", "The desktop failed", text, [], LIST);
     }
     case "ready":
-      if (state.gap?.stale === true) return interrupted(state);
-      return isPainted(phase) ? null : connecting(state, stagesOf(session));
+      if (state.gap?.stale === true) return interrupted(state, verdict);
+      return isPainted(phase) ? null : connecting(state, stagesOf(session), verdict);
   }
 }
 
@@ -97,18 +98,19 @@ function unwoken(what: string, hint: string): Panel {
 }
 
 /** Over a picture from which nothing has come for a while. */
-function interrupted(state: State): Panel {
+function interrupted(state: State, verdict: string): Panel {
   const { problem } = state.watch;
   const what = problem === null ? "Nothing comes from the desktop any more" : problem.detail;
-  return panel("busy", "The picture is interrupted", sentences(what, "Connecting again", problem?.hint ?? ""), [], AGAIN);
+  const more = problem === null ? verdict : problem.hint;
+  return panel("busy", "The picture is interrupted", sentences(what, "Connecting again", more), [], AGAIN);
 }
 
-function connecting(state: State, stages: readonly Stage[]): Panel {
+function connecting(state: State, stages: readonly Stage[], verdict: string): Panel {
   const { phase, why } = state;
   if (phase.name === "retry") {
     const { problem } = state.watch;
     const what = problem === null ? "The noVNC connection closed" : problem.detail;
-    const text = sentences(what, "Connecting again in a moment", problem?.hint ?? "");
+    const text = sentences(what, "Connecting again in a moment", problem === null ? verdict : problem.hint);
     return panel("busy", "The picture is interrupted", text, [], AGAIN);
   }
   if (phase.name === "novnc") {

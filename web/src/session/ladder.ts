@@ -101,8 +101,9 @@ function onPainted(state: State, open: Attempt, clock: Clock): Step {
   const why = front.name === "webrtc" ? null : (state.why ?? whyBelow(state));
   const next: State = { ...state, phase: front, trials: stays, hedgeAt: null, gap: null, failures: 0, why };
   const effects: Effect[] = [
-    { do: "show", attempt: front.attempt },
+    // In this order: what closes leaves its last picture, and what is shown takes it away.
     ...closing(others.filter((other) => !stays.includes(other))),
+    { do: "show", attempt: front.attempt },
     { do: "mark-painted", transport: front.name, elapsedMs: Math.round(clock.now - state.openedAt) },
     { do: "watch", stream: false },
   ];

@@ -221,12 +221,14 @@ export class RtcTransport implements Link {
   /** From the connection on: which way it took, and whether anything comes. */
   #follow(): void {
     clearInterval(this.#checking);
-    this.#checking = setInterval(() => {
+    const check = (): void => {
       this.#check().catch((error: unknown) => {
         console.warn("the connection could not be looked at", error);
       });
-    }, CHECK_MS);
+    };
+    this.#checking = setInterval(check, CHECK_MS);
     this.#pathAt = 0;
+    check();
   }
 
   async #check(): Promise<void> {

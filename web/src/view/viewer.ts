@@ -26,6 +26,7 @@ import { VncTransport } from "../transport/vnc";
 import { CursorFeed, CursorView } from "./cursor";
 import { byId } from "./dom";
 import { wireButtons } from "./buttons";
+import { ConnectionPanel } from "./connection";
 import { ControlView } from "./control";
 import { PanelView } from "./panel";
 import { StatusBar } from "./status";
@@ -50,6 +51,7 @@ class Viewer {
   readonly #input = new InputHub(this.#field, byId("stage", HTMLElement), this.#video, this.#clipboard.passes);
   readonly #clipboardPanel = new ClipboardPanel(this.#clipboard);
   readonly #files: FilesPanel;
+  readonly #connection: ConnectionPanel;
   readonly #cursor = new CursorView(this.#video, () => ({ width: this.#video.videoWidth, height: this.#video.videoHeight }));
   readonly #panel = new PanelView(byId("panel", HTMLElement), (does) => {
     if (does === "list") location.assign("/");
@@ -80,6 +82,7 @@ class Viewer {
     const [button, audio] = [byId("sound", HTMLButtonElement), byId("listen", HTMLAudioElement)];
     this.#sound = new Sound(button, audio, `fenster.sound.${access.id}`);
     this.#files = new FilesPanel(access, byId("stage", HTMLElement));
+    this.#connection = new ConnectionPanel(access);
     this.#control = new ControlView(access, byId("stage", HTMLElement), () => {
       this.#runner.dispatch({ type: "news" });
     });
@@ -101,6 +104,7 @@ class Viewer {
     this.#runner.dispatch({ type: "visible", visible: document.visibilityState === "visible" });
     // performance.now() counts from the page's opening.
     this.#runner.dispatch({ type: "start", openedAt: 0 });
+    this.#connection.start();
   }
 
   #followPage(): void {
@@ -115,6 +119,7 @@ class Viewer {
       if (event.persisted) dispatch({ type: "start", openedAt: performance.now() });
     });
     followNetwork(() => {
+      this.#connection.forget();
       dispatch({ type: "network" });
     });
   }
@@ -247,7 +252,8 @@ class Viewer {
     if (state.phase.name === "waiting" || state.phase.name === "blocked") this.#screen.clear();
     this.#listen(state);
     this.#showControl(state);
-    this.#panel.show(panelOf(state));
+    this.#connection.show(state);
+    this.#panel.show(panelOf(state, this.#connection.verdict));
     this.#bar.show(state, this.#role);
     document.title = state.session === null ? "Fenster" : `${state.session.id} · Fenster`;
   }

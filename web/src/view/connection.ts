@@ -1,0 +1,71 @@
+/** The panel "Connection": what gets through, in one sentence and one by one, and a button that tests it anew. */
+import type { Access } from "../session/runner";
+import { pathOf } from "../session/machine";
+import type { State } from "../session/machine";
+import { verdictOf } from "../session/verdict";
+import type { Result } from "../session/verdict";
+import { SelfTest } from "../transport/self_test";
+import { button, el } from "./dom";
+import { SidePanel } from "./side";
+
+const RESULTS: Readonly<Record<Result, string>> = { works: "works", fails: "does not get through", unknown: "not tried yet" };
+const PATHS = [
+  ["udp", "Video by UDP"],
+  ["tcp", "Video by TCP"],
+  ["ws", "noVNC by WebSocket"],
+] as const;
+
+export class ConnectionPanel {
+  readonly #test: SelfTest;
+  readonly #side = new SidePanel("connection", () => {
+    if (PATHS.some(([path]) => this.#test.found[path] === "unknown")) this.#run();
+  });
+  readonly #verdict = el("p", { role: "status", id: "verdict" });
+  readonly #rows = el("dl", { class: "facts" });
+  readonly #again = button("Test again", () => {
+    this.#run();
+  });
+
+  constructor(access: Access) {
+    this.#side.root.append(el("section", {}, el("h2", {}, "Connection"), this.#verdict, this.#rows, this.#again));
+    this.#test = new SelfTest(access, () => {
+      this.#draw();
+    });
+    this.#draw();
+  }
+
+  /** What costs nothing, when the page opens. */
+  start(): void {
+    this.#test.trySocket().catch((error: unknown) => {
+      console.warn("no WebSocket could be tried", error);
+    });
+  }
+
+  show(state: State): void {
+    this.#side.available = state.session?.state === "ready";
+    if (state.gap === null) this.#test.saw(pathOf(state.phase));
+  }
+
+  forget(): void {
+    this.#test.forget();
+  }
+
+  get verdict(): string {
+    return verdictOf(this.#test.found);
+  }
+
+  #run(): void {
+    this.#test.run().catch((error: unknown) => {
+      console.warn("the test was not finished", error);
+    });
+  }
+
+  #draw(): void {
+    const { found, running } = this.#test;
+    this.#verdict.textContent = running ? "Testing what gets through." : verdictOf(found);
+    const facts = PATHS.map(([path, label]): [string, string] => [label, RESULTS[found[path]]]);
+    if (found.decoder !== undefined) facts.push(["Video that this browser decodes", found.decoder ?? "neither H.264 nor VP8"]);
+    this.#rows.replaceChildren(...facts.flatMap(([label, value]) => [el("dt", {}, label), el("dd", {}, value)]));
+    this.#again.disabled = running;
+  }
+}
