@@ -78,30 +78,23 @@ class _Switch:
             await socket.tell(self._controls)
 
 
-async def _tried(request: web.Request) -> web.StreamResponse | None:
-    """Ends a socket that is only tried as soon as it is open, before it is anybody's viewer."""
-    ws = web.WebSocketResponse(protocols=(TEST_PROTOCOL,), compress=False, timeout=CLOSE_TIMEOUT_S)
-    ready = ws.can_prepare(request)
-    if not ready.ok or ready.protocol != TEST_PROTOCOL:
-        return None
-    await ws.prepare(request)
-    await ws.close()
-    return ws
-
-
 async def vnc(request: web.Request, caller: Caller) -> web.StreamResponse:
     session = request.app[SERVICES].manager.get(request.match_info["sid"])
-    if (tried := await _tried(request)) is not None:
-        return tried
     ws = web.WebSocketResponse(
-        protocols=("binary",),
+        protocols=("binary", TEST_PROTOCOL),
         compress=False,
         heartbeat=HEARTBEAT_S,
         max_msg_size=MAX_MESSAGE_BYTES,
         timeout=CLOSE_TIMEOUT_S,
     )
-    if not ws.can_prepare(request).ok:
+    ready = ws.can_prepare(request)
+    if not ready.ok:
         raise BadRequest("this is a WebSocket", hint="offer the subprotocols binary and fenster.token.<token>")
+    if ready.protocol == TEST_PROTOCOL:
+        # Before it is anybody's viewer.
+        await ws.prepare(request)
+        await ws.close()
+        return ws
     named = viewer_of(request, caller)
     session.require_ready()
     reader, writer = await session.vm.dial(VNC_PORT)

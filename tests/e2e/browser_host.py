@@ -16,12 +16,12 @@ from pathlib import Path
 
 from playwright.async_api import Browser, async_playwright
 
-__all__ = ["GATEWAY_IP", "BrowserHost", "chromium"]
+__all__ = ["BROWSER_IP", "GATEWAY_IP", "BrowserHost", "chromium", "run"]
 
 _NET = f"169.254.{64 + os.getpid() % 128}"
 """Test runs beside each other each have a cable of their own."""
 GATEWAY_IP = f"{_NET}.1"
-_BROWSER_IP = f"{_NET}.2"
+BROWSER_IP = f"{_NET}.2"
 
 MAGIC_COOKIE = 0x2112A442
 """RFC 8489 5."""
@@ -37,7 +37,7 @@ CHROMIUM_FLAGS = [
 ]
 
 
-def _run(*argv: str, stdin: str | None = None) -> None:
+def run(*argv: str, stdin: str | None = None) -> None:
     subprocess.run(argv, check=True, input=stdin, text=True, capture_output=True)
 
 
@@ -47,7 +47,7 @@ class BrowserHost:
     def __init__(self) -> None:
         self.name = f"fenster-e2e-{os.getpid()}"
         self._outer = f"fe2e{os.getpid() % 100000}"
-        _run("ip", "netns", "add", self.name)
+        run("ip", "netns", "add", self.name)
         try:
             self._wire()
         except subprocess.CalledProcessError:
@@ -61,22 +61,26 @@ class BrowserHost:
 
     def _wire(self) -> None:
         inner = f"{self._outer}b"
-        _run("ip", "link", "add", self._outer, "type", "veth", "peer", "name", inner, "netns", self.name)
-        _run("ip", "address", "add", f"{GATEWAY_IP}/30", "dev", self._outer)
-        _run("ip", "link", "set", self._outer, "up")
+        self._cable(inner)
+        run("ip", "address", "add", f"{GATEWAY_IP}/30", "dev", self._outer)
+        run("ip", "link", "set", self._outer, "up")
         inside = ("ip", "-n", self.name)
-        _run(*inside, "link", "set", "lo", "up")
-        _run(*inside, "address", "add", f"{_BROWSER_IP}/30", "dev", inner)
-        _run(*inside, "link", "set", inner, "up")
+        run(*inside, "link", "set", "lo", "up")
+        run(*inside, "address", "add", f"{BROWSER_IP}/30", "dev", inner)
+        run(*inside, "link", "set", inner, "up")
         # Chromium offers no candidate at all on a host without a default route.
-        _run(*inside, "route", "add", "default", "via", GATEWAY_IP)
+        run(*inside, "route", "add", "default", "via", GATEWAY_IP)
         self._filter(udp=True, ice_tcp=True)
+
+    def _cable(self, inner: str) -> None:
+        """Makes the two ends, the inner one in the namespace."""
+        run("ip", "link", "add", self._outer, "type", "veth", "peer", "name", inner, "netns", self.name)
 
     def _filter(self, *, udp: bool, ice_tcp: bool) -> None:
         udp_rule = "" if udp else "meta l4proto udp drop;"
         # A segment that begins with a framed STUN message: its magic cookie stands behind length, type and length.
         tcp_rule = "" if ice_tcp else f"meta l4proto tcp @ih,48,32 {MAGIC_COOKIE:#x} drop;"
-        _run(
+        run(
             "ip", "netns", "exec", self.name, "nft", "-f", "-",
             stdin=f"""
             table inet browser
@@ -103,7 +107,7 @@ class BrowserHost:
 
     def drop_all(self) -> None:
         """The cable is there, and nothing passes."""
-        _run("ip", "netns", "exec", self.name, "nft", "flush", "table", "inet", "browser")
+        run("ip", "netns", "exec", self.name, "nft", "flush", "table", "inet", "browser")
 
     def pass_udp(self) -> None:
         self._filter(udp=True, ice_tcp=True)

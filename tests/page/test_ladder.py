@@ -235,5 +235,55 @@ async def test_two_tabs_do_not_fight(browser_host: BrowserHost, browser: Browser
             await first.viewer.controls("other")
             await second.works()
             assert (await first.timeline.paths(), await second.timeline.paths()) == (["udp"], ["udp"])
-        await first.viewer.controls("nobody")
+        # Who is left is not left without.
+        await first.viewer.controls("me")
+        await first.works()
+        assert await first.timeline.paths() == ["udp"]
     await context.close()
+
+
+@pytest.mark.slow
+async def test_a_tab_that_was_frozen_for_90_s_goes_on(browser_host: BrowserHost, opened: Opener) -> None:
+    """What a browser does to tabs in the background: no script of the page runs."""
+    browser_host.pass_udp()
+    async with opened("udp", "opened by udp") as desk:
+        await desk.works()
+        cdp = await desk.page.context.new_cdp_session(desk.page)
+        await cdp.send("Page.setWebLifecycleState", {"state": "frozen"})
+        await asyncio.sleep(90)
+        since = time.time()
+        await cdp.send("Page.setWebLifecycleState", {"state": "active"})
+        await desk.works()
+        await desk.timeline.live("udp", 0.0, "")
+        desk.timeline.note("tab frozen for 90 s, to seen and typed", time.time() - since)
+        assert await desk.page.get_attribute("html", "data-control") == "me"
+
+
+@pytest.mark.parametrize(
+    ("fault", "path", "verdict"),
+    [
+        ("pass_udp", "udp", "Video comes the fastest way, by UDP."),
+        ("drop_udp", "tcp", "This network lets no UDP through, so video comes by TCP"),
+        ("drop_media", "ws", "This network lets no video through, neither by UDP nor by TCP"),
+    ],
+)
+async def test_the_panel_says_what_gets_through(
+    browser_host: BrowserHost, opened: Opener, session: Session, fault: str, path: str, verdict: str
+) -> None:
+    getattr(browser_host, fault)()
+    async with opened(path, f"opened by {path}") as desk:
+        await desk.page.click("#connection")
+        await desk.page.click("text=Test again")
+        await desk.page.wait_for_function("() => !document.querySelector('#connection-panel button').disabled")
+        said = await desk.page.text_content("#verdict")
+        assert said is not None and said.startswith(verdict), await desk.page.inner_text("#connection-panel")
+        await desk.page.keyboard.press("Escape")
+        await desk.page.evaluate("document.activeElement.blur()")
+        await desk.viewer.click(*PATCH[:2])
+        await desk.works()
+        # The test's own peers have left.
+        await eventually(lambda: one_viewer(session), "one viewer", 10)
+
+
+async def one_viewer(session: Session) -> bool | None:
+    return session.viewers == 1 or None

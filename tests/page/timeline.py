@@ -47,7 +47,7 @@ class Timeline:
 
     async def live(self, path: str, since: float, what: str, within_s: float = 30.0) -> None:
         """Wait until the page shows a live picture by ``path``, reached after ``since`` (time.time()), and note how
-        long that took as ``what``."""
+        long that took as ``what``, if it has a name."""
         script = """([path, since]) => {
           const last = window.seen.at(-1);
           return last?.path === path && last.picture === 'live' && last.at >= since ? last.at : null;
@@ -57,7 +57,11 @@ class Timeline:
         except Exception as error:
             error.add_note(f"{time.time() - since:.1f} s later; seen: {await self._page.evaluate('window.seen')}")
             raise
-        self._times.add(what, float(await found.json_value()) - since)
+        if what:
+            self.note(what, float(await found.json_value()) - since)
+
+    def note(self, what: str, took_s: float) -> None:
+        self._times.add(what, took_s)
 
     async def frozen(self, within_s: float = 20.0) -> None:
         """Wait until the page has noticed that nothing comes."""
