@@ -65,13 +65,16 @@ class Timeline:
 
     async def frozen(self, within_s: float = 20.0) -> None:
         """Wait until the page has noticed that nothing comes."""
-        await self._page.wait_for_selector(
-            'html[data-picture="frozen"]', state="attached", timeout=within_s * 1000
-        )
+        await self._page.wait_for_selector('html[data-picture="frozen"]', state="attached", timeout=within_s * 1000)
 
     async def paths(self) -> list[str]:
         """The paths of live pictures so far, in their order."""
-        live = "window.seen.filter(({ path, picture }) => picture === 'live' && path !== 'none').map(({ path }) => path)"
+        live = (
+            "window.seen.filter(({ path, picture }) => picture === 'live' && path !== 'none').map(({ path }) => path)"
+        )
         seen = await self._page.evaluate(live)
         return [path for at, path in enumerate(seen) if at == 0 or seen[at - 1] != path]
 
+    async def gaps(self) -> int:
+        """How often a picture was noticed to be interrupted."""
+        return int(await self._page.evaluate("window.seen.filter(({ picture }) => picture === 'frozen').length"))

@@ -66,6 +66,7 @@ export class ConnectionPanel {
     const facts = PATHS.map(([path, label]): [string, string] => [label, RESULTS[found[path]]]);
     if (found.decoder !== undefined) facts.push(["Video that this browser decodes", found.decoder ?? "neither H.264 nor VP8"]);
     this.#rows.replaceChildren(...facts.flatMap(([label, value]) => [el("dt", {}, label), el("dd", {}, value)]));
-    this.#again.disabled = running;
+    // Not disabled, which would take the focus from it.
+    this.#again.setAttribute("aria-disabled", String(running));
   }
 }
