@@ -101,6 +101,10 @@ async def test_a_killed_agent_is_followed_by_the_next(
 async def agent_pid(session: Session) -> int:
     """The agent's process as this namespace knows it."""
     inside = (await session.link.call("hello", {}))["agent"]["pid"]
+    return await asyncio.to_thread(_pid_of, inside)
+
+
+def _pid_of(inside: int) -> int:
     for status in Path("/proc").glob("[0-9]*/status"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             text = status.read_text()
@@ -173,7 +177,8 @@ async def test_the_panel_says_what_gets_through(
         await desk.page.wait_for_selector('#connection-panel button[aria-disabled="true"]')
         await desk.page.wait_for_selector('#connection-panel button[aria-disabled="false"]')
         said = await desk.page.text_content("#verdict")
-        assert said is not None and said.startswith(verdict), await desk.page.inner_text("#connection-panel")
+        assert said is not None
+        assert said.startswith(verdict), await desk.page.inner_text("#connection-panel")
         await desk.page.keyboard.press("Escape")
         await desk.viewer.click(*PATCH[:2])
         await desk.works()

@@ -254,6 +254,7 @@ export function onVisible(state: State, visible: boolean, clock: Clock): Step {
   const { phase } = state;
   const next: State = { ...state, visible, phase: isOpen(phase) ? limit(phase) : phase, trials: state.trials.map(limit), hedgeAt: null };
   if (!visible) return became(next);
-  if (state.gap !== null) return asking(next);
-  return became(isOpen(next.phase) && !next.phase.painted ? hedging(next, next.phase, "opened", clock) : next);
+  const urgent = isWanted(next) ? opened(next).find((open) => open.name === "webrtc" && !open.painted) : undefined;
+  const ready = urgent === undefined ? next : hedging(next, urgent, "opened", clock);
+  return state.gap === null ? became(ready) : asking(ready);
 }

@@ -6,8 +6,7 @@ const SLEPT_MS = 10_000;
 
 export function followNetwork(changed: () => void): void {
   window.addEventListener("online", changed);
-  // Not in every browser; says that Wi-Fi is now mobile data, or another network.
-  (navigator as Navigator & { connection?: EventTarget }).connection?.addEventListener("change", changed);
+  followKind(changed);
   document.addEventListener("resume", changed);
   let last = Date.now();
   setInterval(() => {
@@ -15,4 +14,14 @@ export function followNetwork(changed: () => void): void {
     if (now - last > SLEPT_MS) changed();
     last = now;
   }, TICK_MS);
+}
+
+/** Where the browser tells it: Wi-Fi is now mobile data. The event also comes for each new estimate of the speed. */
+function followKind(changed: () => void): void {
+  const { connection } = navigator as Navigator & { connection?: EventTarget & { readonly type?: string } };
+  let last = connection?.type;
+  connection?.addEventListener("change", () => {
+    if (connection.type !== last) changed();
+    last = connection.type;
+  });
 }

@@ -50,8 +50,10 @@ export class ConnectionPanel {
     this.#test.forget();
   }
 
+  /** Empty while too little is known to be of use. */
   get verdict(): string {
-    return verdictOf(this.#test.found);
+    const { found } = this.#test;
+    return found.udp === "unknown" && found.tcp === "unknown" ? "" : verdictOf(found);
   }
 
   #run(): void {
