@@ -97,6 +97,7 @@ class Control:
 
     def __init__(self) -> None:
         self._present: dict[Viewer, _Present] = {}
+        self._connected: set[str] = set()
         """In the order of their coming."""
         self._controller: Viewer | None = None
         self._away_until: float | None = None
@@ -114,8 +115,12 @@ class Control:
 
     @property
     def controller_peer(self) -> str | None:
-        """The newest WebRTC connection of the one who controls."""
-        return next((one.id for one in reversed(self._of_controller()) if one.transport == "webrtc"), None)
+        """The newest WebRTC connection of the one who controls; of those that media flows by, if there is one.
+
+        A viewer that tries another way offers it while it types by the old one.
+        """
+        peers = [one.id for one in reversed(self._of_controller()) if one.transport == "webrtc"]
+        return next((peer for peer in peers if peer in self._connected), next(iter(peers), None))
 
     @property
     def requests(self) -> list[str]:
@@ -169,8 +174,13 @@ class Control:
         elif self._controller is None and viewer.role == "control":
             self._hand_to(viewer)
 
+    def connected(self, connection_id: str) -> None:
+        """Media flows by a WebRTC connection that has joined. Idempotent."""
+        self._connected.add(connection_id)
+
     def left(self, connection_id: str, now: float) -> None:
         """A connection ended; unknown ones are ended."""
+        self._connected.discard(connection_id)
         self.tick(now)
         viewer = next((viewer for viewer, here in self._present.items() if connection_id in here.connections), None)
         if viewer is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from typing import Any, Literal
@@ -60,8 +60,8 @@ class Handover:
 
     # Who is there.
 
-    def peers(self, peers: Iterable[tuple[str, Viewer]]) -> None:
-        """The WebRTC peers that there are now, by name, oldest first."""
+    def peers(self, peers: Iterable[tuple[str, Viewer]], connected: Collection[str] = ()) -> None:
+        """The WebRTC peers that there are now, by name, oldest first, and those of them by which media flows."""
         here = dict(peers)
         with self._noting():
             for key, known in self._control.connections.items():
@@ -70,6 +70,8 @@ class Handover:
             for key, viewer in here.items():
                 if key not in self._control.connections:
                     self._control.joined(Connection(key, viewer, "webrtc"), self._clock())
+                if key in connected:
+                    self._control.connected(key)
 
     @contextmanager
     def pumping(self, viewer: Viewer, switch: Switch) -> Iterator[None]:

@@ -159,7 +159,8 @@ class Session(Status):
     def peers_changed(self) -> None:
         """Its WebRTC peers are others now."""
         peers = self._world.signalling.peers(self.id)
-        self.handover.peers((peer.id, Viewer(peer.viewer, peer.role)) for peer in peers)
+        connected = {peer.id for peer in peers if peer.connected}
+        self.handover.peers(((peer.id, Viewer(peer.viewer, peer.role)) for peer in peers), connected)
 
     async def exec(
         self, argv: Sequence[str], *, as_user: bool = False, stdin: str = "", timeout_s: float = 30.0

@@ -51,7 +51,7 @@ class PeerSession(Protocol):
     def link(self) -> AgentLink: ...
 
     def peers_changed(self) -> None:
-        """Called after a peer was added, or dropped."""
+        """Called after a peer was added, has connected, or was dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +180,7 @@ class Whep:
             case "peer", "connected":
                 if (peer := mine.get(str(event.params.get("peer")))) is not None:
                     peer.connected = True
+                    peer.session.peers_changed()
             case "peer", "closed":
                 if (peer := mine.get(str(event.params.get("peer")))) is not None:
                     await self._drop(peer)

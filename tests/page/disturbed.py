@@ -62,7 +62,8 @@ class Desk:
         await eventually(lambda: self.sees(colour), f"a screen of {colour:06x}", 20)
         word = next(WORDS)
         await self.viewer.type(word, 30)
-        assert await asyncio.to_thread(self._terminal.read, len(word)) == word
+        read = await asyncio.to_thread(self._terminal.read, len(word))
+        assert read == word, f"{read!r} for {word!r}; seen: {await self.page.evaluate('window.seen')}; {self.offers}"
         assert await self.page.evaluate("[window.mark, document.activeElement.id]") == ["kept", "keys"]
 
 

@@ -297,3 +297,17 @@ class Anything(RuleBasedStateMachine):
 
 
 TestAnything = Anything.TestCase
+
+
+def test_input_stays_with_the_connection_that_works_while_another_is_tried() -> None:
+    control = Control()
+    control.joined(Connection("old", ANN, "webrtc"), 0)
+    control.connected("old")
+    control.joined(Connection("trial", ANN, "webrtc"), 1)
+    assert control.controller_peer == "old"
+    control.left("trial", 2)
+    control.joined(Connection("better", ANN, "webrtc"), 3)
+    control.connected("better")
+    assert control.controller_peer == "better"
+    control.left("better", 4)
+    assert control.controller_peer == "old"

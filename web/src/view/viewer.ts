@@ -211,13 +211,23 @@ class Viewer {
     this.#runner.dispatch({ type: "news" });
   }
 
-  /** Input follows the picture: a transport that is only being tried gets none. */
+  /**
+   * Input follows the picture: a transport that is only being tried gets none, unless it is the one by which this
+   * page's input counts already.
+   */
   #route(state: State): void {
-    const sinks = "attempt" in state.phase ? (this.#sinks.get(state.phase.attempt) ?? null) : null;
+    const sinks = "attempt" in state.phase ? (this.#sinks.get(this.#speaker(state.phase.attempt, state)) ?? null) : null;
     if (sinks === this.#routed) return;
     this.#routed = sinks;
     this.#input.connect(sinks);
     this.#clipboard.connect(sinks?.clipboard ?? null, sinks?.keys ?? null);
+  }
+
+  /** The attempt by which input counts, for the one in front. */
+  #speaker(front: number, { trials }: State): number {
+    if (this.#live.get(front) !== false) return front;
+    const heir = trials.find(({ attempt }) => this.#live.get(attempt) === true && this.#sinks.has(attempt));
+    return heir?.attempt ?? front;
   }
 
   /** The sound follows the picture too. */
@@ -267,7 +277,7 @@ class Viewer {
   }
 
   #showControl(state: State): void {
-    const live = "attempt" in state.phase ? (this.#live.get(state.phase.attempt) ?? null) : null;
+    const live = "attempt" in state.phase ? (this.#live.get(this.#speaker(state.phase.attempt, state)) ?? null) : null;
     const standing = standingOf(this.#role, nameOf(this.access.viewer), state.session?.control ?? null, live);
     const controls = standing.who === "me";
     document.documentElement.dataset["control"] = standing.who;
