@@ -66,11 +66,13 @@ export class CursorView {
     this.#shapes.clear();
     this.#shape = undefined;
     this.#place = null;
-    this.controls = controls;
+    this.#controls = controls;
+    this.#draw();
   }
 
   /** Does this viewer move the pointer? Else it sees where it goes. */
   set controls(controls: boolean) {
+    if (controls === this.#controls) return;
     this.#controls = controls;
     if (controls) this.#place = null;
     this.#draw();

@@ -265,6 +265,7 @@ class Viewer {
     // Off, what is held is released first, which must still go out.
     this.#input.allowed = controls;
     if (this.#vncLink !== null) this.#vncLink.viewOnly = !controls;
+    this.#cursor.controls = controls;
     this.#control.show(standing, isPainted(state.phase));
     this.#share(state, controls);
   }
