@@ -220,9 +220,7 @@ async def _to_guest(
     return Ended.VIEWER, "The viewer left."
 
 
-async def _receive(
-    socket: ViewerSocket, writer: asyncio.StreamWriter, lease: Lease, report: Report
-) -> bytes | None:
+async def _receive(socket: ViewerSocket, writer: asyncio.StreamWriter, lease: Lease, report: Report) -> bytes | None:
     """The next message. What is held when a lease ends is released meanwhile.
 
     What has come already counts as heard, however long x11vnc kept us from reading it.

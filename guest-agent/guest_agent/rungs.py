@@ -1,8 +1,8 @@
 """Who gets which encode. Pure: time is an argument, in seconds, monotonic.
 
 There are at most two: MAIN, made for the viewer that leads (who controls now; all lead while that is none of these),
-and LAG for those whose path carries less or who know another codec. A viewer that only watches never slows MAIN down; a
-leader on a slow path does, since it is the one whom the desktop is for.
+and LAG for those whose path carries less or who know another codec. A viewer that only watches never slows MAIN down;
+a leader on a slow path does, since it is the one whom the desktop is for.
 """
 
 from __future__ import annotations

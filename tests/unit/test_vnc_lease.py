@@ -7,8 +7,9 @@ from struct import pack
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.vnc.lease import Lease
+from gateway.vnc.lease import LEASE_S, Lease
 from gateway.vnc.rfb import ClientFilter
+from guest_agent.input import state
 
 BEAT = b""
 UPDATE = pack("!BBHHHH", 3, 1, 0, 0, 1280, 720)
@@ -30,6 +31,10 @@ class Viewer:
     def says(self, data: bytes, now: float) -> None:
         self.client.feed(data)
         self.lease.heard(data, now)
+
+
+def test_both_transports_have_one_lease() -> None:
+    assert LEASE_S == state.LEASE_S
 
 
 def test_keys_and_buttons_go_up_after_a_silent_lease() -> None:
