@@ -1,9 +1,9 @@
 """How long what a viewer holds stays down without a sign of its life. Pure: time is an argument (s, monotonic).
 
 A WebSocket outlives the page behind it: pings to a frozen tab are answered, by the browser, and a network that is cut
-is noticed only by the ping that follows, after some 15 s. So our page sends an empty message, of no bytes of RFB, twice
-a second while it controls (web/src/transport/vnc.ts). From the first of them on a viewer that is silent for a lease
-loses what it holds; one that never sends any keeps it until its socket goes.
+is noticed only by the ping that follows, after some 15 s. So our page sends an empty message, of no bytes of RFB,
+twice a second while it controls (web/src/transport/vnc.ts). From the first of them on a viewer that is silent for a
+lease loses what it holds; one that never sends any keeps it until its socket goes.
 """
 
 from __future__ import annotations
