@@ -3,10 +3,12 @@ import { isRecord } from "../api/types";
 import { sessionUrl } from "../api/watch";
 import type { Access, Link } from "../session/runner";
 import { mendCursorColours } from "./novnc_cursor";
+import { followPointer } from "./novnc_pointer";
+import type { PointerEvents } from "./novnc_pointer";
 import { oneClickEach } from "./novnc_wheel";
 import { onCanvasPainted } from "./painted";
 
-export interface VncEvents {
+export interface VncEvents extends PointerEvents {
   painted(): void;
   /** Whether this page's input counts now; also said when anything else about control has changed. */
   control(controls: boolean): void;
@@ -83,6 +85,7 @@ export class VncTransport implements Link {
 
     const rfb = new RFB(this.target, this.#socket, { shared: true });
     this.#rfb = rfb;
+    followPointer(rfb, this.events);
     mendCursorColours(rfb);
     oneClickEach(this.target, () => this.#viewOnly, this.#closing.signal);
     rfb.scaleViewport = true;
