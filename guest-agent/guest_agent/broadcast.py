@@ -47,7 +47,6 @@ class Stream:
 
     track: ScreenTrack
     path: Path
-    leads: bool
     keyed_at: float = float("-inf")
     """When its last keyframe went out."""
     repeated_at: float = float("-inf")
@@ -78,15 +77,19 @@ class Broadcast:
         """The rate of the leaders' encode."""
         return self._rates_bps[MAIN]
 
-    def stream(self, *, leads: bool) -> Stream:
-        """For a new viewer. It counts as watching from its sender's first pull.
-
-        Args:
-            leads: the desktop is for this one: it has the control role.
-        """
+    def stream(self) -> Stream:
+        """For a new viewer. It counts as watching from its sender's first pull."""
         track = ScreenTrack(lambda _: self._idle(stream), lambda _: self._stopped(stream))
-        stream = Stream(track, Path(self._clock, self._paths_changed), leads)
+        stream = Stream(track, Path(self._clock, self._paths_changed))
         return stream
+
+    def lead(self, stream: Stream | None) -> None:
+        """The desktop is for this one from now on: it controls. None: nobody does, or one who is not among these."""
+        if stream is self._rungs.leader:
+            return
+        self._rungs.leader = stream
+        self._paths_changed()
+        self._settle_both()
 
     def deliver(self, frame: EncodedFrame) -> None:
         """A frame from the media thread."""
@@ -117,7 +120,7 @@ class Broadcast:
     def counters(self) -> dict[str, int]:
         """Of the leaders' path, of the slowest where there are several; of both encodes."""
         every = [stream.path for stream in self._streams]
-        leading = [stream.path for stream in self._streams if stream.leads] or every
+        leading = [stream.path for stream in self._rungs.leaders()]
         path = min(leading, key=lambda path: path.target_bps, default=None)
         return {
             "rung_bps": self._rates_bps[MAIN],
@@ -169,7 +172,7 @@ class Broadcast:
     def _idle(self, stream: Stream) -> None:
         if stream not in self._streams:
             self._streams.append(stream)
-            self._rungs.add(stream, leads=stream.leads, codec=stream.track.codec)
+            self._rungs.add(stream, stream.track.codec)
             self._paths_changed()
             if len(self._streams) == 1:
                 self._source.watch(True)
@@ -185,8 +188,7 @@ class Broadcast:
         self._paths_changed()
         if not self._streams:
             self._source.watch(False)
-        for rung in (MAIN, LAG):
-            self._settle(rung)
+        self._settle_both()
 
     def _paths_changed(self) -> None:
         """Some path carries more or less than before, or somebody came or went."""
@@ -218,6 +220,10 @@ class Broadcast:
         if wanted != present and (wanted == MAX_BPS or abs(wanted - present) > present * _STEP):
             self._rates_bps[rung] = wanted
             self._source.set_rate(wanted, rung)
+
+    def _settle_both(self) -> None:
+        for rung in (MAIN, LAG):
+            self._settle(rung)
 
     def _settle(self, rung: int) -> None:
         """Let the next frame be made once every sender that it is made for waits for it."""

@@ -95,7 +95,7 @@ class Peer:
         self._clipboard = clipboard
         self._on_state = on_state
         self._channels: dict[Channel, RTCDataChannel] = {}
-        self._cursor = cursors.feed(lambda message: self._inbox.tell(message), follows=role is Role.VIEW)
+        self._cursor = cursors.feed(lambda message: self._inbox.tell(message), follows=True)
         self._inbox = Inbox(
             ident,
             role,
@@ -105,7 +105,7 @@ class Peer:
             counters,
             controls,
             listen=self._listen,
-            greeted=self._cursor.start,
+            greeted=self._greeted,
         )
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         self._transceiver = self._connection.addTransceiver(track, direction="sendonly")
@@ -173,7 +173,8 @@ class Peer:
             self._inbox.display_resized()
 
     def control_changed(self) -> None:
-        """Tell the viewer whether it controls, if it listens yet."""
+        """Tell the viewer whether it controls, if it listens yet. Who controls sees no pointer but its own."""
+        self._cursor.follows = not self._inbox.controls
         if Channel.CONTROL in self._channels:
             self._inbox.control_changed()
 
@@ -184,6 +185,10 @@ class Peer:
         self.sound.stop()
         self._channel_closed(Channel.CLIPBOARD)
         await self._connection.close()
+
+    def _greeted(self) -> None:
+        self._cursor.follows = not self._inbox.controls
+        self._cursor.start()
 
     def _frame_sent(self, frame: EncodedFrame) -> None:
         if frame.stamps is not None:

@@ -1,8 +1,8 @@
 """Who gets which encode. Pure: time is an argument, in seconds, monotonic.
 
-There are at most two: MAIN, made for the viewers that lead (those who control, or all where nobody does), and LAG for
-those whose path carries less or who know another codec. A viewer that only watches never slows MAIN down; a leader
-on a slow path does, since it is the one whom the desktop is for.
+There are at most two: MAIN, made for the viewer that leads (who controls now; all lead while that is none of these),
+and LAG for those whose path carries less or who know another codec. A viewer that only watches never slows MAIN down;
+a leader on a slow path does, since it is the one whom the desktop is for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ _PENALTY_S = 10.0
 
 @dataclass(slots=True)
 class _Place:
-    leads: bool
     codec: Codec
     rung: int = MAIN
     abreast_since: float | None = None
@@ -43,16 +42,18 @@ V = TypeVar("V", bound=Hashable)
 class Rungs(Generic[V]):
     def __init__(self) -> None:
         self._places: dict[V, _Place] = {}
+        self.leader: V | None = None
+        """Who controls, whether it watches yet or not. After a change of it :meth:`update` is due."""
         self.rates_bps = [float(MAX_BPS), float(MAX_BPS)]
         """What MAIN and LAG may take."""
 
-    def add(self, viewer: V, *, leads: bool, codec: Codec = Codec.H264) -> None:
+    def add(self, viewer: V, codec: Codec = Codec.H264) -> None:
         """A new viewer. It starts on MAIN; one who knows another codec than the leaders goes on to LAG."""
-        self._places[viewer] = _Place(leads, codec)
+        self._places[viewer] = _Place(codec)
 
     def codec(self, rung: int) -> Codec:
         """MAIN has the codec of who came first of the leaders, LAG another where somebody needs that."""
-        main = next((p.codec for v, p in self._places.items() if self._leads(v)), Codec.H264)
+        main = next((self._places[viewer].codec for viewer in self.leaders()), Codec.H264)
         other = next((place.codec for place in self._places.values() if place.codec is not main), None)
         return main if rung == MAIN or other is None else other
 
@@ -65,6 +66,10 @@ class Rungs(Generic[V]):
     def on(self, rung: int) -> list[V]:
         """The viewers of a rung."""
         return [viewer for viewer, place in self._places.items() if place.rung == rung]
+
+    def leaders(self) -> list[V]:
+        """Those for whom MAIN is made."""
+        return [viewer for viewer in self._places if self._leads(viewer)]
 
     def waits_for(self, rung: int) -> list[V]:
         """The viewers without whom the next frame of a rung is not made."""
@@ -83,7 +88,7 @@ class Rungs(Generic[V]):
     def update(self, targets_bps: Mapping[V, float], now: float) -> list[V]:
         """What every viewer's path carries now. Sets the rates; returns those who changed their rung."""
         codec = self.codec(MAIN)
-        leaders = [v for v, place in self._places.items() if self._leads(v) and place.codec is codec]
+        leaders = [viewer for viewer in self.leaders() if self._places[viewer].codec is codec]
         main = max((targets_bps[viewer] for viewer in leaders), default=float(MAX_BPS))
         moved = [viewer for viewer in self._places if self._moves(viewer, targets_bps[viewer], main, now)]
         if leaders and not any(self.rung(viewer) == MAIN for viewer in leaders):
@@ -120,4 +125,4 @@ class Rungs(Generic[V]):
         return True
 
     def _leads(self, viewer: V) -> bool:
-        return self._places[viewer].leads or not any(place.leads for place in self._places.values())
+        return viewer == self.leader or self.leader not in self._places

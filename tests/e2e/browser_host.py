@@ -10,7 +10,7 @@ import contextlib
 import os
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 from playwright.async_api import Browser, async_playwright
@@ -66,10 +66,11 @@ class BrowserHost:
         _run(*inside, "link", "set", inner, "up")
         # Chromium offers no candidate at all on a host without a default route.
         _run(*inside, "route", "add", "default", "via", GATEWAY_IP)
-        self._filter(udp=True)
+        self._udp = True
+        self._filter()
 
-    def _filter(self, *, udp: bool) -> None:
-        udp_rule = "" if udp else "meta l4proto udp drop;"
+    def _filter(self, *, cut: bool = False) -> None:
+        rule = "drop;" if cut else "" if self._udp else "meta l4proto udp drop;"
         _run(
             "ip", "netns", "exec", self.name, "nft", "-f", "-",
             stdin=f"""
@@ -78,21 +79,32 @@ class BrowserHost:
             table inet browser {{
               chain out {{
                 type filter hook output priority 0; policy drop;
-                oifname "lo" accept; {udp_rule} ip daddr {GATEWAY_IP} accept
+                oifname "lo" accept; {rule} ip daddr {GATEWAY_IP} accept
               }}
               chain in {{
                 type filter hook input priority 0; policy drop;
-                iifname "lo" accept; {udp_rule} ip saddr {GATEWAY_IP} accept
+                iifname "lo" accept; {rule} ip saddr {GATEWAY_IP} accept
               }}
             }}
             """,
         )  # fmt: skip
 
     def drop_udp(self) -> None:
-        self._filter(udp=False)
+        self._udp = False
+        self._filter()
 
     def pass_udp(self) -> None:
-        self._filter(udp=True)
+        self._udp = True
+        self._filter()
+
+    @contextlib.contextmanager
+    def cut_off(self) -> Iterator[None]:
+        """No packet passes, and nobody is told."""
+        self._filter(cut=True)
+        try:
+            yield
+        finally:
+            self._filter()
 
     def close(self) -> None:
         subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True)

@@ -48,6 +48,7 @@ class Viewer {
   readonly #clipboardPanel = new ClipboardPanel(this.#clipboard);
   readonly #files: FilesPanel;
   readonly #cursor = new CursorView(this.#video, () => ({ width: this.#video.videoWidth, height: this.#video.videoHeight }));
+  readonly #vncCursor = new CursorView(this.#vnc, () => this.#vnc.querySelector("canvas") ?? { width: 0, height: 0 });
   readonly #panel = new PanelView(byId("panel", HTMLElement), (does) => {
     if (does === "list") location.assign("/");
     else this.#ask(does);
@@ -174,6 +175,7 @@ class Viewer {
   };
 
   readonly #openNovnc: Opener = (attempt, dispatch) => {
+    this.#vncCursor.reset(false);
     const vnc = new VncTransport(this.access, this.#vnc, {
       painted: () => {
         const keys = this.#clipboard.gate(new RfbKeySink(vnc.sendKey));
@@ -182,6 +184,12 @@ class Viewer {
       },
       control: (controls) => {
         this.#hearControl(attempt, controls);
+      },
+      cursor: (shape) => {
+        this.#vncCursor.wear(shape);
+      },
+      pointer: (place) => {
+        this.#vncCursor.point(place);
       },
       closed: (detail) => {
         dispatch({ type: "closed", attempt, why: { kind: "closed", detail } });
@@ -265,6 +273,7 @@ class Viewer {
     // Off, what is held is released first, which must still go out.
     this.#input.allowed = controls;
     if (this.#vncLink !== null) this.#vncLink.viewOnly = !controls;
+    this.#cursor.controls = this.#vncCursor.controls = controls;
     this.#control.show(standing, isPainted(state.phase));
     this.#share(state, controls);
   }
