@@ -97,10 +97,8 @@ def _has_full_chroma(offered: RTCRtpCodecParameters) -> bool:
         profile, _ = sdp.parse_h264_profile_level_id(str(offered.parameters.get("profile-level-id")))
     except ValueError:
         return False
-    # 64 to 95 are RTCP's where both share a port (RFC 5761 4). aiortc uses only the numbers from 96 on; Chromium has
-    # more codecs than those and goes on with 35 to 63.
-    usable = offered.payloadType < 64 or 96 <= offered.payloadType < 128
-    return usable and profile is sdp.H264Profile.PROFILE_PREDICTIVE_HIGH_444
+    # Chromium has more codecs than numbers from 96 on and goes below. aiortc refuses RTCP's, and takes eight bits.
+    return offered.payloadType < 128 and profile is sdp.H264Profile.PROFILE_PREDICTIVE_HIGH_444
 
 
 def _answer_to(offered: RTCRtpCodecParameters, like: RTCRtpCodecParameters) -> RTCRtpCodecParameters:
