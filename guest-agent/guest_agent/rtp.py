@@ -68,7 +68,7 @@ def prefer_h264(transceiver: RTCRtpTransceiver) -> None:
 def settle_codecs(transceiver: RTCRtpTransceiver, offer: sdp.SessionDescription) -> dict[Codec, PayloadTypes]:
     """Of what the offer has, keep the codec that the stream begins with and, with H.264, its 4:4:4 profile.
 
-    Between offer and answer. The answer names both, so a stream changes at a keyframe and nothing is negotiated again.
+    Between offer and answer. The answer names both, so a stream changes at a keyframe, without another offer.
     """
     codecs: list[RTCRtpCodecParameters] = transceiver._codecs
     first = codecs[0]
