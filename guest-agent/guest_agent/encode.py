@@ -5,9 +5,9 @@ pixels (subme 0), which spares the half-pixel planes of every picture: on a clic
 subme 2 on a busy host, and 4.0 against 14.2 KiB for scrolled text at equal quality (720p). Capped CRF: constant
 quality, and a VBV that bounds what one picture may weigh. No B-frames, no lookahead, slices for threads.
 
-With full chroma (4:4:4) text keeps its colours: a coloured terminal reaches the browser at 43 dB instead of 25, and a
-typed character takes twice as long (3.9 against 2.0 ms at 720p). Text scrolled by an odd number of rows is a third of
-the bytes or less, since colours too then move by whole pixels.
+With full chroma (4:4:4) text keeps its colours: a coloured terminal reaches the browser at 44 dB instead of 25, and a
+typed character takes 1.5 to 2 times as long (3.7 against 2.5 ms at 720p). Text scrolled by an odd number of rows is a
+fraction of the bytes, since colours too then move by whole pixels.
 """
 
 from __future__ import annotations
