@@ -47,6 +47,8 @@ class Stream:
 
     track: ScreenTrack
     path: Path
+    crisp: bool = False
+    """Asks for full chroma."""
     keyed_at: float = float("-inf")
     """When its last keyframe went out."""
     repeated_at: float = float("-inf")
@@ -117,6 +119,13 @@ class Broadcast:
         else:
             self._source.want_key(rung)
 
+    def want_crisp(self, stream: Stream, on: bool) -> None:
+        """A viewer asks for full chroma, or no longer does. Who does not lead asks in vain."""
+        stream.crisp = on
+        if stream in self._streams:
+            self._rungs.ask(stream, crisp=on)
+            self._paths_changed()
+
     def counters(self) -> dict[str, int]:
         """Of the leaders' path, of the slowest where there are several; of both encodes."""
         every = [stream.path for stream in self._streams]
@@ -126,6 +135,7 @@ class Broadcast:
             "rung_bps": self._rates_bps[MAIN],
             "rung_changes": self.rung_changes,
             "lag_bps": self._rates_bps[LAG] if self._lagging else 0,
+            "crisp": int(self._codecs[MAIN].full_chroma),
             "lag_viewers": len(self._rungs.on(LAG)),
             "path_target_bps": int(path.target_bps) if path else 0,
             "path_brakes": path.brakes if path else 0,
@@ -146,7 +156,7 @@ class Broadcast:
 
     def _offer(self, stream: Stream, frame: EncodedFrame, now: float) -> None:
         track = stream.track
-        if frame.codec is not track.codec:
+        if frame.codec not in track.codecs:
             # Made before its rung changed to what this viewer decodes.
             return
         if track.pending and frame.rung == MAIN and self._rungs.behind(stream, now):
@@ -172,7 +182,7 @@ class Broadcast:
     def _idle(self, stream: Stream) -> None:
         if stream not in self._streams:
             self._streams.append(stream)
-            self._rungs.add(stream, stream.track.codec)
+            self._rungs.add(stream, codecs=stream.track.codecs, crisp=stream.crisp)
             self._paths_changed()
             if len(self._streams) == 1:
                 self._source.watch(True)

@@ -198,6 +198,7 @@ class MediaHub:
             self._sink,
             on_state=self._state_changed,
             on_key=lambda: self._broadcast.want_key(stream),
+            want_crisp=lambda on: self._broadcast.want_crisp(stream, on),
             size_px=lambda: self.size_px,
             counters=self._channel_counters,
             clipboard=self._clipboard,

@@ -48,8 +48,10 @@ class Clock:
         return self.now
 
 
-def frame(number: int, *, key: bool = False, size: int = 100, rung: int = MAIN) -> EncodedFrame:
-    return EncodedFrame([bytes(4)], number * 1500, key, size, rung=rung)
+def frame(
+    number: int, *, key: bool = False, size: int = 100, rung: int = MAIN, codec: Codec = Codec.H264
+) -> EncodedFrame:
+    return EncodedFrame([bytes(4)], number * 1500, key, size, rung=rung, codec=codec)
 
 
 async def pulling(track: ScreenTrack) -> asyncio.Task[EncodedFrame]:
@@ -160,8 +162,11 @@ async def test_a_cancelled_pull_can_be_repeated() -> None:
 class Watching:
     """A viewer whose sender takes frames when it is told to."""
 
-    def __init__(self, broadcast: Broadcast, *, leads: bool = False) -> None:
+    def __init__(
+        self, broadcast: Broadcast, *, leads: bool = False, codecs: tuple[Codec, ...] = (Codec.H264,)
+    ) -> None:
         self.stream = broadcast.stream()
+        self.stream.track.codecs = codecs
         if leads:
             broadcast.lead(self.stream)
         self._pull: asyncio.Task[EncodedFrame] | None = None
@@ -317,3 +322,27 @@ async def test_a_request_on_a_still_screen_gets_a_plain_frame_once() -> None:
     assert source.calls[-1] == "key", "something was lost"
     assert (broadcast.key_requests, broadcast.still_requests) == (4, 1)
     await viewer.leave()
+
+
+async def test_full_chroma_is_asked_of_the_source_and_kept_from_who_cannot_decode_it() -> None:
+    broadcast, source, _ = make()
+    leader = Watching(broadcast, leads=True, codecs=(Codec.H264, Codec.H264_444))
+    watcher = Watching(broadcast, leads=False)
+    broadcast.want_crisp(leader.stream, True)
+    assert source.calls == [], "it does not watch yet"
+    await leader.ready()
+    assert source.calls == ["h264_444", "watch"]
+    assert broadcast.counters()["crisp"] == 1
+    await watcher.ready()
+    assert {"watch lag", "key lag"} < set(source.calls)
+    source.calls.clear()
+    broadcast.want_crisp(leader.stream, True)
+    assert source.calls == []
+    await leader.leave()
+    assert "h264" in source.calls
+    # One that was made before goes to nobody; the watcher is back in the leaders' place.
+    broadcast.deliver(frame(0, key=True, codec=Codec.H264_444))
+    plain = frame(1, key=True)
+    broadcast.deliver(plain)
+    assert await watcher.take() is plain
+    await watcher.leave()

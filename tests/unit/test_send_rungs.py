@@ -95,7 +95,7 @@ def test_the_lead_goes_over_at_once_and_those_who_fall_behind_it_lag() -> None:
 def test_who_leads_decides_on_the_codec() -> None:
     rungs: Rungs[str] = Rungs()
     rungs.add("h264")
-    rungs.add("vp8", Codec.VP8)
+    rungs.add("vp8", codecs=(Codec.VP8,))
     carries = {"h264": 8e6, "vp8": 4e6}
     rungs.leader = "h264"
     assert rungs.update(carries, 0.0) == ["vp8"]

@@ -21,6 +21,7 @@ import type { Access, Opener } from "../session/runner";
 import { standingOf } from "../session/standing";
 import { RtcTransport } from "../transport/rtc";
 import { VncTransport } from "../transport/vnc";
+import { Crisp } from "./crisp";
 import { CursorView } from "./cursor";
 import { byId } from "./dom";
 import { wireButtons } from "./buttons";
@@ -64,6 +65,7 @@ class Viewer {
   #frames = 0;
   readonly #lines = new Map<number, SoundLine | null>();
   readonly #sound: Sound;
+  readonly #crisp: Crisp;
   /** Where input would go, for each open attempt that takes it. */
   readonly #sinks = new Map<number, Route>();
   #routed: Route | null = null;
@@ -77,6 +79,7 @@ class Viewer {
     this.#role = roleOf(access.token);
     const [button, audio] = [byId("sound", HTMLButtonElement), byId("listen", HTMLAudioElement)];
     this.#sound = new Sound(button, audio, `fenster.sound.${access.id}`);
+    this.#crisp = new Crisp(byId("crisp", HTMLButtonElement), `fenster.crisp.${access.id}`);
     this.#files = new FilesPanel(access, byId("stage", HTMLElement));
     this.#control = new ControlView(access, byId("stage", HTMLElement), () => {
       this.#runner.dispatch({ type: "news" });
@@ -145,6 +148,7 @@ class Viewer {
         this.#cursor.reset(controls);
         const sink = new MessageSink(rtc.send);
         this.#lines.set(attempt, rtc.sound);
+        this.#crisp.connect(controls ? rtc.crisp : null);
         this.#sinks.set(attempt, { keys: this.#clipboard.gate(sink), pointer: sink, clipboard: line });
         this.#show(this.#runner.state);
       },
@@ -160,6 +164,9 @@ class Viewer {
       pointer: (x, y) => {
         this.#cursor.point({ x, y });
       },
+      crisp: (on) => {
+        this.#crisp.hear(on);
+      },
       rtt: (ms) => {
         this.#rttMs = ms;
       },
@@ -170,6 +177,7 @@ class Viewer {
         this.#unroute(attempt);
         line.close();
         rtc.close();
+        this.#crisp.disconnect(rtc.crisp);
       },
     };
   };
