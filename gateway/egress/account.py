@@ -40,6 +40,13 @@ class Account:
     def failed(self, kind: str) -> None:
         self.errors[kind] += 1
 
+    def add(self, other: Account) -> None:
+        """Count what another has carried as well, without its hosts."""
+        self.bytes_up += other.bytes_up
+        self.bytes_down += other.bytes_down
+        self.connections += other.connections
+        self.errors += other.errors
+
     def top_hosts(self) -> dict[str, int]:
         """Those that carried most, with their bytes both ways, greatest first.
 

@@ -14,7 +14,14 @@ from gateway.egress.http1 import Outbound, Request
 from gateway.egress.policy import Policy, parse_host, parse_target
 from gateway.egress.streams import READ_BYTES
 from gateway.egress.upstream import Way, Ways
-from gateway.errors import EgressError, ProxyRequestError, TargetUnreachable, UpstreamCut, UpstreamSlow
+from gateway.errors import (
+    EgressError,
+    ProxyRequestError,
+    TargetUnreachable,
+    UpstreamAuthFailed,
+    UpstreamCut,
+    UpstreamSlow,
+)
 from gateway.exits import ExitCheck
 
 __all__ = ["find_address", "look"]
@@ -27,24 +34,26 @@ _ADDRESS = re.compile(
 
 async def look(
     url: str, ways: Ways, policy: Policy, tls: ssl.SSLContext, ours: Collection[str], timeout_s: float
-) -> ExitCheck:
-    """Ask ``url`` (http or https; answers with an address, in JSON or plain) by these ways. Never raises EgressError.
+) -> tuple[ExitCheck, EgressError | None]:
+    """Ask ``url`` (http or https; it answers with an address, in JSON or plain): what was seen, and why not.
 
     Args:
         tls: how the echo service's certificate is checked.
         ours: addresses of this host.
     """
     began = time.monotonic()
-    address, kind, message = "", "", ""
+    address = ""
+    error: EgressError | None = None
     try:
         async with asyncio.timeout(timeout_s):
             address = find_address(await _get(url, ways, policy, tls))
     except TimeoutError:
-        kind, message = UpstreamSlow.kind, f"no answer within {timeout_s:g} s"
+        error = UpstreamSlow(f"no answer within {timeout_s:g} s")
     except EgressError as exc:
-        kind, message = exc.kind, exc.message
+        error = exc
     latency_ms = round((time.monotonic() - began) * 1000, 1)
-    return ExitCheck(time.time(), latency_ms, address, address in ours, kind, message)
+    words = ("", "") if error is None else (error.kind, error.message)
+    return ExitCheck(time.time(), latency_ms, address, address in ours, *words), error
 
 
 def find_address(body: str) -> str:
@@ -91,6 +100,8 @@ async def _ask(request: Request, way: Way) -> str:
                 body += part
                 if len(body) > MAX_BODY_BYTES:
                     raise ProxyRequestError(f"the echo service's answer is longer than {MAX_BODY_BYTES} bytes")
+            elif way.absolute and part.status in (401, 407):
+                raise UpstreamAuthFailed("the upstream does not take the user name and password")
             elif not part.informational and part.status != 200:
                 raise TargetUnreachable(f"the echo service answered {part.status}")
         if not data:

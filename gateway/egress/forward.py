@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 
 from gateway.egress.http1 import Answer, Inbound, Outbound
 from gateway.egress.limits import Times
@@ -23,9 +24,20 @@ class Forward:
         way: where it goes; the caller closes both.
         up, down: meter what comes from the guest and from outside.
         times: of the stages.
+        doubt: called at a 401, which some proxies send in place of 407: raises UpstreamAuthFailed if it is theirs
+            and not the target's.
     """
 
-    def __init__(self, inbound: Inbound, guest: End, way: Way, up: Meter, down: Meter, times: Times) -> None:
+    def __init__(
+        self,
+        inbound: Inbound,
+        guest: End,
+        way: Way,
+        up: Meter,
+        down: Meter,
+        times: Times,
+        doubt: Callable[[], Awaitable[None]],
+    ) -> None:
         self.started = False
         """The guest has the answer's head, or a part of it."""
         self._inbound = inbound
@@ -34,6 +46,7 @@ class Forward:
         self._up = up
         self._down = down
         self._times = times
+        self._doubt = doubt
         self._outbound = Outbound(inbound.request, absolute=way.absolute, authorization=way.authorization)
         self._asks_proxy = way.absolute
         self._loop = asyncio.get_running_loop()
@@ -93,15 +106,18 @@ class Forward:
                     self._guest.writer.write(self._inbound.end())
                     await self._guest.writer.drain()
                     return
-                self._guest.writer.write(self._head(part) if isinstance(part, Answer) else self._inbound.body(part))
+                known = await self._head(part) if isinstance(part, Answer) else self._inbound.body(part)
+                self._guest.writer.write(known)
             if not data:
                 raise UpstreamCut("the connection ended before the answer was complete")
             await self._guest.writer.drain()
             self._moved()
 
-    def _head(self, answer: Answer) -> bytes:
+    async def _head(self, answer: Answer) -> bytes:
         if self._asks_proxy and answer.status == 407:
             # Whoever sits at the desktop has nothing to do with the gateway's password, and must not be asked for it.
             raise UpstreamAuthFailed("the upstream does not take the user name and password")
+        if self._asks_proxy and answer.status == 401:
+            await self._doubt()
         self.started = self.started or not answer.informational
         return self._inbound.answer(answer)

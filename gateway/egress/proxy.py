@@ -13,6 +13,7 @@ import socket
 import ssl
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from gateway.egress.account import Account
@@ -22,10 +23,10 @@ from gateway.egress.http1 import END_OF_HEAD, MAX_HEAD_BYTES, Inbound, Request
 from gateway.egress.limits import Limits, Times
 from gateway.egress.meter import SessionMeter
 from gateway.egress.pages import page
-from gateway.egress.policy import Policy
+from gateway.egress.policy import Policy, Target
 from gateway.egress.streams import End, copy_both, end_all
 from gateway.egress.upstream import Ways
-from gateway.errors import EgressError, EgressLimited, ProxyRequestError
+from gateway.errors import EgressError, EgressLimited, ProxyRequestError, UpstreamAuthFailed
 from gateway.exits import NO_EXIT, Exit, ExitCheck, ExitReport
 
 __all__ = ["EgressConfig", "SessionProxy"]
@@ -186,7 +187,8 @@ class SessionProxy:
                 undo.callback(way.end.abort)
                 self._account.opened(request.target.host)
                 up, down = self._meter.ways(request.target.host)
-                forward = Forward(inbound, guest, way, up, down, self._config.times)
+                doubt = partial(self._doubt, request.target)
+                forward = Forward(inbound, guest, way, up, down, self._config.times, doubt)
                 await forward.run()
             self._worked()
             return inbound.reusable
@@ -198,6 +200,18 @@ class SessionProxy:
             else:
                 await guest.say_last(page(exc, as_html=as_html, target=target), self._config.times.linger_s)
             return False
+
+    async def _doubt(self, target: Target) -> None:
+        """Raises UpstreamAuthFailed when the upstream does not let us in, which a tunnel shows for certain."""
+        if self._state == "ok":
+            return
+        try:
+            end = await self._ways.tunnel(target)
+        except UpstreamAuthFailed:
+            raise
+        except EgressError:
+            return
+        end.abort()
 
     async def _head(self, guest: End) -> bytes | None:
         """The next request's head; None when there is none. Raises ProxyRequestError."""
@@ -254,10 +268,12 @@ class SessionProxy:
     async def _check(self, ways: Ways) -> None:
         config = self._config
         ours = await asyncio.to_thread(config.own_addresses)
-        seen = await look(config.check_url, ways, config.policy, config.tls, ours, config.times.check_s)
+        seen, error = await look(config.check_url, ways, config.policy, config.tls, ours, config.times.check_s)
         self._seen = seen
-        if not seen.kind:
+        if error is None:
             self._worked()
+        else:
+            self._failed(error)
         self._changed()
         if seen.ours:
             logger.error("! the exit of %s shows an address of this host", self._session)
