@@ -52,6 +52,11 @@ class Forward:
         self._loop = asyncio.get_running_loop()
         self._deadline: asyncio.Timeout
 
+    @property
+    def blames_exit(self) -> bool:
+        """Whether a failure is the exit's: it spoke for itself, and had not yet passed on what the target says."""
+        return self._asks_proxy and not self.started
+
     async def run(self) -> None:
         """Returns once the guest has the whole answer.
 

@@ -34,6 +34,8 @@ __all__ = ["EgressConfig", "SessionProxy"]
 logger = logging.getLogger(__name__)
 
 CONNECTED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+TURN_AWAY_PAUSE_S = 0.001
+"""Before the next, so that a guest that hammers costs a processor little."""
 ACCEPT_PAUSE_S = 0.1
 """When the process has no descriptor left."""
 
@@ -131,10 +133,13 @@ class SessionProxy:
                 continue
             if len(self._connections) >= self._config.limits.connections:
                 self._turn_away(sock)
+                await asyncio.sleep(TURN_AWAY_PAUSE_S)
                 continue
             task = asyncio.create_task(self._serve(sock), name=f"egress-{self._session}-connection")
             self._connections.add(task)
             task.add_done_callback(self._ended)
+            # Where connections come faster than they are taken, accept never waits, and nobody else would run.
+            await asyncio.sleep(0)
 
     def _turn_away(self, sock: socket.socket) -> None:
         error = EgressLimited(f"it has {self._config.limits.connections} connections open already")
@@ -193,7 +198,7 @@ class SessionProxy:
             self._worked()
             return inbound.reusable
         except EgressError as exc:
-            self._failed(exc)
+            self._failed(exc, blame=forward is None or forward.blames_exit)
             if forward is not None and forward.started:
                 # Only a connection that breaks tells the guest that what it has is not all.
                 guest.abort()
@@ -256,9 +261,9 @@ class SessionProxy:
             self._state, self._fault = "ok", None
             self._changed()
 
-    def _failed(self, error: EgressError) -> None:
+    def _failed(self, error: EgressError, *, blame: bool = True) -> None:
         self._account.failed(error.kind)
-        if not error.blames_exit:
+        if not (blame and error.blames_exit):
             return
         if self._fault is None or self._fault.kind != error.kind:
             logger.warning("x the exit of %s: %s", self._session, error.message)
