@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,35 @@ async def test_every_tool_gets_out_by_the_sessions_own_user_and_fails_closed(
                 assert await asyncio.to_thread(holds, path, secret) == []
                 assert await asyncio.to_thread(holds, path, [session.id.encode()]), "the search finds what is there"
             assert PASSWORD.encode() not in await asyncio.to_thread(command_lines)
+
+
+CLIS = {
+    "codex": ("CODEX_API_KEY=x timeout 150 codex exec --skip-git-repo-check hi", ("openai.com", "chatgpt.com")),
+    "claude": ("ANTHROPIC_API_KEY=x timeout 150 claude -p hi", ("anthropic.com", "claude.ai", "claude.com")),
+    "gemini": ("GEMINI_API_KEY=x timeout 150 gemini --skip-trust -p hi", ("googleapis.com",)),
+}
+"""By name, a command that needs its service, and domains of that."""
+
+
+async def test_the_clis_ask_the_proxy(golden_image: GoldenImage, tmp_path: Path) -> None:
+    with settings_for(golden_image) as settings:
+        async with tinyproxy(tmp_path, USER, PASSWORD) as (port, log), running(settings, media_port=0) as services:
+            session = await services.manager.create(out=parse_exit(f"http://{USER}:{PASSWORD}@127.0.0.1:{port}"))
+            await session.wait_ready()
+
+            async def asked(domains: tuple[str, ...]) -> bool | None:
+                text = await asyncio.to_thread(log.read_text)
+                lines = [line for line in text.splitlines() if ": CONNECT " in line]
+                return any(f"{domain}:443" in line for line in lines for domain in domains) or None
+
+            for name, (command, domains) in CLIS.items():
+                # Without its service it would go on asking.
+                await session.exec(
+                    ["bash", "-lc", f"cd /tmp; setsid -f env {command} </dev/null >/tmp/{name}.log 2>&1"],
+                    as_user=True,
+                )
+                await eventually(partial(asked, domains), f"{name} at the proxy", 150)
+                print(f"{name}: asked")
 
 
 def _metadata() -> str:
