@@ -108,9 +108,12 @@ class Inbound:
         return bytes(body)
 
     def answer(self, answer: Answer) -> bytes:
-        """The head for the guest."""
+        """The head for the guest; nothing when the guest would not understand it."""
         self._settle()
         headers = _end_to_end(answer.headers)
+        if answer.informational and self.http10:
+            # RFC 9110 15.2
+            return b""
         if answer.informational:
             return self._send(h11.InformationalResponse(status_code=answer.status, headers=headers))
         return self._send(h11.Response(status_code=answer.status, headers=headers, reason=answer.reason))

@@ -228,6 +228,9 @@ def test_continue_is_passed_on() -> None:
     got, _ = through(GET, b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     assert got.startswith(b"HTTP/1.1 103 ")
     assert b"\r\n\r\nHTTP/1.1 200 OK\r\n" in got
+    old = head("GET http://a.example/ HTTP/1.0", A)
+    got, _ = through(old, b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    assert got.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 @pytest.mark.parametrize(
