@@ -7,6 +7,7 @@ it holds no session logic, so that it can move into a process of its own.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -59,6 +60,9 @@ class DataPlane(Protocol):
 
     def egress(self, vm_id: str) -> ExitReport:
         """What the VM's proxy says of itself; all zero without one."""
+
+    def take(self, sock: socket.socket) -> None:
+        """Own a TCP connection that begins as a viewer's by ICE-TCP does; its first bytes are still unread."""
 
     def counters(self) -> Mapping[str, int]:
         """Packets, bytes and drops by reason, since start.

@@ -24,6 +24,7 @@
     │   ├── VmBootFailed         started, never said hello (kernel panic, silent agent)
     │   └── VmLost               it ran and its process ended
     ├── NetnsError               a namespace, tap or socket inside one
+    ├── FramingError             a viewer's TCP stream is not what RFC 4571 says
     ├── LinkError                the agent link
     │   ├── LinkTimeout          no answer in time
     │   ├── LinkClosed           the port is gone
@@ -63,6 +64,7 @@ __all__ = [
     "EgressError",
     "EgressLimited",
     "Forbidden",
+    "FramingError",
     "GatewayError",
     "GuestDiskFull",
     "GuestError",
@@ -209,6 +211,10 @@ class NetnsError(GatewayError):
     kind = "netns"
 
 
+class FramingError(GatewayError):
+    kind = "framing"
+
+
 class LinkError(GatewayError):
     kind = "agent-link"
 
@@ -316,6 +322,7 @@ STATUS: dict[str, int] = {
     "boot-failed": 502,
     "vm-lost": 502,
     "netns": 500,
+    "framing": 400,
     "agent-link": 502,
     "agent-silent": 504,
     "agent-gone": 502,

@@ -1,8 +1,9 @@
-"""The data plane in this process: namespaces, the UDP relay, the egress proxies and guest sockets."""
+"""The data plane in this process: namespaces, the relay, the egress proxies and guest sockets."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
@@ -11,7 +12,7 @@ from gateway.egress.proxy import EgressConfig
 from gateway.egress.service import Egress
 from gateway.errors import Conflict, NotFound
 from gateway.exits import PROXY_PORT, Exit, ExitReport
-from gateway.relay.udp import UdpRelay
+from gateway.relay.relay import Relay
 from gateway.vm.driver import Lan
 
 __all__ = ["LanFactory", "LocalDataPlane"]
@@ -24,7 +25,7 @@ nothing behind."""
 class LocalDataPlane:
     """Composes networks made by ``open_lan`` with one relay and a proxy each; owns all of it from here on."""
 
-    def __init__(self, open_lan: LanFactory, relay: UdpRelay, egress: EgressConfig | None = None) -> None:
+    def __init__(self, open_lan: LanFactory, relay: Relay, egress: EgressConfig | None = None) -> None:
         self._open_lan = open_lan
         self._relay = relay
         self._egress = Egress(egress if egress is not None else EgressConfig())
@@ -89,12 +90,16 @@ class LocalDataPlane:
     def egress(self, vm_id: str) -> ExitReport:
         return self._egress.report(vm_id)
 
+    def take(self, sock: socket.socket) -> None:
+        """Own a TCP connection that begins as a viewer's by ICE-TCP does; its first bytes are still unread."""
+        self._relay.take(sock)
+
     def counters(self) -> Mapping[str, int]:
         """Those of relay and proxies, and ``lans``: how many networks there are now."""
         return {**self._relay.counters(), **self._egress.counters(), "lans": len(self._lans)}
 
     async def close(self) -> None:
-        """Detach every VM and close the public port. Idempotent."""
+        """Detach every VM, close the public port and every viewer's connection. Idempotent."""
         for vm_id in list(self._lans):
             await self.detach(vm_id)
         await self._relay.close()

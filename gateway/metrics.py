@@ -1,12 +1,13 @@
-"""What Prometheus is told: press to pixel by stage, as viewers and probes report it, and what egress carried."""
+"""What Prometheus is told: latency by stage, as viewers and probes report it, and what the gateway's parts count."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from prometheus_client import CollectorRegistry, Histogram, Metric, generate_latest
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, UntypedMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -34,33 +35,60 @@ class Metrics:
             for stage, ms in press.items():
                 self._latency.labels(transport, stage).observe(ms / 1000)
 
-    def text(self, counters: Mapping[str, int]) -> bytes:
-        """In Prometheus's text format.
+    def watch(self, name: str, about: str, read: Callable[[], Mapping[str, int]]) -> None:
+        """Tell of figures that a part keeps, read when somebody asks; each is the label ``name``'s value."""
+        self._registry.register(_Figures(name, about, read))
 
-        Args:
-            counters: the data plane's; those of egress are told.
-        """
-        return generate_latest(self._registry) + generate_latest(_Egress(counters))
+    def watch_egress(self, read: Callable[[], Mapping[str, int]]) -> None:
+        """Tell of what egress carried, as the data plane counts it."""
+        self._registry.register(_Egress(read))
+
+    def text(self) -> bytes:
+        """In Prometheus's text format."""
+        return generate_latest(self._registry)
 
 
-class _Egress:
-    """A registry's worth of what is counted elsewhere."""
+class _Figures(Collector):
+    """Untyped: among counters since start there are figures of now."""
 
-    def __init__(self, counters: Mapping[str, int]) -> None:
-        self._counters = counters
+    def __init__(self, name: str, about: str, read: Callable[[], Mapping[str, int]]) -> None:
+        self._name = name
+        self._about = about
+        self._read = read
 
-    def collect(self) -> Iterable[Metric]:
+    def describe(self) -> Iterable[UntypedMetricFamily]:
+        # Else the registry would read once at registration, to learn the names.
+        yield UntypedMetricFamily(self._name, self._about)
+
+    def collect(self) -> Iterable[UntypedMetricFamily]:
+        family = UntypedMetricFamily(self._name, self._about, labels=("name",))
+        for name, figure in self._read().items():
+            family.add_metric([name], figure)
+        yield family
+
+
+class _Egress(Collector):
+    """What the sessions' proxies carried, by way and kind of error."""
+
+    def __init__(self, read: Callable[[], Mapping[str, int]]) -> None:
+        self._read = read
+
+    def describe(self) -> Iterable[CounterMetricFamily]:
+        return ()
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        counters = self._read()
         carried = CounterMetricFamily("fenster_egress_bytes", "Bytes through the sessions' proxies", labels=["way"])
         for way in ("up", "down"):
-            carried.add_metric([way], self._counters.get(f"egress_bytes_{way}", 0))
+            carried.add_metric([way], counters.get(f"egress_bytes_{way}", 0))
         yield carried
         yield CounterMetricFamily(
             "fenster_egress_connections",
             "Connections to the outside",
-            value=self._counters.get("egress_connections", 0),
+            value=counters.get("egress_connections", 0),
         )
         errors = CounterMetricFamily("fenster_egress_errors", "Requests that failed, by kind", labels=["kind"])
-        for name, count in self._counters.items():
+        for name, count in counters.items():
             if name.startswith(_ERROR):
                 errors.add_metric([name.removeprefix(_ERROR)], count)
         yield errors

@@ -442,6 +442,9 @@ class FakeDataPlane:
         self.reports[vm_id] = report
         self.watchers[vm_id]()
 
+    def take(self, sock: socket.socket) -> None:
+        sock.close()
+
     def counters(self) -> Mapping[str, int]:
         return {"admitted": len(self.admitted), "egress_bytes_up": 7, "egress_error_upstream-down": 2}
 

@@ -1,4 +1,4 @@
-"""Latency as viewers report it, and what Prometheus is told."""
+"""Latency as viewers report it, and Prometheus's view of it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ async def report(request: web.Request, caller: Caller) -> web.Response:
 
 
 async def metrics(request: web.Request, caller: Caller) -> web.Response:
-    services = request.app[SERVICES]
-    text = services.metrics.text(services.dataplane.counters())
-    return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
+    return web.Response(body=request.app[SERVICES].metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
 
 def routes() -> list[web.RouteDef]:

@@ -106,6 +106,7 @@ async def test_counts(api: Api) -> None:
     shown = await (await api.call("GET", f"/v1/sessions/{sid}/egress", 200)).json()
     assert (shown["bytes_up"], shown["bytes_down"], shown["connections"], shown["open"]) == (5, 6, 2, 1)
     assert (shown["hosts"], shown["errors"], shown["egress"]["state"]) == ({"a.example": 11}, {"no-exit": 3}, "ok")
+    api.services.metrics.watch_egress(api.stage.dataplane.counters)
     told = await (await api.call("GET", "/metrics", 200)).text()
     assert 'fenster_egress_bytes_total{way="up"} 7.0' in told
     assert 'fenster_egress_errors_total{kind="upstream-down"} 2.0' in told

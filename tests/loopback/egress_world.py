@@ -24,7 +24,7 @@ from gateway.egress.limits import Times
 from gateway.egress.proxy import EgressConfig
 from gateway.exits import Exit, ExitReport, parse_exit
 from gateway.local_dataplane import LocalDataPlane
-from gateway.relay.udp import UdpRelay
+from gateway.relay.relay import Relay
 from gateway.vm.driver import Lan
 from tests.loopback.relay_lan import LOOPBACK, LoopbackLan
 
@@ -356,7 +356,7 @@ async def gateway(config: EgressConfig | None = None) -> AsyncIterator[Gateway]:
         lans[vm_id] = LoopbackLan()
         return lans[vm_id]
 
-    relay = await UdpRelay.open(0, bind=(LOOPBACK,))
+    relay = await Relay.open(0, bind=(LOOPBACK,))
     dataplane = LocalDataPlane(open_lan, relay, config if config is not None else EgressConfig(times=QUICK))
     try:
         yield Gateway(dataplane, lans)

@@ -13,7 +13,7 @@ from gateway.exits import PROXY_URL, parse_exit
 from gateway.local_dataplane import LocalDataPlane
 from gateway.netns.lan import NamespaceLan
 from gateway.netns.thread import NamespaceThread
-from gateway.relay.udp import UdpRelay
+from gateway.relay.relay import Relay
 from gateway.vm.driver import Command, Lan
 from tests.leaks import footprint, grown
 from tests.loopback.egress_world import NAME, QUICK, ScriptedUpstream, Web, served
@@ -27,7 +27,7 @@ async def dataplane() -> AsyncIterator[LocalDataPlane]:
     async def open_lan(vm_id: str, pid: int | None) -> Lan:
         return await (NamespaceLan.create(thread) if pid is None else NamespaceLan.of_process(thread, pid))
 
-    made = LocalDataPlane(open_lan, await UdpRelay.open(0, bind=("127.0.0.1",)), EgressConfig(times=QUICK))
+    made = LocalDataPlane(open_lan, await Relay.open(0, bind=("127.0.0.1",)), EgressConfig(times=QUICK))
     try:
         yield made
     finally:
