@@ -7,11 +7,12 @@ from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gateway.errors import BadRequest, TooLarge, UnsupportedMedia
+from gateway.exits import Exit, parse_exit
 from gateway.sessions.record import TEMPLATE_NAME, ClipboardPolicy, FilesPolicy, IdleAction
-from gateway.sessions.view import ErrorView, SessionView
+from gateway.sessions.view import EgressView, ErrorView, SessionView
 from gateway.tokens import Role
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "CreateToken",
     "Created",
     "DisplaySize",
+    "EgressTraffic",
     "FileList",
     "FileView",
     "ForkSession",
@@ -77,6 +79,17 @@ Metadata = Annotated[
 ]
 
 
+def _read_exit(value: object) -> object:
+    return parse_exit(value) if isinstance(value, str) else value
+
+
+ProxyField = Annotated[
+    Exit | None,
+    BeforeValidator(_read_exit, json_schema_input_type=Exit | Annotated[str, Field(max_length=1024)] | None),
+]
+"""An Exit keeps its password out of every dump."""
+
+
 class CreateSession(_Body):
     template: str | None = Field(default=None, max_length=32, description="the gateway's default unless named")
     display: DisplaySize | None = None
@@ -86,6 +99,11 @@ class CreateSession(_Body):
     )
     idle_action: IdleAction | None = Field(default=None, description="what follows then; null is the default")
     metadata: Metadata = Field({}, description="your own words about it")
+    proxy: ProxyField = Field(
+        default=None,
+        description="where its traffic leaves: an object, or TYPE://USER:PASSWORD@HOST:PORT with http, https or "
+        "socks5, or none, or direct; null is the gateway's default",
+    )
     clipboard: ClipboardPolicy = Field(default="both", description="which ways viewers may copy")
     files: FilesPolicy = Field(default="both", description="which ways viewers may carry files")
 
@@ -97,6 +115,7 @@ class UpdateSession(_Body):
     idle_timeout_s: Seconds | None = None
     idle_action: IdleAction = "suspend"
     metadata: Metadata = {}
+    proxy: ProxyField = Field(default=None, description="as at the start, and at once; null is the default again")
     clipboard: ClipboardPolicy = "both"
     files: FilesPolicy = "both"
 
@@ -172,6 +191,20 @@ class MarkerView(_Body):
     flips: list[tuple[Instant, Instant]] = Field(
         max_length=4096, description="of each press since the last call: its event was read, its answer was drawn"
     )
+
+
+class EgressTraffic(_Body):
+    """What a session's proxy has done. Counts are of this gateway's life, and go on when the session sleeps."""
+
+    upstream: str = Field(description="type, host and port of the exit, without credentials")
+    username: str = Field(description="at the upstream; its password is shown nowhere")
+    egress: EgressView
+    bytes_up: int = Field(description="from the desktop")
+    bytes_down: int
+    connections: int = Field(description="opened to the outside")
+    open: int = Field(description="of the desktop to its proxy, now")
+    hosts: dict[str, int] = Field(description="those that carried most, with bytes both ways")
+    errors: dict[str, int] = Field(description="requests that failed, by kind of error")
 
 
 class TokenView(_Body):

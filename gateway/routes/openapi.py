@@ -44,14 +44,18 @@ _TRANSPORT = {
 
 _CALLS: Mapping[tuple[str, str], _Call] = {
     ("post", "/v1/sessions"): _Call(
-        "Start a session; answers at once", 201, models.CreateSession, models.Created, (400, 409, 413, 415, 503, 507)
+        "Start a session; answers at once", 201, models.CreateSession, models.Created,
+        (400, 403, 409, 413, 415, 503, 507),
     ),
     ("get", "/v1/sessions"): _Call("List the sessions, oldest first", 200, None, models.SessionList),
     ("get", "/v1/sessions/{sid}"): _Call("Show a session", 200, None, SessionView, (403, 404), _VIEWER),
     ("delete", "/v1/sessions/{sid}"): _Call("End a session; idempotent", 204, errors=(404,)),
     ("patch", "/v1/sessions/{sid}"): _Call(
-        "Extend or shorten its life, change what viewers may carry", 200, models.UpdateSession, SessionView,
-        (400, 404, 409, 413, 415, 502, 504, 507),
+        "Extend or shorten its life, change its exit and what viewers may carry", 200, models.UpdateSession,
+        SessionView, (400, 403, 404, 409, 413, 415, 502, 504, 507),
+    ),
+    ("get", "/v1/sessions/{sid}/egress"): _Call(
+        "Show what went through a session's proxy", 200, None, models.EgressTraffic, (404,)
     ),
     ("post", "/v1/sessions/{sid}/suspend"): _Call(
         "Write it to disk and free its memory; answers at once", 202, None, SessionView, (404, 409)

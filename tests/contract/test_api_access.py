@@ -47,7 +47,7 @@ def filled(path: str, session: Session) -> str:
 async def test_no_credential_opens_nothing(api: Api) -> None:
     session = await api.stage.ready()
     calls = guarded(api)
-    assert len(calls) == 30
+    assert len(calls) == 31
     for method, path in calls:
         response = await api.client.request(method, filled(path, session))
         assert response.status == 401, (method, path)
