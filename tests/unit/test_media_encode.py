@@ -77,7 +77,8 @@ def test_the_stream_says_how_it_is_made() -> None:
     assert sps[1] == 66, "Baseline"
     assert sps[2] & 0x40, "constraint_set1: also Main, so Constrained Baseline"
     frame = decode([unit])[0]
-    assert (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc) == (1, 1, 1, 1)
+    assert (frame.colorspace, frame.color_range) == (6, 1), "BT.601 (ITU-T H.273), limited range"
+    assert (frame.color_primaries, frame.color_trc) == (1, 1), "BT.709's, near sRGB's"
 
 
 def test_threads_make_slices_and_the_same_picture() -> None:

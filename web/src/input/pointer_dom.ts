@@ -119,14 +119,7 @@ export class PointerInputDom {
     const sink = this.#sink;
     if (sink === null || this.size.width === 0) return;
     event.preventDefault();
-    const legacy = event as WheelEvent & { wheelDeltaX?: number; wheelDeltaY?: number };
-    const notches = this.#wheel.turn({
-      deltaX: event.deltaX,
-      deltaY: event.deltaY,
-      deltaMode: event.deltaMode,
-      wheelDeltaX: legacy.wheelDeltaX,
-      wheelDeltaY: legacy.wheelDeltaY,
-    });
+    const notches = this.#wheel.turn(event);
     if (notches === null) return;
     sink.wheel(notches, placeOf(this.#rect(), this.size, event.clientX, event.clientY));
   };

@@ -6,7 +6,10 @@ export interface WheelInput {
   readonly deltaY: number;
   /** 0 pixels, 1 lines, 2 pages (UI Events 3.4). */
   readonly deltaMode: number;
-  /** Chromium and WebKit only: -120 or 120 a notch, whatever size a notch has in pixels there. */
+  /**
+   * -120 or 120 a notch, whatever size a notch has in pixels there. Where Firefox has it, it is that of the last of
+   * several notches that came as one event.
+   */
   readonly wheelDeltaX?: number | undefined;
   readonly wheelDeltaY?: number | undefined;
 }
@@ -32,8 +35,11 @@ export class Wheel {
 
   /** Whole units to send; null when there are none yet. */
   turn(event: WheelInput): Notches | null {
-    const x = sum(this.#restX, units(event.deltaX, event.deltaMode, event.wheelDeltaX));
-    const y = sum(this.#restY, units(event.deltaY, event.deltaMode, event.wheelDeltaY));
+    // First of all: Firefox tells of lines only whoever asks before looking at the deltas, and of pixels, of which a
+    // notch has as many as the page's font makes of three lines, all others.
+    const { deltaMode } = event;
+    const x = sum(this.#restX, units(event.deltaX, deltaMode, event.wheelDeltaX));
+    const y = sum(this.#restY, units(event.deltaY, deltaMode, event.wheelDeltaY));
     const dx = whole(x);
     const dy = whole(y);
     this.#restX = x - dx;
