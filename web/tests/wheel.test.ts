@@ -29,22 +29,6 @@ describe("Wheel", () => {
     expect(turns).toEqual([0, 1, 0, 1]);
   });
 
-  it("asks for lines before it looks at the deltas, or Firefox answers in pixels", () => {
-    let lines = false;
-    const notches = {
-      deltaX: 0,
-      wheelDeltaY: -120,
-      get deltaMode() {
-        lines = true;
-        return 1;
-      },
-      get deltaY() {
-        return lines ? 6 : 228;
-      },
-    };
-    expect(new Wheel().turn(notches)).toEqual({ dx: 0, dy: 240 });
-  });
-
   it("is quiet about nothing and about nonsense", () => {
     expect(new Wheel().turn(turn(0))).toBeNull();
     expect(new Wheel().turn(turn(Number.NaN))).toBeNull();

@@ -119,7 +119,14 @@ export class PointerInputDom {
     const sink = this.#sink;
     if (sink === null || this.size.width === 0) return;
     event.preventDefault();
-    const notches = this.#wheel.turn(event);
+    const legacy = event as WheelEvent & { wheelDeltaX?: number; wheelDeltaY?: number };
+    const notches = this.#wheel.turn({
+      deltaX: event.deltaX,
+      deltaY: event.deltaY,
+      deltaMode: event.deltaMode,
+      wheelDeltaX: legacy.wheelDeltaX,
+      wheelDeltaY: legacy.wheelDeltaY,
+    });
     if (notches === null) return;
     sink.wheel(notches, placeOf(this.#rect(), this.size, event.clientX, event.clientY));
   };

@@ -6,10 +6,7 @@ export interface WheelInput {
   readonly deltaY: number;
   /** 0 pixels, 1 lines, 2 pages (UI Events 3.4). */
   readonly deltaMode: number;
-  /**
-   * -120 or 120 a notch, whatever size a notch has in pixels there. Where Firefox has it, it is that of the last of
-   * several notches that came as one event.
-   */
+  /** Chromium and WebKit only: -120 or 120 a notch, whatever size a notch has in pixels there. */
   readonly wheelDeltaX?: number | undefined;
   readonly wheelDeltaY?: number | undefined;
 }
@@ -35,11 +32,8 @@ export class Wheel {
 
   /** Whole units to send; null when there are none yet. */
   turn(event: WheelInput): Notches | null {
-    // First of all: Firefox tells of lines only whoever asks before looking at the deltas, and of pixels, of which a
-    // notch has as many as the page's font makes of three lines, all others.
-    const { deltaMode } = event;
-    const x = sum(this.#restX, units(event.deltaX, deltaMode, event.wheelDeltaX));
-    const y = sum(this.#restY, units(event.deltaY, deltaMode, event.wheelDeltaY));
+    const x = sum(this.#restX, units(event.deltaX, event.deltaMode, event.wheelDeltaX));
+    const y = sum(this.#restY, units(event.deltaY, event.deltaMode, event.wheelDeltaY));
     const dx = whole(x);
     const dy = whole(y);
     this.#restX = x - dx;
