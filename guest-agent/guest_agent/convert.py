@@ -25,7 +25,7 @@ OVERREAD_BYTES = 256
 
 _LIMITED_RANGE = 1
 _BT709, _BT601 = 1, 6
-"""ITU-T H.273 8. The matrix alone is BT.601's: primaries and transfer of a desktop are sRGB's, and BT.709's are those."""
+"""ITU-T H.273 8. Only the matrix is BT.601's: a desktop's primaries are sRGB's, which are BT.709's."""
 
 _THREADS_FROM_PX = 128 * 1024
 """Less is done sooner than a second thread wakes up."""

@@ -1,4 +1,4 @@
-"""A client of WebDriver BiDi (https://w3c.github.io/webdriver-bidi/), which Firefox serves by itself, with no driver."""
+"""A client of WebDriver BiDi (https://w3c.github.io/webdriver-bidi/), which Firefox serves without a driver."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class BidiError(AssertionError):
 class Bidi:
     """One session, which ends with the connection. It subscribes to no events."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
+    def __init__(self, connection: aiohttp.ClientWebSocketResponse) -> None:
+        self._connection = connection
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
 
@@ -52,16 +52,17 @@ class Bidi:
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         """The command's result. Raises BidiError; TimeoutError when no answer comes."""
         number = next(self._ids)
-        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
         try:
-            await self._socket.send_json({"id": number, "method": method, "params": params})
+            await self._connection.send_json({"id": number, "method": method, "params": params})
             async with asyncio.timeout(ANSWER_S):
                 return await answer
         finally:
             del self._waiting[number]
 
     async def _read(self) -> None:
-        async for message in self._socket:
+        async for message in self._connection:
             said = message.json()
             answer = self._waiting.get(said.get("id", 0))
             if answer is None or answer.done():

@@ -20,7 +20,7 @@ from gateway.netns.thread import NamespaceThread
 from tests.e2e.browser_host import BrowserHost
 from tests.e2e.guest import eventually
 from tests.e2e.viewer import Transport
-from tests.page.bidi import Bidi
+from tests.page.bidi import Bidi, BidiError
 
 __all__ = ["FirefoxPage", "firefox"]
 
@@ -86,7 +86,7 @@ class FirefoxPage:
             error.add_note(f"the page says {await self.evaluate(said)}")
             raise
 
-    async def evaluate(self, function: str, *args: Any, gesture: bool = False) -> Any:
+    async def evaluate(self, function: str, *args: Any) -> Any:
         """What a JavaScript function in the page resolves to, by way of JSON. Raises BidiError when it throws."""
         answer = await self._bidi.call(
             "script.callFunction",
@@ -94,10 +94,9 @@ class FirefoxPage:
             arguments=[{"type": "string", "value": json.dumps(args)}],
             target={"context": self._context},
             awaitPromise=True,
-            userActivation=gesture,
         )
         if answer["type"] == "exception":
-            raise AssertionError(answer["exceptionDetails"]["text"])
+            raise BidiError(answer["exceptionDetails"]["text"])
         return json.loads(answer["result"]["value"])
 
     async def until(self, function: str, what: str, *args: Any) -> None:
@@ -127,7 +126,7 @@ class FirefoxPage:
 async def firefox(
     host: BrowserHost, origin: str, env: Mapping[str, str], folder: Path, display_px: tuple[int, int]
 ) -> AsyncIterator[FirefoxPage]:
-    """Start Firefox on that host, in a window on the display that ``env`` names; its profile and log go to ``folder``."""
+    """Start Firefox on that host, full screen on the display that ``env`` names; ``folder`` takes profile and log."""
     profile = folder / "profile"
     profile.mkdir()
     lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in _preferences(origin).items()]
@@ -170,8 +169,11 @@ async def _socket_in(host: BrowserHost) -> socket.socket:
     thread = NamespaceThread()
     await thread.start()
     try:
-        with Path(f"/run/netns/{host.name}").open("rb") as namespace:
-            sock = await thread.run(namespace.fileno(), socket.socket, socket.socket.close)
+        namespace_fd = os.open(f"/run/netns/{host.name}", os.O_RDONLY)
+        try:
+            sock = await thread.run(namespace_fd, socket.socket, socket.socket.close)
+        finally:
+            os.close(namespace_fd)
     finally:
         await thread.close()
     sock.setblocking(False)

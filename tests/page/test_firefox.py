@@ -1,4 +1,4 @@
-"""A person with Firefox: it has no H.264, so VP8 is what it plays; its keys, clipboard and dead keys are its own."""
+"""A person with Firefox: without H.264, so VP8 is what it plays, and with its own ways of keys and clipboard."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HERE = (500, 300)
 MIXED = "Grüße, 世界 🦀 привет"
 COLOURS = (0xFF0000, 0x00FF00, 0x0000FF, 0xFFFF00, 0xFFFFFF, 0x000000, 0x7F7F7F, 0x2F6FED)
 SIDE_PX = 80
-CLOSE = 12
+CLOSE = 6
 """Of 255: what VP8 makes of a flat colour, in each of red, green and blue, at most."""
 LIKE_DB = 28.0
 """Peak signal to noise of small text: 20 dB is text that is hard to read."""
