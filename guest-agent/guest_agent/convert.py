@@ -1,7 +1,8 @@
 """BGRX pixels into one persistent YUV picture, only where they changed.
 
-BT.709, limited range, as the stream's flags say (encode.py). swscale does the work; a context for a new size costs
-more than converting a few text rows, so contexts are kept per size.
+BT.601's matrix, limited range: what VP8 means, which has no flags for others (RFC 6386 9.2), and what browsers take
+untagged WebRTC for; H.264 says so (tag). swscale does the work; a context for a new size costs more than converting a
+few text rows, so contexts are kept per size.
 """
 
 from __future__ import annotations
@@ -11,15 +12,20 @@ from typing import cast
 
 import av
 import numpy as np
+from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from guest_agent.rects import Rect
 
-__all__ = ["OVERREAD_BYTES", "Picture"]
+__all__ = ["OVERREAD_BYTES", "Picture", "tag"]
 
 OVERREAD_BYTES = 256
 """swscale reads whole vectors: up to this many bytes behind the last pixel must be readable, whatever they hold."""
+
+_LIMITED_RANGE = 1
+_BT709, _BT601 = 1, 6
+"""ITU-T H.273 8. Only the matrix is BT.601's: a desktop's primaries are sRGB's, which are BT.709's."""
 
 _THREADS_FROM_PX = 128 * 1024
 """Less is done sooner than a second thread wakes up."""
@@ -27,6 +33,13 @@ _CONTEXTS = 24
 """Kept converters; the least recently used goes."""
 
 Planes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
+
+
+def tag(codec: VideoCodecContext) -> None:
+    """Have an encoder that is not open yet write down which colours these are."""
+    codec.color_range = _LIMITED_RANGE
+    codec.color_primaries = codec.color_trc = _BT709
+    codec.colorspace = _BT601
 
 
 class Picture:
@@ -53,7 +66,7 @@ class Picture:
         frame = self._converter(rect).reformat(
             av.VideoFrame.from_numpy_buffer(pixels, format="bgra"),
             format=self._format,
-            dst_colorspace=Colorspace.ITU709,
+            dst_colorspace=Colorspace.ITU601,
             src_color_range=ColorRange.JPEG,
             dst_color_range=ColorRange.MPEG,
             interpolation=Interpolation.POINT,

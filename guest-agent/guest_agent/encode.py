@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from guest_agent.avoptions import LiveOptions
 from guest_agent.cadence import Cadence
+from guest_agent.convert import tag
 from guest_agent.errors import EncoderError
 from guest_agent.h264 import packetize
 
@@ -38,8 +39,6 @@ _VBV_FPS = 30
 pictures a second at first, and then for as many as there are (cadence.py)."""
 _VBV_S = 0.1
 """The largest picture in seconds of the rate: 250 KB at 20 Mb/s, a full page of dense text as a keyframe."""
-_BT709 = 1
-_LIMITED_RANGE = 1
 
 
 def default_threads(*, slow: bool = False) -> int:
@@ -87,8 +86,7 @@ class Encoder:
             codec.framerate = Fraction(fps)
             codec.time_base = Fraction(1, CLOCK_HZ)
             codec.thread_count = threads
-            codec.color_range = _LIMITED_RANGE
-            codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
+            tag(codec)
             if not full_chroma:
                 codec.profile = "Baseline"
             codec.options = {

@@ -84,7 +84,7 @@ class Eyes:
 
 
 def psnr_db(frame: Any) -> float:
-    shown = frame.reformat(format="bgra", src_colorspace="ITU709", dst_color_range="JPEG").to_ndarray()
+    shown = frame.reformat(format="bgra", src_colorspace="ITU601", dst_color_range="JPEG").to_ndarray()
     return float(10 * np.log10(255**2 / np.mean((shown[..., :3].astype(float) - text()[..., :3]) ** 2)))
 
 

@@ -15,15 +15,15 @@ from guest_agent.convert import OVERREAD_BYTES, Picture
 from guest_agent.rects import Rect, plan
 
 WIDTH, HEIGHT = 128, 72
-BT709 = {
+BT601 = {
     (255, 255, 255): (235, 128, 128),
     (0, 0, 0): (16, 128, 128),
-    (255, 0, 0): (63, 102, 240),
-    (0, 255, 0): (173, 42, 26),
-    (0, 0, 255): (32, 240, 118),
+    (255, 0, 0): (81, 90, 240),
+    (0, 255, 0): (145, 54, 34),
+    (0, 0, 255): (41, 240, 110),
     (128, 128, 128): (126, 128, 128),
 }
-"""ITU-R BT.709, limited range."""
+"""ITU-R BT.601, limited range."""
 
 
 def pixels(width: int, height: int, seed: int) -> NDArray[np.uint8]:
@@ -31,15 +31,15 @@ def pixels(width: int, height: int, seed: int) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("full_chroma", [False, True], ids=["420", "444"])
-@pytest.mark.parametrize("rgb", BT709)
-def test_colours_are_bt709_limited_range(rgb: tuple[int, int, int], full_chroma: bool) -> None:
+@pytest.mark.parametrize("rgb", BT601)
+def test_colours_are_bt601_limited_range(rgb: tuple[int, int, int], full_chroma: bool) -> None:
     image = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
     image[..., :3] = rgb[::-1]
     image[..., 3] = 77
     picture = Picture(WIDTH, HEIGHT, full_chroma=full_chroma)
     picture.update(Rect(0, 0, WIDTH, HEIGHT), image)
     y, u, v = planes(picture)
-    for plane, wanted in zip((y, u, v), BT709[rgb], strict=True):
+    for plane, wanted in zip((y, u, v), BT601[rgb], strict=True):
         assert plane.min() == plane.max()
         assert abs(int(plane[0, 0]) - wanted) <= 1
 
