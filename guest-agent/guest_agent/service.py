@@ -1,4 +1,4 @@
-"""A TCP service of the agent that speaks protocol/stream.py: one request on a connection, a bounded number at once."""
+"""A TCP service of the agent that speaks protocol/stream.py: one request on a connection, so many at once."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ async def test_a_png_has_each_pixel(service: ScreenService, painter: Painter) ->
 async def test_a_jpeg_is_smaller_and_in_proportion(service: ScreenService, painter: Painter) -> None:
     whole_size, _ = await shot(service)
     painter.fill(0, 0, whole_size["width"] // 2, whole_size["height"], 0x0000FF)
-    answer, data = await shot(service, kind="jpeg", width=320)
+    _, data = await shot(service, kind="jpeg", width=320)
     picture = decoded(data, "jpeg_pipe").astype(int)
     assert picture.shape[1] == 320
     assert abs(picture.shape[0] - 320 * whole_size["height"] / whole_size["width"]) <= 2

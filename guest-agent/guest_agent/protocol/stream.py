@@ -26,8 +26,8 @@ Paths are relative to the user's home, parted by "/"; "" is the home. ``start`` 
 negative counts from the end, null is the file's own; ``exclusive`` replaces no file. ``kind`` of a file is "file",
 "directory" or "other"; of a clipboard "text" (UTF-8) or "png". A clipboard's "get" waits up to ``wait_s`` for content
 whose digest is not ``known``; ``copied`` by a program of the guest, and not sent by a viewer. ``kind`` of a screen's
-picture is "png" or "jpeg", ``width`` what it is made smaller to in px (0: as it is); one whose digest is ``known`` has
-no bytes.
+picture is "png" or "jpeg", ``width`` what it is made smaller to in px (0: as it is); one whose digest is ``known``
+has no bytes.
 
 Trouble is {error: one of ERRORS, message: a sentence}, and ends the connection; with "range" comes the file's size.
 """
