@@ -5,7 +5,7 @@ import { problemOf } from "../api/http";
 import { sessionUrl } from "../api/watch";
 import { decode, encode, Malformed } from "../protocol/codec";
 import { VERSION } from "../protocol/messages.gen";
-import type { Channel, Cursor, Message } from "../protocol/messages.gen";
+import type { Channel, Cursor, FrameTimes, Message } from "../protocol/messages.gen";
 import type { Access, Link } from "../session/runner";
 import type { Why } from "../session/why";
 import { onVideoPainted } from "./painted";
@@ -26,6 +26,8 @@ export interface RtcEvents {
   /** Where another moves the pointer, as fractions of the display. */
   pointer(x: number, y: number): void;
   rtt(ms: number): void;
+  /** How a frame came to be; only after {@link RtcTransport.wantTimes}. */
+  times(message: FrameTimes): void;
 }
 
 const CHANNELS: Readonly<Record<Channel, RTCDataChannelInit>> = {
@@ -115,6 +117,16 @@ export class RtcTransport implements Link {
         this.#say({ type: "Audio", on });
       },
     };
+  }
+
+  /** What the browser knows of the connection. */
+  stats(): Promise<RTCStatsReport> {
+    return this.#pc.getStats();
+  }
+
+  /** Have the agent say how each frame came to be, or no longer. */
+  wantTimes(on: boolean): void {
+    this.#say({ type: "WantTimes", on, stamp: stampNow() });
   }
 
   close(): void {
@@ -224,6 +236,12 @@ export class RtcTransport implements Link {
         break;
       case "Pong":
         this.events.rtt((stampNow() - message.stamp) >>> 0);
+        break;
+      case "FrameTimes":
+        this.events.times(message);
+        break;
+      case "Instant":
+        // For those who join the guest's clock with theirs.
         break;
       default:
         // The codec lets no other type through in this direction.

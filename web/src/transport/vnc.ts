@@ -22,6 +22,7 @@ export class VncTransport implements Link {
   #open = true;
   #reason = "";
   #viewOnly = true;
+  #fits = true;
   readonly #closing = new AbortController();
 
   constructor(
@@ -39,6 +40,12 @@ export class VncTransport implements Link {
   set viewOnly(viewOnly: boolean) {
     this.#viewOnly = viewOnly;
     if (this.#rfb !== null) this.#rfb.viewOnly = viewOnly;
+  }
+
+  /** The picture fitted into its box; else a px of it is a px of the page. */
+  set fits(fits: boolean) {
+    this.#fits = fits;
+    if (this.#rfb !== null) this.#rfb.scaleViewport = fits;
   }
 
   readonly sendKey = (keysym: number, down: boolean): void => {
@@ -79,7 +86,7 @@ export class VncTransport implements Link {
     this.#rfb = rfb;
     mendCursorColours(rfb);
     oneClickEach(this.target, () => this.#viewOnly, this.#closing.signal);
-    rfb.scaleViewport = true;
+    rfb.scaleViewport = this.#fits;
     rfb.background = "transparent";
     // One keyboard for both transports (input/): noVNC's own must never get the focus.
     rfb.focusOnClick = false;

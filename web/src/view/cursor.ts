@@ -46,6 +46,7 @@ export class CursorView {
   readonly #shapes = new Shapes();
   #shape: Shape | null | undefined;
   #place: Place | null = null;
+  #roaming: Place | null = null;
   #controls = false;
 
   /** `size` is the picture's, in px, as it is fitted into the video. */
@@ -88,10 +89,16 @@ export class CursorView {
     this.#draw();
   }
 
+  /** Where the pointer is that this viewer moves without a mouse that shows it; null when there is none. */
+  roam(place: Place | null): void {
+    this.#roaming = place;
+    this.#draw();
+  }
+
   readonly #draw = (): void => {
     this.video.style.cursor = this.#controls && this.#shape !== undefined ? cssCursor(this.#shape) : "";
     const shape = this.#shape;
-    const place = this.#controls ? null : this.#place;
+    const place = this.#controls ? this.#roaming : this.#place;
     this.#ghost.hidden = place === null || !shape;
     if (place === null || !shape) return;
     if (this.#ghost.src !== shape.url) this.#ghost.src = shape.url;

@@ -1,4 +1,5 @@
 /** The viewer page's composition root: joins the machine, the transports, input and the view. */
+import "../words/start";
 import { claim, roleOf } from "../api/credentials";
 import { claimViewerId, nameOf } from "../api/viewer_id";
 import type { Role } from "../api/types";
@@ -21,6 +22,7 @@ import type { Access, Opener } from "../session/runner";
 import { standingOf } from "../session/standing";
 import { RtcTransport } from "../transport/rtc";
 import { VncTransport } from "../transport/vnc";
+import { Chrome } from "./chrome";
 import { CursorView } from "./cursor";
 import { byId } from "./dom";
 import { wireButtons } from "./buttons";
@@ -55,12 +57,16 @@ class Viewer {
   readonly #bar = new StatusBar(() => {
     this.#ask("again");
   });
+  readonly #chrome = new Chrome(byId("stage", HTMLElement), this.#video, this.#vnc, this.#input, this.#cursor, () => {
+    if (this.#vncLink !== null) this.#vncLink.fits = this.#chrome.fits;
+  });
   readonly #control: ControlView;
   readonly #runner: Runner;
   /** What the token states, until the agent says what it grants. */
   #role: Role | null;
   #rttMs: number | null = null;
   #frames = 0;
+  readonly #rtcs = new Map<number, RtcTransport>();
   readonly #lines = new Map<number, SoundLine | null>();
   readonly #sound: Sound;
   /** Where input would go, for each open attempt that takes it. */
@@ -143,6 +149,7 @@ class Viewer {
         this.#input.size = { width, height };
         this.#cursor.reset(controls);
         const sink = new MessageSink(rtc.send);
+        this.#rtcs.set(attempt, rtc);
         this.#lines.set(attempt, rtc.sound);
         this.#sinks.set(attempt, { keys: this.#clipboard.gate(sink), pointer: sink, clipboard: line });
         this.#show(this.#runner.state);
@@ -161,6 +168,9 @@ class Viewer {
       },
       rtt: (ms) => {
         this.#rttMs = ms;
+      },
+      times: (message) => {
+        this.#chrome.times(message);
       },
     });
     const line = new ChannelLine(rtc.clipboard);
@@ -190,6 +200,7 @@ class Viewer {
     const line = new HttpLine(this.access);
     this.#httpLines.add(line);
     this.#vncLink = vnc;
+    vnc.fits = this.#chrome.fits;
     return {
       close: () => {
         this.#unroute(attempt);
@@ -227,6 +238,7 @@ class Viewer {
     const sinks = this.#sinks.get(attempt);
     this.#sinks.delete(attempt);
     this.#lines.delete(attempt);
+    this.#rtcs.delete(attempt);
     this.#live.delete(attempt);
     if (sinks === undefined || sinks !== this.#routed) return;
     this.#routed = null;
@@ -266,6 +278,7 @@ class Viewer {
     this.#input.allowed = controls;
     if (this.#vncLink !== null) this.#vncLink.viewOnly = !controls;
     this.#control.show(standing, isPainted(state.phase));
+    this.#chrome.show(state, standing, this.access.id);
     this.#share(state, controls);
   }
 
@@ -278,6 +291,7 @@ class Viewer {
 
   readonly #figures = (): void => {
     const { phase } = this.#runner.state;
+    void this.#chrome.figures(this.#runner.state, this.#rttMs, "attempt" in phase ? this.#rtcs.get(phase.attempt) : undefined);
     if (phase.name !== "webrtc" || !phase.painted) return;
     const frames = this.#video.getVideoPlaybackQuality().totalVideoFrames;
     this.#bar.figures(Math.max(0, frames - this.#frames), this.#rttMs);
