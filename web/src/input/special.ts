@@ -43,7 +43,7 @@ export function chordOps(keys: readonly KeyName[]): KeyOp[] {
  */
 export function asKeys(ops: readonly KeyOp[], stuck: ReadonlySet<KeyName>): KeyOp[] {
   return ops.flatMap((op): KeyOp[] => {
-    if (op.op === "text") return [...op.text].flatMap(tapOf);
+    if (op.op === "text") return Array.from(op.text).flatMap(tapOf);
     if (op.op === "key") return [op];
     return [{ op: "release-all", keysyms: [...op.keysyms, ...[...stuck].map((name) => KEYSYMS[name])] }];
   });

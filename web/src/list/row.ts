@@ -81,8 +81,9 @@ export class Row implements Frame {
 
   #drawStages(info: SessionInfo): void {
     const stages = stagesOf(info);
-    // On its way, the stage shows where the picture will be.
-    this.#now.textContent = isSettled(info.state) ? "" : (stages.at(-1)?.label ?? "");
+    // Where the picture is, or will be: on its way, the stage; else why there is none.
+    const instead = isSettled(info.state) ? stateLabel(info.state) : (stages.at(-1)?.label ?? "");
+    this.#now.textContent = info.state === "ready" ? "" : instead;
     this.#timings.hidden = stages.length === 0;
     this.#stages.replaceChildren(
       ...stages.map((stage) =>

@@ -62,7 +62,7 @@ export class Chrome {
     const painted = isPainted(state.phase);
     this.#menu.show(painted, standing.who === "me", transportOf(state.phase) === "webrtc");
     this.#bar.hold("no-picture", !painted);
-    this.#bar.announce(`${standing.text} ${warningOf(state)}`.trim());
+    this.#bar.announce(painted ? `${standing.text} ${warningOf(state)}`.trim() : "");
   }
 
   /** The agent's word on a frame. */

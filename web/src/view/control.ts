@@ -62,13 +62,14 @@ export class ControlView {
     const standing = this.#standing;
     if (standing === null) return;
     const controls = standing.who === "me";
-    this.#who.textContent = this.#refused === "" ? standing.text : this.#refused;
+    const text = this.#painted ? standing.text : "";
+    this.#who.textContent = this.#refused === "" ? text : this.#refused;
     this.#deed.hidden = !this.#painted || standing.deed === null;
     this.#deed.textContent = standing.deed?.label ?? "";
     this.#ask.hidden = standing.ask === null;
     // Said again, it would be read aloud again.
-    const text = standing.ask?.text ?? "";
-    if (this.#askText.textContent !== text) this.#askText.textContent = text;
+    const asked = standing.ask?.text ?? "";
+    if (this.#askText.textContent !== asked) this.#askText.textContent = asked;
     this.#fit.hidden = !(controls && this.#painted);
     this.#fit.ariaPressed = String(this.#follows);
     this.#size.setActive(this.#follows && controls && this.#painted, performance.now());
