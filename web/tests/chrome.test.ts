@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { BarState, DWELL_MS, LINGER_MS, LONG_MS } from "../src/view/bar_state";
 import { Chord } from "../src/view/chord";
+import { scrolled } from "../src/view/scale";
 import { fileName } from "../src/view/screenshot";
 
 describe("the bar", () => {
@@ -93,5 +94,14 @@ describe("Ctrl+Alt+Shift", () => {
 describe("a screenshot's name", () => {
   it("says of which desktop and when", () => {
     expect(fileName("s1", new Date(2026, 0, 5, 7, 8, 9))).toBe("fenster-s1-20260105-070809.png");
+  });
+});
+
+describe("a picture that is scrolled", () => {
+  it("follows the pointer, and no more than it must", () => {
+    expect(scrolled(300, 0, 600)).toBe(0);
+    expect(scrolled(590, 0, 600)).toBe(38);
+    expect(scrolled(100, 200, 600)).toBe(52);
+    expect(scrolled(10, 200, 600)).toBe(0);
   });
 });

@@ -125,7 +125,7 @@ export class PointerInputDom {
     if (this.#sink === null || !isMouse(event) || this.size.width === 0) return;
     if (this.#locked) this.#roaming.by(event.movementX, event.movementY, this.#rect());
     const { x, y } = this.#pointOf(event);
-    if (!this.#locked) this.#roaming.put({ x, y });
+    if (!this.#locked) this.#roaming.put({ x, y }, this.#rect());
     this.#last = placeOf(this.#rect(), this.size, x, y);
     if (this.#locked) this.roams(this.#last);
     const now = performance.now();

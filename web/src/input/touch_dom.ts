@@ -95,7 +95,7 @@ export class TouchInputDom {
     for (const action of actions) {
       const place = this.surface.placeOf(action.x, action.y);
       if (this.#pushes && action.do !== "scroll") {
-        this.pointer.put(action);
+        this.pointer.put(action, this.surface.rect());
         this.#tell();
       }
       if (action.do === "move") this.sink?.move(place);

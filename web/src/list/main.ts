@@ -97,7 +97,8 @@ class ListPage {
       const sessions = await gateway.list(asking.signal);
       if (this.#asking !== asking) return;
       this.#draw(sessions);
-      if (this.#lists % HOST_EVERY === 0) this.#host.show(await gateway.host(asking.signal));
+      // The list is of use without it.
+      if (this.#lists % HOST_EVERY === 0) this.#host.show(await gateway.host(asking.signal).catch(() => null));
       this.#lists += 1;
       if (this.#unheard) this.#say(null);
       if (sessions.some((info) => !isSettled(info.state))) pause = BUSY_MS;

@@ -3,6 +3,8 @@ import type { Gateway } from "./gateway";
 import { Turns } from "./turns";
 
 const LOOK_MS = 500;
+/** A picture that has not come by then does not, in ms. */
+const LIMIT_MS = 10_000;
 /** Twice as wide as shown, for screens with more px. */
 const WIDTH_PX = 640;
 
@@ -25,7 +27,7 @@ export class Thumbs {
       else this.#seen.delete(target);
     }
   });
-  #asking: AbortController | null = null;
+  #asking = false;
   gateway: Gateway | null = null;
 
   constructor() {
@@ -50,14 +52,14 @@ export class Thumbs {
 
   async #look(): Promise<void> {
     const { gateway } = this;
-    if (gateway === null || this.#asking !== null || document.visibilityState !== "visible") return;
+    if (gateway === null || this.#asking || document.visibilityState !== "visible") return;
     const seen = [...this.#frames].filter(([, frame]) => frame.live && this.#seen.has(frame.node)).map(([id]) => id);
     const id = this.#turns.next(seen, performance.now());
     if (id === null) return;
-    this.#asking = new AbortController();
+    this.#asking = true;
     let came = true;
     try {
-      const found = await gateway.thumbnail(id, WIDTH_PX, this.#tags.get(id) ?? "", this.#asking.signal);
+      const found = await gateway.thumbnail(id, WIDTH_PX, this.#tags.get(id) ?? "", AbortSignal.timeout(LIMIT_MS));
       if (found !== null) {
         this.#tags.set(id, found.tag);
         this.#frames.get(id)?.picture(found.picture);
@@ -66,7 +68,7 @@ export class Thumbs {
       // A desktop whose picture does not come keeps the last; its state is told by the list.
       came = false;
     } finally {
-      this.#asking = null;
+      this.#asking = false;
       this.#turns.done(id, came, performance.now());
     }
   }

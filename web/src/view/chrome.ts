@@ -48,6 +48,7 @@ export class Chrome {
     };
     input.pointer.roams = (place) => {
       cursor.roam(place);
+      if (place !== null) this.#scale.reveal(place);
     };
   }
 
