@@ -67,6 +67,11 @@ export class Bar {
     this.#bar.addEventListener("pointerenter", (event) => {
       if (event.pointerType !== "touch") this.hold("hover", true);
     });
+    // A finger does not hover: each touch keeps the bar a while.
+    this.#bar.addEventListener("pointerdown", () => {
+      this.#state.news(performance.now());
+      this.#render();
+    });
     this.#bar.addEventListener("pointerleave", () => {
       this.hold("hover", false);
     });
