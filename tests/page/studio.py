@@ -7,6 +7,7 @@ the page's own requests in the browser.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -64,8 +65,14 @@ class Studio:
         if "Content Security Policy" in message.text:
             self.mistakes.append(message.text)
 
-    async def viewer(self, role: Role = "control", *, page: Page | None = None, pinned: bool = True) -> Page:
+    async def viewer(
+        self, role: Role = "control", *, page: Page | None = None, pinned: bool = True, second: bool = False
+    ) -> Page:
         page = page or await self.page(touch=self.size == PHONE)
+        if role == "control" and not second:
+            # The page of the scene before, come back: else its control would be kept for it a while.
+            slot = f"fenster.viewer.{self.desktop.session.id}"
+            await page.add_init_script(f"sessionStorage.setItem('{slot}', '{'a' * 32}')")
         if pinned:
             await page.add_init_script(PIN_BAR)
         await page.goto(self.desktop.viewer_url(role))
@@ -73,12 +80,7 @@ class Studio:
 
     async def watched(self, role: Role = "control", *, pinned: bool = True, second: bool = False) -> Page:
         """A picture by WebRTC, and control unless another page has it."""
-        page = await self.page(touch=self.size == PHONE)
-        if role == "control" and not second:
-            # The page of the scene before, come back: else its control would be kept for it a while.
-            slot = f"fenster.viewer.{self.desktop.session.id}"
-            await page.add_init_script(f"sessionStorage.setItem('{slot}', '{'a' * 32}')")
-        await self.viewer(role, page=page, pinned=pinned)
+        page = await self.viewer(role, pinned=pinned, second=second)
         await page.wait_for_selector(PAINTED, state="attached", timeout=60_000)
         if role == "control" and not second:
             await page.wait_for_selector('html[data-control="me"]', state="attached", timeout=60_000)
@@ -104,7 +106,10 @@ class Studio:
         ready = [one for one in sessions if one["state"] == "ready"]
         await page.wait_for_selector("#host:not([hidden])")
         if ready:
-            await page.locator(".thumb img:not([hidden])").nth(0).wait_for()
+            # Pictures are fetched of what can be seen.
+            await page.locator(".session[data-state=ready] .thumb").first.scroll_into_view_if_needed()
+            await page.locator(".thumb img:not([hidden])").first.wait_for()
+            await page.evaluate("scrollTo(0, 0)")
         return page
 
     async def picture(self) -> bytes:
@@ -215,8 +220,7 @@ async def menu(studio: Studio) -> Page:
 async def figures(studio: Studio) -> Page:
     page = await studio.watched()
     await page.click("#menu")
-    await page.locator("#menu-panel .toggle").filter(visible=True).last.click()
-    await page.locator("#menu-panel [aria-pressed]").first.wait_for()
+    await page.get_by_role("button", name="Show figures").click()
     await page.click("#menu")
     # A few seconds in which something moves.
     for letter in "# hello, you":
@@ -249,10 +253,18 @@ async def asked(studio: Studio) -> Page:
 
 
 async def falling_back(studio: Studio) -> Page:
+    """The gateway's addresses lead nowhere, and noVNC is on its way."""
     page = await studio.page(touch=studio.size == PHONE)
-    await answer(page, "**/whep", PROBLEM, 503)
+
+    async def astray(route: Route) -> None:
+        answered = await route.fetch()
+        sdp = re.sub(r"(a=candidate:\S+ \d+ \S+ \d+ )\S+", r"\g<1>192.0.2.1", await answered.text())
+        await route.fulfill(response=answered, body=sdp)
+
+    await page.route("**/whep", astray)
     await page.route("**/assets/rfb*", hang)
     await studio.viewer(page=page)
+    await page.wait_for_selector('html[data-transport="novnc"]', state="attached")
     await page.locator("#panel p").wait_for()
     return page
 

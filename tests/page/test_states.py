@@ -80,7 +80,7 @@ async def test_a_state(desktop: Desktop, browser: Browser, typed: None, scene: S
 
 async def keep(page: Page, scene: Scene) -> None:
     folder = os.environ.get("FENSTER_SCREENSHOTS", "")
-    if not folder:
+    if not folder or not scene.kept:
         return
     picture = await page.screenshot(path=Path(folder) / f"{scene.name}.png")
     assert len(picture) <= MAX_BYTES, f"{scene.name} has {len(picture)} bytes"
