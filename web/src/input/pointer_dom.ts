@@ -151,8 +151,8 @@ export class PointerInputDom {
     const { x, y } = this.#pointOf(event);
     if (event.type === "pointerdown") {
       if (!inside(rect, x, y)) return;
-      // A drag that leaves the window still ends here.
-      this.box.setPointerCapture(event.pointerId);
+      // A drag that leaves the window still ends here; a locked pointer leaves nothing, and cannot be captured.
+      if (!this.#locked) this.box.setPointerCapture(event.pointerId);
     }
     // A press that began in the margin stays out of it.
     if (event.type === "pointermove" && this.#buttons.held === 0) return;
