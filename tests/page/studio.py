@@ -156,7 +156,7 @@ def ago(seconds: float) -> str:
 
 def session(sid: str, state: str, **changes: Any) -> dict[str, Any]:
     """As the API has it."""
-    base = {
+    base: dict[str, Any] = {
         "id": sid, "state": state, "created_at": ago(60), "timings": DONE, "durations": {}, "error": None,
         "notice": "", "viewers": 0, "control": {"controller": None, "requests": [], "viewers": []},
         "display": {"width": 1280, "height": 720}, "template": "default", "accelerator": "kvm", "metadata": {},

@@ -48,8 +48,7 @@ async def shot(service: ScreenService, **head: Any) -> tuple[dict[str, Any], byt
 
 def decoded(data: bytes, form: str) -> NDArray[np.uint8]:
     with av.open(BytesIO(data), "r", format=form) as container:
-        pixels: NDArray[np.uint8] = next(container.decode(video=0)).to_ndarray(format="rgb24")
-        return pixels
+        return np.asarray(next(container.decode(video=0)).to_ndarray(format="rgb24"), np.uint8)
 
 
 async def test_a_png_has_each_pixel(service: ScreenService, painter: Painter) -> None:

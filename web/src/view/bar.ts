@@ -33,6 +33,10 @@ export class Bar {
       device.set(PIN_SLOT, this.#pin.ariaPressed === "true" ? "pinned" : "");
     });
     this.#follow(stage);
+    // What hangs below it hangs lower where it is higher.
+    new ResizeObserver(() => {
+      document.documentElement.style.setProperty("--bar-height", `${this.#bar.offsetHeight}px`);
+    }).observe(this.#bar);
     this.#setPinned(device.get(PIN_SLOT) === "pinned");
   }
 

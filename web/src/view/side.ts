@@ -16,9 +16,9 @@ export class SidePanel {
     this.root = byId(`${id}-panel`, HTMLElement);
     panels.add(this);
     this.button.addEventListener("click", (event) => {
-      // The bar would give the focus back to the desktop.
-      event.stopPropagation();
       this.open = this.root.hidden;
+      // The bar would give the focus back to the desktop.
+      if (this.open) event.stopPropagation();
       // Opened by a key, it is used by keys.
       if (this.open && event.detail === 0) this.root.querySelector<HTMLElement>("button:not([hidden]), textarea")?.focus();
     });
