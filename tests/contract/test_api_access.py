@@ -24,6 +24,7 @@ FOR_VIEWERS = {
     ("POST", "/v1/sessions/{sid}/resume"),
     ("GET", "/v1/sessions/{sid}/clipboard"),
     ("PUT", "/v1/sessions/{sid}/clipboard"),
+    ("GET", "/v1/sessions/{sid}/screenshot"),
     ("GET", "/v1/sessions/{sid}/files/{path}"),
     ("HEAD", "/v1/sessions/{sid}/files/{path}"),
     ("PUT", "/v1/sessions/{sid}/files/{path}"),
@@ -47,7 +48,7 @@ def filled(path: str, session: Session) -> str:
 async def test_no_credential_opens_nothing(api: Api) -> None:
     session = await api.stage.ready()
     calls = guarded(api)
-    assert len(calls) == 30
+    assert len(calls) == 31
     for method, path in calls:
         response = await api.client.request(method, filled(path, session))
         assert response.status == 401, (method, path)

@@ -31,6 +31,7 @@ class Camera:
         answer = {"digest": self.digest, "width": 2, "height": 2, "length": len(data)}
         writer.write(encode_head(answer) + data)
         await writer.drain()
+        writer.close()
 
 
 @pytest.fixture
