@@ -67,12 +67,12 @@ export class Chrome {
   }
 
   /** The agent's word on a frame. */
-  times(message: FrameTimes): void {
+  readonly times = (message: FrameTimes): void => {
     this.#stats.times(message);
-  }
+  };
 
   /** Once a second; `rtc` is the connection of the state's attempt, if it is one. */
-  async figures(state: State, rttMs: number | null, rtc: RtcTransport | undefined): Promise<void> {
+  async figures(state: State, rttMs: number | null, rtc: RtcTransport | null | undefined): Promise<void> {
     const transport = isPainted(state.phase) ? transportOf(state.phase) : null;
     const direct = transport === "webrtc";
     await this.#stats.tick({

@@ -49,17 +49,18 @@ export class CursorView {
   #roaming: Place | null = null;
   #controls = false;
 
-  /** `size` is the picture's, in px, as it is fitted into the video. */
+  /** `size` is the picture's, in px, as it is fitted into `frame`. */
   constructor(
-    private readonly video: HTMLVideoElement,
+    private readonly frame: HTMLElement,
     private readonly size: () => Extent,
   ) {
     this.#ghost.className = "ghost";
     this.#ghost.alt = "";
     this.#ghost.hidden = true;
-    video.after(this.#ghost);
-    new ResizeObserver(this.#draw).observe(video);
-    video.addEventListener("resize", this.#draw);
+    frame.after(this.#ghost);
+    new ResizeObserver(this.#draw).observe(frame);
+    // Of a video.
+    frame.addEventListener("resize", this.#draw);
   }
 
   /** A new connection: nothing is known any more. */
@@ -67,11 +68,13 @@ export class CursorView {
     this.#shapes.clear();
     this.#shape = undefined;
     this.#place = null;
-    this.controls = controls;
+    this.#controls = controls;
+    this.#draw();
   }
 
   /** Does this viewer move the pointer? Else it sees where it goes. */
   set controls(controls: boolean) {
+    if (controls === this.#controls) return;
     this.#controls = controls;
     if (controls) this.#place = null;
     this.#draw();
@@ -79,7 +82,10 @@ export class CursorView {
 
   show(message: Cursor): void {
     const shape = this.#shapes.take(message);
-    if (shape === undefined) return;
+    if (shape !== undefined) this.wear(shape);
+  }
+
+  wear(shape: Shape | null): void {
     this.#shape = shape;
     this.#draw();
   }
@@ -96,16 +102,16 @@ export class CursorView {
   }
 
   readonly #draw = (): void => {
-    this.video.style.cursor = this.#controls && this.#shape !== undefined ? cssCursor(this.#shape) : "";
+    this.frame.style.cursor = this.#controls && this.#shape !== undefined ? cssCursor(this.#shape) : "";
     const shape = this.#shape;
     const place = this.#controls ? this.#roaming : this.#place;
     this.#ghost.hidden = place === null || !shape;
     if (place === null || !shape) return;
     if (this.#ghost.src !== shape.url) this.#ghost.src = shape.url;
-    const { clientWidth: width, clientHeight: height } = this.video;
+    const { clientWidth: width, clientHeight: height } = this.frame;
     const picture = fitted({ left: 0, top: 0, width, height }, this.size());
-    const left = picture.left + (place.x / 65536) * picture.width - shape.x;
-    const top = picture.top + (place.y / 65536) * picture.height - shape.y;
+    const left = this.frame.offsetLeft + picture.left + (place.x / 65536) * picture.width - shape.x;
+    const top = this.frame.offsetTop + picture.top + (place.y / 65536) * picture.height - shape.y;
     this.#ghost.style.translate = `${left}px ${top}px`;
   };
 }

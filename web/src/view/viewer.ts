@@ -23,6 +23,7 @@ import { standingOf } from "../session/standing";
 import { RtcTransport } from "../transport/rtc";
 import { VncTransport } from "../transport/vnc";
 import { Chrome } from "./chrome";
+import { Crisp } from "./crisp";
 import { CursorView } from "./cursor";
 import { byId } from "./dom";
 import { wireButtons } from "./buttons";
@@ -35,6 +36,8 @@ const FIGURES_MS = 1_000;
 
 interface Route extends Sinks {
   readonly clipboard: ClipboardLine;
+  /** Null for noVNC. */
+  readonly rtc: RtcTransport | null;
 }
 
 class Viewer {
@@ -50,6 +53,7 @@ class Viewer {
   readonly #clipboardPanel = new ClipboardPanel(this.#clipboard);
   readonly #files: FilesPanel;
   readonly #cursor = new CursorView(this.#video, () => ({ width: this.#video.videoWidth, height: this.#video.videoHeight }));
+  readonly #vncCursor = new CursorView(this.#vnc, () => this.#vnc.querySelector("canvas") ?? { width: 0, height: 0 });
   readonly #panel = new PanelView(byId("panel", HTMLElement), (does) => {
     if (does === "list") location.assign("/");
     else this.#ask(does);
@@ -66,9 +70,9 @@ class Viewer {
   #role: Role | null;
   #rttMs: number | null = null;
   #frames = 0;
-  readonly #rtcs = new Map<number, RtcTransport>();
   readonly #lines = new Map<number, SoundLine | null>();
   readonly #sound: Sound;
+  readonly #crisp: Crisp;
   /** Where input would go, for each open attempt that takes it. */
   readonly #sinks = new Map<number, Route>();
   #routed: Route | null = null;
@@ -82,6 +86,7 @@ class Viewer {
     this.#role = roleOf(access.token);
     const [button, audio] = [byId("sound", HTMLButtonElement), byId("listen", HTMLAudioElement)];
     this.#sound = new Sound(button, audio, `fenster.sound.${access.id}`);
+    this.#crisp = new Crisp(byId("crisp", HTMLButtonElement), `fenster.crisp.${access.id}`);
     this.#files = new FilesPanel(access, byId("stage", HTMLElement));
     this.#control = new ControlView(access, byId("stage", HTMLElement), () => {
       this.#runner.dispatch({ type: "news" });
@@ -149,9 +154,9 @@ class Viewer {
         this.#input.size = { width, height };
         this.#cursor.reset(controls);
         const sink = new MessageSink(rtc.send);
-        this.#rtcs.set(attempt, rtc);
         this.#lines.set(attempt, rtc.sound);
-        this.#sinks.set(attempt, { keys: this.#clipboard.gate(sink), pointer: sink, clipboard: line });
+        this.#crisp.connect(controls ? rtc.crisp : null);
+        this.#sinks.set(attempt, { keys: this.#clipboard.gate(sink), pointer: sink, clipboard: line, rtc });
         this.#show(this.#runner.state);
       },
       size: (width, height) => {
@@ -166,12 +171,13 @@ class Viewer {
       pointer: (x, y) => {
         this.#cursor.point({ x, y });
       },
+      crisp: (on) => {
+        this.#crisp.hear(on);
+      },
       rtt: (ms) => {
         this.#rttMs = ms;
       },
-      times: (message) => {
-        this.#chrome.times(message);
-      },
+      times: this.#chrome.times,
     });
     const line = new ChannelLine(rtc.clipboard);
     return {
@@ -179,19 +185,27 @@ class Viewer {
         this.#unroute(attempt);
         line.close();
         rtc.close();
+        this.#crisp.disconnect(rtc.crisp);
       },
     };
   };
 
   readonly #openNovnc: Opener = (attempt, dispatch) => {
+    this.#vncCursor.reset(false);
     const vnc = new VncTransport(this.access, this.#vnc, {
       painted: () => {
         const keys = this.#clipboard.gate(new RfbKeySink(vnc.sendKey));
-        this.#sinks.set(attempt, { keys, pointer: null, clipboard: line });
+        this.#sinks.set(attempt, { keys, pointer: null, clipboard: line, rtc: null });
         dispatch({ type: "painted", attempt });
       },
       control: (controls) => {
         this.#hearControl(attempt, controls);
+      },
+      cursor: (shape) => {
+        this.#vncCursor.wear(shape);
+      },
+      pointer: (place) => {
+        this.#vncCursor.point(place);
       },
       closed: (detail) => {
         dispatch({ type: "closed", attempt, why: { kind: "closed", detail } });
@@ -238,7 +252,6 @@ class Viewer {
     const sinks = this.#sinks.get(attempt);
     this.#sinks.delete(attempt);
     this.#lines.delete(attempt);
-    this.#rtcs.delete(attempt);
     this.#live.delete(attempt);
     if (sinks === undefined || sinks !== this.#routed) return;
     this.#routed = null;
@@ -277,6 +290,7 @@ class Viewer {
     // Off, what is held is released first, which must still go out.
     this.#input.allowed = controls;
     if (this.#vncLink !== null) this.#vncLink.viewOnly = !controls;
+    this.#cursor.controls = this.#vncCursor.controls = controls;
     this.#control.show(standing, isPainted(state.phase));
     this.#chrome.show(state, standing, this.access.id);
     this.#share(state, controls);
@@ -291,7 +305,7 @@ class Viewer {
 
   readonly #figures = (): void => {
     const { phase } = this.#runner.state;
-    void this.#chrome.figures(this.#runner.state, this.#rttMs, "attempt" in phase ? this.#rtcs.get(phase.attempt) : undefined);
+    void this.#chrome.figures(this.#runner.state, this.#rttMs, "attempt" in phase ? this.#sinks.get(phase.attempt)?.rtc : null);
     if (phase.name !== "webrtc" || !phase.painted) return;
     const frames = this.#video.getVideoPlaybackQuality().totalVideoFrames;
     this.#bar.figures(Math.max(0, frames - this.#frames), this.#rttMs);

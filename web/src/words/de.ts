@@ -116,6 +116,10 @@ export const de: Readonly<Record<keyof typeof en, string>> = {
   "sound.off": "Ton einschalten",
   "sound.blocked": "Irgendwo klicken, um den Desktop zu hören",
   "sound.on": "Ton ausschalten",
+  "crisp.on": "Scharfen Text ausschalten",
+  "crisp.shared": "Der Text ist scharf: ein anderer Betrachter wollte es",
+  "crisp.off": "Scharfer Text: Farben für jeden Punkt, für etwas mehr Arbeit auf beiden Seiten",
+  "crisp.asked": "Scharfer Text kommt, sobald alle, die dieses Bild teilen, ihn sehen können",
 
   "menu.size": "Größe des Bildes",
   "menu.size.fit": "Einpassen",

@@ -119,6 +119,10 @@ export const en = {
   "sound.off": "Turn the sound on",
   "sound.blocked": "Click anywhere to hear the desktop",
   "sound.on": "Turn the sound off",
+  "crisp.on": "Turn crisp text off",
+  "crisp.shared": "Text is crisp: another viewer asked for it",
+  "crisp.off": "Crisp text: colours for every pixel, for some more work on both sides",
+  "crisp.asked": "Crisp text comes once all who share this picture can see it",
 
   // The menu
   "menu.size": "Size of the picture",
