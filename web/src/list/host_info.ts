@@ -1,5 +1,5 @@
 /** What `GET /v1/host` means here. Pure. */
-import { isRecord, text } from "../api/types";
+import { count, isRecord, text } from "../api/types";
 
 export interface HostInfo {
   readonly accelerator: string;
@@ -25,11 +25,11 @@ export function parseHost(value: unknown): HostInfo | null {
     accelerator: text(value["accelerator"]),
     why: text(value["why"]),
     isolated: value["isolated"] === true,
-    sessions: number(value["sessions"]),
-    maxSessions: number(value["max_sessions"]),
-    freeMemoryMib: number(value["free_memory_mib"]),
-    freeDiskMib: number(value["free_disk_mib"]),
-    parked: number(value["parked"]),
+    sessions: count(value["sessions"]),
+    maxSessions: count(value["max_sessions"]),
+    freeMemoryMib: count(value["free_memory_mib"]),
+    freeDiskMib: count(value["free_disk_mib"]),
+    parked: count(value["parked"]),
     egress: parseEgress(value["egress"]),
     problem: text(problem["message"]),
     hint: text(problem["hint"]),
@@ -41,8 +41,4 @@ function parseEgress(value: unknown): HostInfo["egress"] {
   return Object.entries(value).flatMap(([name, health]) =>
     typeof health === "string" || typeof health === "number" ? [[name, String(health)] as const] : [],
   );
-}
-
-function number(value: unknown): number {
-  return typeof value === "number" && Number.isFinite(value) ? value : 0;
 }

@@ -1,4 +1,5 @@
 /** Figures of a WebRTC connection, out of what the browser counts (webrtc-stats) and what the agent says of frames. Pure. */
+import { count } from "../api/types";
 import type { FrameTimes } from "../protocol/messages.gen";
 
 /** Counts since the connection began, of one look at the browser's statistics. */
@@ -48,15 +49,15 @@ export function countsOf(report: Iterable<Entry>, atMs: number): Counts | null {
   const mime = entries.find((entry) => entry["id"] === video["codecId"])?.["mimeType"];
   return {
     atMs,
-    bytes: number(video["bytesReceived"]),
-    packets: number(video["packetsReceived"]),
-    lost: number(video["packetsLost"]),
-    decoded: number(video["framesDecoded"]),
-    dropped: number(video["framesDropped"]),
-    decodeS: number(video["totalDecodeTime"]),
-    jitterS: number(video["jitter"]),
-    width: number(video["frameWidth"]),
-    height: number(video["frameHeight"]),
+    bytes: count(video["bytesReceived"]),
+    packets: count(video["packetsReceived"]),
+    lost: count(video["packetsLost"]),
+    decoded: count(video["framesDecoded"]),
+    dropped: count(video["framesDropped"]),
+    decodeS: count(video["totalDecodeTime"]),
+    jitterS: count(video["jitter"]),
+    width: count(video["frameWidth"]),
+    height: count(video["frameHeight"]),
     codec: typeof mime === "string" ? (mime.split("/")[1] ?? "") : "",
   };
 }
@@ -91,8 +92,4 @@ export function guestTimesOf(frames: readonly FrameTimes[]): GuestTimes | null {
 /** Us from one instant to another of a clock of 32 bits; 0 for one that was before. */
 function between(from: number, to: number): number {
   return Math.max(0, (to - from) | 0);
-}
-
-function number(value: unknown): number {
-  return typeof value === "number" && Number.isFinite(value) ? value : 0;
 }
