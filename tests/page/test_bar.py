@@ -259,7 +259,7 @@ async def test_a_finger_pushes_the_pointer_as_on_a_trackpad(
         assert abs(press[2] - (640 + 160)) <= 12
         assert abs(press[3] - 360) <= 12
         assert release[2:] == press[2:]
-        assert await viewer.page.locator(".ghost").is_visible()
+        assert await viewer.page.locator("video + .ghost").is_visible()
     finally:
         await viewer.page.context.close()
 
