@@ -108,7 +108,8 @@ class Studio:
         if ready:
             # Pictures are fetched of what can be seen.
             await page.locator(".session[data-state=ready] .thumb").first.scroll_into_view_if_needed()
-            await page.locator(".thumb img:not([hidden])").first.wait_for()
+            seen = 1 if self.size == PHONE else len(ready)
+            await page.locator(".thumb img:not([hidden])").nth(seen - 1).wait_for()
             await page.evaluate("scrollTo(0, 0)")
         return page
 
@@ -222,6 +223,7 @@ async def figures(studio: Studio) -> Page:
     await page.click("#menu")
     await page.get_by_role("button", name="Show figures").click()
     await page.click("#menu")
+    await page.locator("#stats dl div").nth(3).wait_for()
     # A few seconds in which something moves.
     for letter in "# hello, you":
         await page.keyboard.type(letter)

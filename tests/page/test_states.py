@@ -25,6 +25,11 @@ RUN_AXE = """async () => {
   const { violations } = await axe.run(document, { resultTypes: ['violations'] });
   return violations.map(({ id, help, nodes }) => [id, help, nodes.map(({ target, failureSummary }) => [target, failureSummary])]);
 }"""  # noqa: E501
+CUT_OFF = """() => [...document.querySelectorAll('button, input, select, textarea:not(#keys)')]
+  .filter((e) => e.checkVisibility({ visibilityProperty: true }))
+  .filter((e) => e.getBoundingClientRect().left < 0 || e.getBoundingClientRect().right > innerWidth)
+  .map((e) => e.outerHTML.slice(0, 80))"""
+"""Controls that are partly beyond the window's sides."""
 MAX_BYTES = 150_000
 PROMPT = (
     "PS1='\\w \\$ '; cd; clear; grep -E '^(PRETTY_NAME|VERSION_ID)' /etc/os-release; node --version; git --version"
@@ -71,6 +76,7 @@ async def test_a_state(desktop: Desktop, browser: Browser, typed: None, scene: S
         assert await violations(page) == []
         width = await page.evaluate("document.documentElement.scrollWidth")
         assert width <= scene.size[0], f"{width} px wide in a window of {scene.size[0]}"
+        assert await page.evaluate(CUT_OFF) == []
         assert studio.mistakes == []
         await keep(page, scene)
     finally:
