@@ -7,10 +7,10 @@ PYTEST := $(BIN)/python -X faulthandler -m pytest
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-full check fmt bench golden web clean packages-run packages-test
+.PHONY: help run test test-full check fmt bench golden web screenshots clean packages-run packages-test
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: packages-run $(VENV)/.installed web ## Build what is missing, serve, start a desktop, print its URL
 	$(BIN)/fenster build
@@ -20,6 +20,9 @@ golden: packages-run $(VENV)/.installed ## Build the golden image and its snapsh
 	$(BIN)/fenster build $(ARGS)
 
 web: $(VENV)/.installed gateway/static/.built ## Build the web client into gateway/static
+
+screenshots: packages-test $(VENV)/.dev web ## Make the pictures in web/screenshots anew, from a desktop without a VM
+	FENSTER_SCREENSHOTS=$(CURDIR)/web/screenshots $(PYTEST) -q tests/page/test_states.py $(ARGS)
 
 test: packages-test $(VENV)/.dev web golden ## Unit, contract, loopback, x11, vm and e2e tests
 	cd web && $(CURDIR)/web/npm.sh test

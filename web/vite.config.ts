@@ -1,6 +1,8 @@
 import { defineConfig } from "vitest/config";
+import { sizeLimit } from "./size_limit";
 
 export default defineConfig({
+  plugins: [sizeLimit("viewer", 60_000)],
   build: {
     // Ships inside the Python distribution, served by the gateway.
     outDir: "../gateway/static",

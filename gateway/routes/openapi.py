@@ -130,6 +130,10 @@ _CALLS: Mapping[tuple[str, str], _Call] = {
         "Have the desktop's programs paste this text or PNG; answers when they can", 204, "text/plain",
         errors=(400, 403, 404, 409, 411, 413, 415, 502), security=_VIEWER,
     ),
+    ("get", "/v1/sessions/{sid}/screenshot"): _Call(
+        "A picture of the desktop, at most a second old; ?width=320 makes it smaller, ?format=jpeg a JPEG of it",
+        200, None, "image/png", (400, 403, 404, 409, 502, 503), _VIEWER,
+    ),
     ("get", "/v1/sessions/{sid}/vnc"): _Call(
         "WebSocket that carries RFB; offer the subprotocols binary and fenster.token.<token>",
         101, errors=(400, 403, 404, 409, 502), security=("socketToken", *_VIEWER),

@@ -24,6 +24,7 @@ FOR_VIEWERS = {
     ("POST", "/v1/sessions/{sid}/resume"),
     ("GET", "/v1/sessions/{sid}/clipboard"),
     ("PUT", "/v1/sessions/{sid}/clipboard"),
+    ("GET", "/v1/sessions/{sid}/screenshot"),
     ("GET", "/v1/sessions/{sid}/files/{path}"),
     ("HEAD", "/v1/sessions/{sid}/files/{path}"),
     ("PUT", "/v1/sessions/{sid}/files/{path}"),

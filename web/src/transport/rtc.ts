@@ -6,7 +6,7 @@ import { problemOf } from "../api/http";
 import { sessionUrl } from "../api/watch";
 import { decode, encode, Malformed } from "../protocol/codec";
 import { VERSION } from "../protocol/messages.gen";
-import type { Channel, Cursor, Message } from "../protocol/messages.gen";
+import type { Channel, Cursor, FrameTimes, Message } from "../protocol/messages.gen";
 import type { Access, Link } from "../session/runner";
 import type { Why } from "../session/why";
 import { onVideoPainted } from "./painted";
@@ -29,6 +29,8 @@ export interface RtcEvents {
   /** Whether the picture has a colour for every pixel. */
   crisp(on: boolean): void;
   rtt(ms: number): void;
+  /** How a frame came to be; only after {@link RtcTransport.wantTimes}. */
+  times(message: FrameTimes): void;
 }
 
 const CHANNELS: Readonly<Record<Channel, RTCDataChannelInit>> = {
@@ -124,6 +126,16 @@ export class RtcTransport implements Link {
         this.#say({ type: "Audio", on });
       },
     };
+  }
+
+  /** What the browser knows of the connection. */
+  stats(): Promise<RTCStatsReport> {
+    return this.#pc.getStats();
+  }
+
+  /** Have the agent say how each frame came to be, or no longer. */
+  wantTimes(on: boolean): void {
+    this.#say({ type: "WantTimes", on, stamp: stampNow() });
   }
 
   /** Null when agent and browser have no 4:4:4 in common. From the agent's welcome on. */
@@ -242,6 +254,12 @@ export class RtcTransport implements Link {
         break;
       case "Pong":
         this.events.rtt((stampNow() - message.stamp) >>> 0);
+        break;
+      case "FrameTimes":
+        this.events.times(message);
+        break;
+      case "Instant":
+        // For those who join the guest's clock with theirs.
         break;
       default:
         // The codec lets no other type through in this direction.

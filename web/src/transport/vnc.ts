@@ -27,6 +27,7 @@ export class VncTransport implements Link {
   #open = true;
   #reason = "";
   #viewOnly = true;
+  #fits = true;
   #beating: ReturnType<typeof setInterval> | undefined;
   readonly #closing = new AbortController();
 
@@ -46,6 +47,12 @@ export class VncTransport implements Link {
     this.#viewOnly = viewOnly;
     if (this.#rfb !== null) this.#rfb.viewOnly = viewOnly;
     this.#beat();
+  }
+
+  /** The picture fitted into its box; else a px of it is a px of the page. */
+  set fits(fits: boolean) {
+    this.#fits = fits;
+    if (this.#rfb !== null) this.#rfb.scaleViewport = fits;
   }
 
   readonly sendKey = (keysym: number, down: boolean): void => {
@@ -88,7 +95,7 @@ export class VncTransport implements Link {
     followPointer(rfb, this.events);
     mendCursorColours(rfb);
     oneClickEach(this.target, () => this.#viewOnly, this.#closing.signal);
-    rfb.scaleViewport = true;
+    rfb.scaleViewport = this.#fits;
     rfb.background = "transparent";
     // One keyboard for both transports (input/): noVNC's own must never get the focus.
     rfb.focusOnClick = false;

@@ -2,6 +2,7 @@
  * The switch for crisp text: a picture with a colour for every pixel (4:4:4), where agent and browser have it in common.
  * What the person chose outlives transports and reloads of this tab.
  */
+import { t } from "../words/words";
 
 /** Asking for it on one WebRTC connection. */
 export interface CrispLine {
@@ -17,9 +18,9 @@ export interface CrispView {
 /** `shown`: the picture is crisp now, which another may have asked for. Pure. */
 export function crispView(able: boolean, wanted: boolean, shown: boolean): CrispView {
   if (!able) return { state: "unavailable", label: "" };
-  if (shown) return { state: "on", label: wanted ? "Turn crisp text off" : "Text is crisp: another viewer asked for it" };
-  if (!wanted) return { state: "off", label: "Crisp text: colours for every pixel, for some more work on both sides" };
-  return { state: "asked", label: "Crisp text comes once all who share this picture can see it" };
+  if (shown) return { state: "on", label: t(wanted ? "crisp.on" : "crisp.shared") };
+  if (!wanted) return { state: "off", label: t("crisp.off") };
+  return { state: "asked", label: t("crisp.asked") };
 }
 
 export class Crisp {

@@ -46,6 +46,7 @@ export class CursorView {
   readonly #shapes = new Shapes();
   #shape: Shape | null | undefined;
   #place: Place | null = null;
+  #roaming: Place | null = null;
   #controls = false;
 
   /** `size` is the picture's, in px, as it is fitted into `frame`. */
@@ -94,17 +95,23 @@ export class CursorView {
     this.#draw();
   }
 
+  /** Where the pointer is that this viewer moves without a mouse that shows it; null when there is none. */
+  roam(place: Place | null): void {
+    this.#roaming = place;
+    this.#draw();
+  }
+
   readonly #draw = (): void => {
     this.frame.style.cursor = this.#controls && this.#shape !== undefined ? cssCursor(this.#shape) : "";
     const shape = this.#shape;
-    const place = this.#controls ? null : this.#place;
+    const place = this.#controls ? this.#roaming : this.#place;
     this.#ghost.hidden = place === null || !shape;
     if (place === null || !shape) return;
     if (this.#ghost.src !== shape.url) this.#ghost.src = shape.url;
     const { clientWidth: width, clientHeight: height } = this.frame;
     const picture = fitted({ left: 0, top: 0, width, height }, this.size());
-    const left = picture.left + (place.x / 65536) * picture.width - shape.x;
-    const top = picture.top + (place.y / 65536) * picture.height - shape.y;
+    const left = this.frame.offsetLeft + picture.left + (place.x / 65536) * picture.width - shape.x;
+    const top = this.frame.offsetTop + picture.top + (place.y / 65536) * picture.height - shape.y;
     this.#ghost.style.translate = `${left}px ${top}px`;
   };
 }

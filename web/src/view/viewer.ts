@@ -1,4 +1,5 @@
 /** The viewer page's composition root: joins the machine, the transports, input and the view. */
+import "../words/start";
 import { claim, roleOf } from "../api/credentials";
 import { claimViewerId, nameOf } from "../api/viewer_id";
 import type { Role } from "../api/types";
@@ -21,6 +22,7 @@ import type { Access, Opener } from "../session/runner";
 import { standingOf } from "../session/standing";
 import { RtcTransport } from "../transport/rtc";
 import { VncTransport } from "../transport/vnc";
+import { Chrome } from "./chrome";
 import { Crisp } from "./crisp";
 import { CursorView } from "./cursor";
 import { byId } from "./dom";
@@ -34,6 +36,8 @@ const FIGURES_MS = 1_000;
 
 interface Route extends Sinks {
   readonly clipboard: ClipboardLine;
+  /** Null for noVNC. */
+  readonly rtc: RtcTransport | null;
 }
 
 class Viewer {
@@ -56,6 +60,9 @@ class Viewer {
   });
   readonly #bar = new StatusBar(() => {
     this.#ask("again");
+  });
+  readonly #chrome = new Chrome(byId("stage", HTMLElement), this.#video, this.#vnc, this.#input, this.#cursor, () => {
+    if (this.#vncLink !== null) this.#vncLink.fits = this.#chrome.fits;
   });
   readonly #control: ControlView;
   readonly #runner: Runner;
@@ -149,7 +156,7 @@ class Viewer {
         const sink = new MessageSink(rtc.send);
         this.#lines.set(attempt, rtc.sound);
         this.#crisp.connect(controls ? rtc.crisp : null);
-        this.#sinks.set(attempt, { keys: this.#clipboard.gate(sink), pointer: sink, clipboard: line });
+        this.#sinks.set(attempt, { keys: this.#clipboard.gate(sink), pointer: sink, clipboard: line, rtc });
         this.#show(this.#runner.state);
       },
       size: (width, height) => {
@@ -170,6 +177,7 @@ class Viewer {
       rtt: (ms) => {
         this.#rttMs = ms;
       },
+      times: this.#chrome.times,
     });
     const line = new ChannelLine(rtc.clipboard);
     return {
@@ -187,7 +195,7 @@ class Viewer {
     const vnc = new VncTransport(this.access, this.#vnc, {
       painted: () => {
         const keys = this.#clipboard.gate(new RfbKeySink(vnc.sendKey));
-        this.#sinks.set(attempt, { keys, pointer: null, clipboard: line });
+        this.#sinks.set(attempt, { keys, pointer: null, clipboard: line, rtc: null });
         dispatch({ type: "painted", attempt });
       },
       control: (controls) => {
@@ -206,6 +214,7 @@ class Viewer {
     const line = new HttpLine(this.access);
     this.#httpLines.add(line);
     this.#vncLink = vnc;
+    vnc.fits = this.#chrome.fits;
     return {
       close: () => {
         this.#unroute(attempt);
@@ -283,6 +292,7 @@ class Viewer {
     if (this.#vncLink !== null) this.#vncLink.viewOnly = !controls;
     this.#cursor.controls = this.#vncCursor.controls = controls;
     this.#control.show(standing, isPainted(state.phase));
+    this.#chrome.show(state, standing, this.access.id);
     this.#share(state, controls);
   }
 
@@ -295,6 +305,7 @@ class Viewer {
 
   readonly #figures = (): void => {
     const { phase } = this.#runner.state;
+    void this.#chrome.figures(this.#runner.state, this.#rttMs, "attempt" in phase ? this.#sinks.get(phase.attempt)?.rtc : null);
     if (phase.name !== "webrtc" || !phase.painted) return;
     const frames = this.#video.getVideoPlaybackQuality().totalVideoFrames;
     this.#bar.figures(Math.max(0, frames - this.#frames), this.#rttMs);
