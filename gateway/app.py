@@ -176,6 +176,7 @@ async def running(settings: Settings, *, media_port: int, lasting: bool = False)
             static_dir=STATIC_DIR,
             advertise=settings.advertise,
             token_lifetime_s=settings.token_lifetime_s,
+            embed_origins=settings.embed_origins,
             max_upload_bytes=settings.max_upload_mib << 20,
             lifetime=LifetimeDefaults(settings.ttl_s, settings.idle_timeout_s, settings.idle_action),
         )

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from gateway.errors import ConfigError
 from gateway.host import outer_uid
+from gateway.origins import parse_origin
 from gateway.sessions.record import TEMPLATE_NAME
 
 __all__ = ["ENV_ONLY", "PREFIX", "Settings", "TemplateSettings", "default_config_path", "load", "parse_display"]
@@ -127,6 +128,10 @@ class Settings(BaseModel):
     )
     idle_action: Literal["suspend", "stop"] = Field(default="suspend", description="what follows then")
     token_lifetime_s: int = Field(default=12 * 3600, ge=60, le=30 * 86400, description="life of a viewer token")
+    embed_origins: tuple[str, ...] = Field(
+        default=(),
+        description="origins whose pages may embed every session; tokens and tickets name more",
+    )
     max_upload_mib: int = Field(default=4096, ge=1, le=1 << 20, description="largest file that is taken in")
     hello_timeout_s: float = Field(default=60.0, gt=0, description="how long a guest may take to say hello")
     ready_timeout_s: float = Field(default=90.0, gt=0, description="how long each step after that may take")
@@ -154,7 +159,12 @@ class Settings(BaseModel):
                 raise ValueError(f"{address} is not an address a browser can reach")
         return value
 
-    @field_validator("advertise", mode="before")
+    @field_validator("embed_origins", mode="after")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(parse_origin(origin) for origin in value)
+
+    @field_validator("advertise", "embed_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Literal, TypeVar
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gateway.errors import BadRequest, TooLarge, UnsupportedMedia
+from gateway.origins import parse_origin
 from gateway.sessions.record import TEMPLATE_NAME, ClipboardPolicy, FilesPolicy, IdleAction
 from gateway.sessions.view import ErrorView, SessionView
 from gateway.tokens import Role
@@ -18,6 +18,7 @@ __all__ = [
     "MAX_JSON_BYTES",
     "ControlAction",
     "CreateSession",
+    "CreateTicket",
     "CreateToken",
     "Created",
     "DisplaySize",
@@ -34,6 +35,7 @@ __all__ = [
     "ShowMarker",
     "TemplateList",
     "TemplateView",
+    "TicketView",
     "TokenView",
     "UpdateSession",
     "read_json",
@@ -121,15 +123,11 @@ class CreateToken(_Body):
     @field_validator("origins")
     @classmethod
     def _origins(cls, value: list[str]) -> list[str]:
-        for origin in value:
-            parts = urlsplit(origin)
-            if (
-                len(origin) > 256
-                or f"{parts.scheme}://{parts.netloc}" != origin
-                or parts.scheme not in ("http", "https")
-            ):
-                raise ValueError("an origin is scheme://host or scheme://host:port, with nothing after it")
-        return value
+        return [parse_origin(origin) for origin in value]
+
+
+class CreateTicket(CreateToken):
+    """The token that the ticket will be exchanged for."""
 
 
 class Mark(_Body):
@@ -178,7 +176,16 @@ class TokenView(_Body):
     token: str
     role: Role
     expires_at: datetime
-    viewer_url: str = Field(description="path and fragment; the token is in the fragment, which browsers do not send")
+    viewer_url: str = Field(description="path and fragment, which browsers do not send; the token is in it")
+    embed_url: str = Field(description="the same for a frame on a page of the token's origins")
+
+
+class TicketView(_Body):
+    ticket: str = Field(description="good for one exchange")
+    role: Role
+    expires_at: datetime = Field(description="of the ticket; the token lives from its exchange on")
+    viewer_url: str = Field(description="path and fragment, which browsers do not send; the ticket is in it")
+    embed_url: str = Field(description="the same for a frame on a page of the ticket's origins")
 
 
 class Created(SessionView):

@@ -15,6 +15,7 @@ from gateway.metrics import Metrics
 from gateway.sessions.manager import Room, SessionManager
 from gateway.sessions.record import IdleAction
 from gateway.signaling.whep import Whep
+from gateway.tickets import Tickets
 from gateway.vm.driver import Facts
 
 __all__ = ["SERVICES", "LifetimeDefaults", "Services"]
@@ -46,6 +47,9 @@ class Services:
     advertise: Sequence[str] = ()
     """Configured addresses; empty when they are to be found out."""
     token_lifetime_s: int = 12 * 3600
+    embed_origins: tuple[str, ...] = ()
+    """Origins whose pages may embed every session."""
+    tickets: Tickets = field(default_factory=Tickets)
     lifetime: LifetimeDefaults = LifetimeDefaults()
     metrics: Metrics = field(default_factory=Metrics)
     max_upload_bytes: int = 4 << 30
