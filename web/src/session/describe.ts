@@ -22,6 +22,8 @@ export interface Panel {
 const AGAIN: Action = { label: "Try again", does: "again" };
 const WAKING = "Waking your desktop";
 const LIST: Action = { label: "Go to your desktops", does: "list" };
+/** While the person, or the page around this one, wants no picture. */
+export const DISCONNECTED: Panel = panel("calm", "Disconnected", "The desktop goes on without you.", [], { label: "Connect", does: "again" });
 
 export function panelOf(state: State): Panel | null {
   const { phase, session } = state;

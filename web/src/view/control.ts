@@ -2,6 +2,7 @@
 import { postControl, putDisplay } from "../api/control";
 import type { Wish } from "../api/control";
 import { problemOf } from "../api/http";
+import { device } from "../api/storage";
 import type { Access } from "../session/runner";
 import type { Standing } from "../session/standing";
 import { sentences } from "../session/why";
@@ -20,7 +21,7 @@ export class ControlView {
   readonly #size = new WindowSize();
   #standing: Standing | null = null;
   #painted = false;
-  #follows = localStorage.getItem(FIT_SLOT) === "window";
+  #follows = device.get(FIT_SLOT) === "window";
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** Why the gateway refused the last wish; shown for a moment. */
   #refused = "";
@@ -42,7 +43,7 @@ export class ControlView {
     }
     this.#fit.addEventListener("click", () => {
       this.#follows = !this.#follows;
-      localStorage.setItem(FIT_SLOT, this.#follows ? "window" : "scale");
+      device.set(FIT_SLOT, this.#follows ? "window" : "scale");
       this.#render();
     });
     new ResizeObserver(() => {
