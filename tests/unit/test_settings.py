@@ -107,7 +107,10 @@ def test_bad_displays(text: str) -> None:
 
 
 def test_embedding_origins_are_origins(tmp_path: Path) -> None:
-    environ = {"XDG_CONFIG_HOME": str(tmp_path), "FENSTER_EMBED_ORIGINS": "https://a.example:443, http://b.example:81"}
+    environ = {
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "FENSTER_EMBED_ORIGINS": "https://a.example:443, http://b.example:81",
+    }
     assert load({}, environ=environ).embed_origins == ("https://a.example", "http://b.example:81")
     with pytest.raises(ConfigError, match=r"EMBED_ORIGINS.*origin is scheme"):
         load({}, environ={**environ, "FENSTER_EMBED_ORIGINS": "https://a.example/shop"})

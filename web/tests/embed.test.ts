@@ -9,6 +9,7 @@ import { opsOf } from "../src/embed/keys";
 import { changes, report } from "../src/embed/report";
 import { XK } from "../src/input/keysym";
 import { standingOf } from "../src/session/standing";
+import { REFUSAL_GRACE_MS } from "../src/session/watching";
 import type { View } from "../src/view/audience";
 import { info, onWebrtc, problem, started } from "./bench";
 import type { Bench } from "./bench";
@@ -83,6 +84,13 @@ function viewOf(bench: Bench, more: Partial<View> = {}, session: Partial<Session
   return { state, role: "control", standing, readOnly: false, off: false, ...more };
 }
 
+/** A session that was seen, and is unknown to the gateway for long enough. */
+function destroyed(): Bench {
+  const bench = onWebrtc().closed().send({ type: "watch-ended", problem: problem(404) });
+  bench.now += REFUSAL_GRACE_MS;
+  return bench.send({ type: "watch-ended", problem: problem(404) });
+}
+
 describe("what is told", () => {
   it("has a state, a transport and who controls, always", () => {
     expect(report(viewOf(started()))).toEqual([
@@ -109,6 +117,7 @@ describe("what is told", () => {
     ["unauthorized", viewOf(started().send({ type: "watch-ended", problem: problem(403) }))],
     ["not-found", viewOf(started().send({ type: "watch-ended", problem: problem(404) }))],
     ["stopped", viewOf(started().session("stopped"))],
+    ["stopped", viewOf(destroyed())],
     ["failed", viewOf(started().send({ type: "session", info: { ...info("failed"), error: { kind: "k", message: "It broke", hint: "" } } }))],
   ];
   it.each(ends)("ends with %s", (reason, view) => {
@@ -131,6 +140,12 @@ describe("keys", () => {
     expect(opsOf([{ chord: ["Control", "Alt", "t"] }])).toEqual([
       key(XK.Control_L, true), key(XK.Alt_L, true), key(0x74, true), key(0x74, false), key(XK.Alt_L, false), key(XK.Control_L, false),
     ]);
+  });
+
+  it("takes a letter with Shift for the capital", () => {
+    const [small, capital] = ["v", "V"].map((name) => opsOf([{ chord: ["Control", "Shift", name] }]));
+    expect(small).toEqual(capital);
+    expect(capital).toContainEqual({ op: "key", keysym: 0x56, down: true });
   });
 
   it("types text, and Return for its line breaks", () => {

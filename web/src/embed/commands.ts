@@ -46,7 +46,7 @@ export async function run(command: Command, desk: Desk): Promise<Picture | undef
       viewer.hearNews();
       break;
     case "resize":
-      await putDisplay(access, command);
+      await putDisplay(access, { width: command.width, height: command.height });
       break;
     case "paste":
       await paste(viewer, command.content);

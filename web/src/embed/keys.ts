@@ -13,8 +13,11 @@ export function opsOf(keys: readonly Keys[]): KeyOp[] | string {
       continue;
     }
     const held: number[] = [];
+    const shifted = key.chord.includes("Shift");
     for (const name of key.chord) {
-      const keysym = keysymOf(name === "Space" ? " " : name, LOCATION.standard);
+      // A keyboard with Shift down names the letter so; "v" would be typed without Shift.
+      const given = shifted && name.length === 1 ? name.toUpperCase() : name;
+      const keysym = keysymOf(given === "Space" ? " " : given, LOCATION.standard);
       if (keysym === null) return name;
       held.push(keysym);
     }

@@ -5,6 +5,8 @@ import { isPainted, transportOf } from "../session/machine";
 import { sentences } from "../session/why";
 import type { View } from "../view/audience";
 
+const ENDED: DesktopEvent = { type: "closed", reason: "stopped", detail: "The desktop has ended." };
+
 /** Everything there is to tell, at most one event of a type. */
 export function report(view: View): DesktopEvent[] {
   const { state, standing } = view;
@@ -47,10 +49,12 @@ function closed({ state, off }: View): DesktopEvent | null {
   if (off) return { type: "closed", reason: "disconnected", detail: "Disconnected." };
   if (phase.name === "blocked") {
     const { problem } = phase;
+    // One that was there and is not any more; the gateway forgets what has ended.
+    if (problem.status === 404 && session !== null) return ENDED;
     const reason = problem.status === 404 ? "not-found" : isRefusal(problem) ? "unauthorized" : "unreachable";
     return { type: "closed", reason, detail: sentences(problem.detail, problem.hint) };
   }
-  if (session?.state === "stopped") return { type: "closed", reason: "stopped", detail: "The desktop has ended." };
+  if (session?.state === "stopped") return ENDED;
   if (session?.state !== "failed") return null;
   const detail = session.error === null ? "The desktop failed." : sentences(session.error.message, session.error.hint);
   return { type: "closed", reason: "failed", detail };
