@@ -96,9 +96,11 @@ describe("what is told", () => {
     expect(report(viewOf(started()))).toEqual([
       { type: "state", state: "unknown", notice: "" },
       { type: "transport", transport: "none", painted: false },
-      { type: "control", controller: "me", role: "control", readOnly: false, requests: 0 },
+      { type: "control", controller: "unknown", role: "control", readOnly: false, requests: 0 },
     ]);
-    expect(report(viewOf(onWebrtc().painted()))).toContainEqual({ type: "transport", transport: "webrtc", painted: true });
+    const shown = report(viewOf(onWebrtc().painted(), { readOnly: true }));
+    expect(shown).toContainEqual({ type: "transport", transport: "webrtc", painted: true });
+    expect(shown).toContainEqual({ type: "control", controller: "me", role: "control", readOnly: true, requests: 0 });
   });
 
   it("has the deadline that nears, and its end", () => {

@@ -16,7 +16,8 @@ export function report(view: View): DesktopEvent[] {
     { type: "transport", transport: transportOf(phase) ?? "none", painted: isPainted(phase) },
     {
       type: "control",
-      controller: standing.who,
+      // Who is alone with a gateway that was not heard yet only seems to control.
+      controller: session === null ? "unknown" : standing.who,
       role: view.role ?? "unknown",
       readOnly: view.readOnly,
       requests: standing.who === "me" ? (session?.control?.requests.length ?? 0) : 0,
