@@ -71,7 +71,8 @@ class Tickets:
         """
         self._expire(now)
         ticket = self._open.get(_digest(secret))
-        if ticket is None:
+        # The clock may have been set back since another was issued.
+        if ticket is None or ticket.expires_at <= now:
             raise Unauthorized("the ticket was used already, or has expired", hint=_HINT)
         return ticket
 

@@ -60,6 +60,8 @@ export class FensterClient {
   #nextId = 0;
   #hello: ReturnType<typeof setTimeout> | undefined;
   #renewedAt = Number.NEGATIVE_INFINITY;
+  /** Said again to a frame that was loaded again. */
+  #readOnly: boolean;
 
   constructor(
     container: Node,
@@ -67,6 +69,7 @@ export class FensterClient {
   ) {
     const frame = document.createElement("iframe");
     this.frame = frame;
+    this.#readOnly = options.readOnly ?? false;
     frame.title = options.title ?? "Desktop";
     frame.allow = ALLOW;
     frame.setAttribute("sandbox", SANDBOX);
@@ -101,6 +104,7 @@ export class FensterClient {
   }
 
   async setReadOnly(readOnly: boolean): Promise<void> {
+    this.#readOnly = readOnly;
     await this.#send({ type: "setReadOnly", readOnly });
   }
 
@@ -200,7 +204,7 @@ export class FensterClient {
   #begin(): void {
     clearTimeout(this.#hello);
     this.#ready = true;
-    if (this.options.readOnly === true) this.setReadOnly(true).catch(() => undefined);
+    if (this.#readOnly) this.setReadOnly(true).catch(() => undefined);
     for (const post of this.#waiting.splice(0)) post();
   }
 
