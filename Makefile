@@ -41,8 +41,9 @@ fmt: $(VENV)/.dev ## Format the Python code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: packages-test $(VENV)/.dev ## Print the micro benchmarks (figures and ratios, no verdicts)
+bench: packages-test $(VENV)/.dev web ## Print the benchmarks: parts, then press to photon beside the others (figures and ratios)
 	for bench in tests/bench/bench_*.py; do PYTHONPATH=.:guest-agent $(BIN)/python $$bench || exit 1; done
+	PYTHONPATH=.:guest-agent $(BIN)/python -m tests.bench.photon $(ARGS)
 
 clean: ## Remove what make made here (golden images stay in the user's cache)
 	rm -rf $(VENV) gateway/static web/node_modules web/packages/client/dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

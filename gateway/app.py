@@ -16,12 +16,14 @@ from tempfile import TemporaryDirectory
 from aiohttp import web
 
 from gateway import host
+from gateway.demux import TcpDemux
 from gateway.errors import ConfigError, GatewayError
 from gateway.keyfiles import load_keys
 from gateway.local_dataplane import LocalDataPlane
+from gateway.metrics import Metrics
 from gateway.netns.lan import NamespaceLan
 from gateway.netns.thread import NamespaceThread
-from gateway.relay.udp import UdpRelay
+from gateway.relay.relay import Relay
 from gateway.routes.application import make_application
 from gateway.routes.services import LifetimeDefaults, Services
 from gateway.sessions.manager import Limits, Room, SessionManager
@@ -29,6 +31,7 @@ from gateway.sessions.record import Template
 from gateway.sessions.store import Store
 from gateway.sessions.world import Timeouts, World
 from gateway.settings import Settings
+from gateway.signaling.candidates import TcpReach
 from gateway.signaling.whep import Whep
 from gateway.vm.driver import Lan, VmDriver, VmSpec
 from gateway.vm.local import ProcessDriver
@@ -126,11 +129,14 @@ async def build_snapshot(
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, media_port: int, lasting: bool = False) -> AsyncIterator[Services]:
+async def running(
+    settings: Settings, *, media_port: int, tcp: TcpReach | None = None, lasting: bool = False
+) -> AsyncIterator[Services]:
     """Everything but HTTP: data plane, driver, sessions. All of it is ended, in reverse order, on leaving.
 
     Args:
         media_port: the public UDP port; 0 takes a free one.
+        tcp: where browsers find a TCP port whose media connections come to the data plane; None: nowhere.
         lasting: keep sessions on disk and have their machines outlive this process, for the next gateway; those that
             the last one left are there when this begins. SessionManager.leave() keeps them on leaving too.
 
@@ -151,10 +157,12 @@ async def running(settings: Settings, *, media_port: int, lasting: bool = False)
                 return await NamespaceLan.of_process(namespaces, pid)
             return await NamespaceLan.create(namespaces)
 
-        relay = await UdpRelay.open(media_port, bind=_media_addresses(settings))
+        relay = await Relay.open(media_port, bind=_media_addresses(settings))
         dataplane = LocalDataPlane(open_lan, relay)
         stack.push_async_callback(dataplane.close)
         driver = make_driver(settings, lasting=lasting)
+        metrics = Metrics()
+        metrics.watch("fenster_dataplane", "Packets, bytes and drops by reason, since start", dataplane.counters)
         store = await Store.open(store_path(settings) if lasting else None)
         stack.push_async_callback(store.close)
         whep = Whep(dataplane)
@@ -175,6 +183,8 @@ async def running(settings: Settings, *, media_port: int, lasting: bool = False)
             host_addresses=host.addresses,
             static_dir=STATIC_DIR,
             advertise=settings.advertise,
+            tcp=tcp,
+            metrics=metrics,
             token_lifetime_s=settings.token_lifetime_s,
             embed_origins=settings.embed_origins,
             max_upload_bytes=settings.max_upload_mib << 20,
@@ -241,11 +251,15 @@ async def serving(settings: Settings, *, lasting: bool = False) -> AsyncIterator
     with _listen(settings) as sock:
         port = sock.getsockname()[1]
         media_port = settings.media_port if settings.media_port is not None else port
-        async with running(settings, media_port=media_port, lasting=lasting) as services:
+        tcp = _tcp_reach(settings, port)
+        async with running(settings, media_port=media_port, tcp=tcp, lasting=lasting) as services:
             runner = web.AppRunner(make_application(services), access_log=None, shutdown_timeout=SHUTDOWN_S)
             await runner.setup()
+            assert runner.server is not None
+            demux = TcpDemux(sock, http=runner.server, media=services.dataplane.take if tcp is not None else None)
+            services.metrics.watch("fenster_connections", "Accepted, by what became of them", demux.counters)
             try:
-                await web.SockSite(runner, sock).start()
+                demux.start()
                 if not ipaddress.ip_address(settings.host).is_loopback:
                     logger.warning(
                         "x plain HTTP off the loopback address: browsers need a TLS proxy in front for noVNC"
@@ -253,6 +267,7 @@ async def serving(settings: Settings, *, lasting: bool = False) -> AsyncIterator
                 await _log_host(services)
                 yield Serving(services, local_url(settings.host, port))
             finally:
+                await demux.close()
                 await runner.cleanup()
 
 
@@ -286,6 +301,16 @@ def _listen(settings: Settings) -> socket.socket:
             hint=f"end what uses it (ss -ltnp 'sport = :{settings.port}' shows it), or choose another with --port",
         ) from exc
     return sock
+
+
+def _tcp_reach(settings: Settings, port: int) -> TcpReach | None:
+    match settings.advertise_tcp_port:
+        case None:
+            return TcpReach(port, settings.host)
+        case 0:
+            return None
+        case advertised:
+            return TcpReach(advertised)
 
 
 def _media_addresses(settings: Settings) -> tuple[str, ...]:

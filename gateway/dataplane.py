@@ -7,6 +7,7 @@ holds no session logic, so that it can move into a process of its own.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -46,6 +47,9 @@ class DataPlane(Protocol):
 
     async def dial(self, vm_id: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """TCP into the guest. Raises NetnsError, NotFound."""
+
+    def take(self, sock: socket.socket) -> None:
+        """Own a TCP connection that begins as a viewer's by ICE-TCP does; its first bytes are still unread."""
 
     def counters(self) -> Mapping[str, int]:
         """Packets, bytes and drops by reason, since start."""

@@ -24,6 +24,7 @@
     │   ├── VmBootFailed         started, never said hello (kernel panic, silent agent)
     │   └── VmLost               it ran and its process ended
     ├── NetnsError               a namespace, tap or socket inside one
+    ├── FramingError             a viewer's TCP stream is not what RFC 4571 says
     ├── LinkError                the agent link
     │   ├── LinkTimeout          no answer in time
     │   ├── LinkClosed           the port is gone
@@ -51,6 +52,7 @@ __all__ = [
     "Conflict",
     "DiskError",
     "Forbidden",
+    "FramingError",
     "GatewayError",
     "GuestDiskFull",
     "GuestError",
@@ -189,6 +191,10 @@ class NetnsError(GatewayError):
     kind = "netns"
 
 
+class FramingError(GatewayError):
+    kind = "framing"
+
+
 class LinkError(GatewayError):
     kind = "agent-link"
 
@@ -249,6 +255,7 @@ STATUS: dict[str, int] = {
     "boot-failed": 502,
     "vm-lost": 502,
     "netns": 500,
+    "framing": 400,
     "agent-link": 502,
     "agent-silent": 504,
     "agent-gone": 502,

@@ -1,14 +1,15 @@
-"""The data plane in this process: namespaces, the UDP relay and guest sockets behind gateway.dataplane.DataPlane."""
+"""The data plane in this process: namespaces, the relay and guest sockets behind gateway.dataplane.DataPlane."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from gateway.dataplane import DataPlane, IceCredentials
 from gateway.errors import Conflict, NotFound
-from gateway.relay.udp import UdpRelay
+from gateway.relay.relay import Relay
 from gateway.vm.driver import Lan
 
 __all__ = ["LanFactory", "LocalDataPlane"]
@@ -21,7 +22,7 @@ nothing behind."""
 class LocalDataPlane:
     """Composes networks made by ``open_lan`` with one relay; owns both from here on."""
 
-    def __init__(self, open_lan: LanFactory, relay: UdpRelay) -> None:
+    def __init__(self, open_lan: LanFactory, relay: Relay) -> None:
         self._open_lan = open_lan
         self._relay = relay
         self._lans: dict[str, Lan | None] = {}
@@ -72,12 +73,16 @@ class LocalDataPlane:
             sock.close()
             raise
 
+    def take(self, sock: socket.socket) -> None:
+        """Own a TCP connection that begins as a viewer's by ICE-TCP does; its first bytes are still unread."""
+        self._relay.take(sock)
+
     def counters(self) -> Mapping[str, int]:
         """The relay's counters, and ``lans``: how many networks there are now."""
         return {**self._relay.counters(), "lans": len(self._lans)}
 
     async def close(self) -> None:
-        """Detach every VM and close the public port. Idempotent."""
+        """Detach every VM, close the public port and every viewer's connection. Idempotent."""
         for vm_id in list(self._lans):
             await self.detach(vm_id)
         await self._relay.close()

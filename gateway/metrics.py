@@ -1,11 +1,13 @@
-"""What Prometheus is told of latency: press to pixel, by stage, as viewers and probes report it."""
+"""What Prometheus is told: latency by stage, as viewers and probes report it, and what the gateway's parts count."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import UntypedMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -32,6 +34,29 @@ class Metrics:
             for stage, ms in press.items():
                 self._latency.labels(transport, stage).observe(ms / 1000)
 
+    def watch(self, name: str, about: str, read: Callable[[], Mapping[str, int]]) -> None:
+        """Tell of figures that a part keeps, read when somebody asks; each is the label ``name``'s value."""
+        self._registry.register(_Figures(name, about, read))
+
     def text(self) -> bytes:
         """In Prometheus's text format."""
         return generate_latest(self._registry)
+
+
+class _Figures(Collector):
+    """Untyped: among counters since start there are figures of now."""
+
+    def __init__(self, name: str, about: str, read: Callable[[], Mapping[str, int]]) -> None:
+        self._name = name
+        self._about = about
+        self._read = read
+
+    def describe(self) -> Iterable[UntypedMetricFamily]:
+        # Else the registry would read once at registration, to learn the names.
+        yield UntypedMetricFamily(self._name, self._about)
+
+    def collect(self) -> Iterable[UntypedMetricFamily]:
+        family = UntypedMetricFamily(self._name, self._about, labels=("name",))
+        for name, figure in self._read().items():
+            family.add_metric([name], figure)
+        yield family

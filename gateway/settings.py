@@ -86,6 +86,13 @@ class Settings(BaseModel):
     advertise: tuple[str, ...] = Field(
         default=(), description="addresses that browsers are told to send media to; found by itself unless set"
     )
+    advertise_tcp_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="TCP port that browsers are told to send media to, where something stands before the gateway's; "
+        "0 switches media by TCP off",
+    )
     driver: Literal["qemu", "process"] = Field(
         default="qemu", description="process runs the desktop WITHOUT a VM: development only"
     )

@@ -416,6 +416,9 @@ class FakeDataPlane:
             raise NotFound(f"no VM {vm_id}")
         return await open_guest_stream(lan, port)
 
+    def take(self, sock: socket.socket) -> None:
+        sock.close()
+
     def counters(self) -> Mapping[str, int]:
         return {"admitted": len(self.admitted)}
 

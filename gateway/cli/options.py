@@ -10,6 +10,7 @@ import typer
 __all__ = [
     "Accel",
     "Advertise",
+    "AdvertiseTcpPort",
     "AsJson",
     "CacheDir",
     "Config",
@@ -41,6 +42,9 @@ Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="TCP port for HTTP; 0 takes a free one.")]
 MediaPort = Annotated[int | None, typer.Option(help="UDP port for media; the HTTP port's number unless given.")]
 Advertise = Annotated[str | None, typer.Option(help="Addresses, by commas, that browsers send media to.")]
+AdvertiseTcpPort = Annotated[
+    int | None, typer.Option(help="TCP port that browsers send media to; the HTTP port unless given, 0 for none.")
+]
 Driver = Annotated[str | None, typer.Option(help="qemu, or process: WITHOUT a VM, for development.")]
 Accel = Annotated[str | None, typer.Option(help="auto, kvm or tcg.")]
 Profile = Annotated[str | None, typer.Option(help="Golden image profile.")]

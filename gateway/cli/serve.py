@@ -34,6 +34,7 @@ def serve(
     port: options.Port = None,
     media_port: options.MediaPort = None,
     advertise: options.Advertise = None,
+    advertise_tcp_port: options.AdvertiseTcpPort = None,
     driver: options.Driver = None,
     accel: options.Accel = None,
     profile: options.Profile = None,

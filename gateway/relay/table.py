@@ -18,9 +18,9 @@ from gateway.relay.stun import Refusal, is_genuine, read_binding_request
 __all__ = ["Address", "Drop", "Mapping", "Peer", "RelayTable"]
 
 Address = tuple[Any, ...]
-"""Where a client was heard: the number of the public socket, then what recvfrom gave (host, port, ...).
-
-A browser checks several advertised addresses from one port of its own; each is a path to answer on.
+"""Where a client was heard. By UDP: the number of the public socket, then what recvfrom gave (host, port, ...),
+since a browser checks several advertised addresses from one port of its own, and each is a path to answer on.
+By TCP: "tcp" and the number of the connection.
 """
 
 
@@ -59,7 +59,7 @@ class RelayTable:
 
     Args:
         max_per_peer: client addresses of one ufrag: a browser checks each advertised address from each of its
-            interfaces, and roams.
+            interfaces, by UDP and by TCP, and roams.
         max_mappings: of all peers together; each costs a socket.
         idle_s: without a packet from the client for so long, a mapping ends. ICE consent comes every 5 s.
         lively_s: a mapping heard within this time is not pushed out by a new address, so that replayed
@@ -67,7 +67,7 @@ class RelayTable:
     """
 
     def __init__(
-        self, *, max_per_peer: int = 16, max_mappings: int = 1024, idle_s: float = 60.0, lively_s: float = 10.0
+        self, *, max_per_peer: int = 32, max_mappings: int = 1024, idle_s: float = 60.0, lively_s: float = 10.0
     ) -> None:
         self._max_per_peer = max_per_peer
         self._max_mappings = max_mappings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -16,6 +16,7 @@ from gateway.routes import models
 from gateway.routes.access import Access, Caller, route
 from gateway.routes.middleware import PROBLEM_TYPE
 from gateway.sessions.view import ControlView, DisplayView, SessionView
+from gateway.signaling.candidates import Transport
 
 __all__ = ["document", "routes"]
 
@@ -29,9 +30,17 @@ class _Call:
     answer: type[BaseModel] | str | None = None
     errors: tuple[int, ...] = ()
     security: tuple[str, ...] = field(default=("apiKey",))
+    query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Optional parameters: what stands beside their name."""
 
 
 _VIEWER = ("apiKey", "viewerToken")
+_TRANSPORT = {
+    "transport": {
+        "schema": {"type": "string", "enum": list(get_args(Transport))},
+        "description": "narrows the answer's candidates: udp, or tcp (ICE-TCP on HTTP's port); both unless given",
+    }
+}
 
 _CALLS: Mapping[tuple[str, str], _Call] = {
     ("post", "/v1/sessions"): _Call(
@@ -96,7 +105,7 @@ _CALLS: Mapping[tuple[str, str], _Call] = {
     ),
     ("post", "/v1/sessions/{sid}/whep"): _Call(
         "Offer a WebRTC connection (WHEP)", 201, "application/sdp", "application/sdp",
-        (400, 403, 404, 409, 413, 415, 502, 503, 504), _VIEWER,
+        (400, 403, 404, 409, 413, 415, 500, 502, 503, 504), _VIEWER, _TRANSPORT,
     ),
     ("patch", "/v1/sessions/{sid}/whep/{peer}"): _Call(
         "Trickle candidates; accepted and ignored", 204, errors=(403, 404), security=_VIEWER
@@ -177,10 +186,10 @@ def _operation(path: str, call: _Call) -> dict[str, Any]:
         "responses": {str(call.status): {"description": "done", **_content(call.answer)}},
     }
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
-    if names:
-        operation["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
-        ]
+    parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+    parameters += [{"name": name, "in": "query", **about} for name, about in call.query.items()]
+    if parameters:
+        operation["parameters"] = parameters
     if call.body is not None:
         optional = call.body in _OPTIONAL
         operation["requestBody"] = {"required": not optional, **_content(call.body)}

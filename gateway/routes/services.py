@@ -14,6 +14,7 @@ from gateway.keyfiles import Keys
 from gateway.metrics import Metrics
 from gateway.sessions.manager import Room, SessionManager
 from gateway.sessions.record import IdleAction
+from gateway.signaling.candidates import TcpReach
 from gateway.signaling.whep import Whep
 from gateway.tickets import Tickets
 from gateway.vm.driver import Facts
@@ -46,6 +47,8 @@ class Services:
     """The built web client; may be missing."""
     advertise: Sequence[str] = ()
     """Configured addresses; empty when they are to be found out."""
+    tcp: TcpReach | None = None
+    """None where there is no media by TCP."""
     token_lifetime_s: int = 12 * 3600
     embed_origins: tuple[str, ...] = ()
     """Origins whose pages may embed every session."""

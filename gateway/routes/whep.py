@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast, get_args
 
 from aiohttp import web
 
-from gateway.errors import BadRequest, UnsupportedMedia
+from gateway.errors import BadRequest, Conflict, UnsupportedMedia
 from gateway.routes.access import Access, Caller, route
 from gateway.routes.control import viewer_of
 from gateway.routes.services import SERVICES
 from gateway.signaling.advertise import advertised
+from gateway.signaling.candidates import Endpoint, Transport, endpoints
 
 __all__ = ["routes"]
 
@@ -22,15 +24,14 @@ async def offer(request: web.Request, caller: Caller) -> web.Response:
     session = services.manager.get(request.match_info["sid"])
     if request.content_type != SDP_TYPE:
         raise UnsupportedMedia("the body is not SDP", hint=f"send Content-Type: {SDP_TYPE}")
+    transport = _transport(request)
     sdp = await _read_sdp(request)
     viewer = viewer_of(request, caller)
     session.require_ready()
     session.touch()
     session.mark("first_offer")
-    addresses = await _addresses(request)
-    answer = await services.whep.offer(
-        session, sdp, caller.role, addresses, viewer.id if viewer is not None else None
-    )
+    reach = await _reach(request, transport)
+    answer = await services.whep.offer(session, sdp, caller.role, reach, viewer.id if viewer is not None else None)
     session.publish()
     return web.Response(
         status=201,
@@ -48,18 +49,30 @@ async def _read_sdp(request: web.Request) -> str:
         raise BadRequest("the SDP is not UTF-8") from None
 
 
-async def _addresses(request: web.Request) -> list[str]:
+def _transport(request: web.Request) -> Transport | None:
+    given = request.query.getall("transport", [])
+    if not given:
+        return None
+    if len(given) > 1 or given[0] not in get_args(Transport):
+        raise BadRequest("transport is neither udp nor tcp", hint="leave it out for both")
+    if given[0] == "tcp" and request.app[SERVICES].tcp is None:
+        raise Conflict("this gateway sends no media by TCP", hint="set advertise_tcp_port, or ask for udp")
+    return cast(Transport, given[0])
+
+
+async def _reach(request: web.Request, transport: Transport | None) -> list[Endpoint]:
     services = request.app[SERVICES]
-    transport = request.transport
-    local = transport.get_extra_info("sockname") if transport is not None else None
-    remote = transport.get_extra_info("peername") if transport is not None else None
-    return advertised(
+    http = request.transport
+    local = http.get_extra_info("sockname") if http is not None else None
+    remote = http.get_extra_info("peername") if http is not None else None
+    addresses = advertised(
         configured=services.advertise,
         local=_ip(local),
         host_header=request.headers.get("Host"),
         host_addresses=await asyncio.to_thread(services.host_addresses),
         remote=_ip(remote),
     )
+    return endpoints(addresses, udp_port=services.dataplane.media_port, tcp=services.tcp, transport=transport)
 
 
 def _ip(name: object) -> str | None:

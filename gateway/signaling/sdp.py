@@ -12,8 +12,9 @@ import re
 from collections.abc import Sequence
 
 from gateway.errors import BadRequest, TooLarge
+from gateway.signaling.candidates import Endpoint, candidate_lines
 
-__all__ = ["MAX_LINES", "MAX_LINE_BYTES", "MAX_SDP_BYTES", "candidate_lines", "rewrite_answer", "strip_offer"]
+__all__ = ["MAX_LINES", "MAX_LINE_BYTES", "MAX_SDP_BYTES", "rewrite_answer", "strip_offer"]
 
 MAX_SDP_BYTES = 64 * 1024
 MAX_LINE_BYTES = 4096
@@ -37,27 +38,26 @@ def strip_offer(sdp: str) -> str:
     return "".join(line for section in _sections(sdp) for line in section if not _CANDIDATE.match(line))
 
 
-def rewrite_answer(sdp: str, addresses: Sequence[str], port: int) -> str:
+def rewrite_answer(sdp: str, reach: Sequence[Endpoint]) -> str:
     """The answer with the gateway's candidates for the agent's.
 
     Every m= section in use that has its own ice-ufrag gets them (sections of one BUNDLE share a transport, and
-    an agent repeats its candidates on each), its m= port becomes ``port`` and its c= line the first address.
+    an agent repeats its candidates on each); its m= port and its c= line become those of the first.
 
     Args:
-        addresses: IP literals, best first; at least one.
-        port: the public UDP port.
+        reach: best first; at least one.
 
     Raises TooLarge and BadRequest as :func:`strip_offer`.
     """
     session, *media = _sections(sdp)
     newline = "\r\n" if session[0].endswith("\r\n") else "\n"
-    added = [line + newline for line in candidate_lines(addresses, port)]
-    connection = f"c={_connection(addresses[0])}{newline}"
+    added = [line + newline for line in candidate_lines(reach)]
+    connection = f"c={_connection(reach[0].address)}{newline}"
     # A session-level c= stands for every section without its own.
     out = _without_candidates(session, connection)
     has_session_ufrag = _has(session, "a=ice-ufrag:")
     for section in media:
-        out += _rewrite_section(section, added, connection, port, newline, has_session_ufrag)
+        out += _rewrite_section(section, added, connection, reach[0].port, newline, has_session_ufrag)
     return "".join(out)
 
 
@@ -79,15 +79,6 @@ def _without_candidates(lines: list[str], connection: str | None) -> list[str]:
     """The lines but for candidates; ``connection``, when given, in place of each c= line."""
     kept = (line for line in lines if not _CANDIDATE.match(line))
     return [connection if connection and line.startswith("c=") else line for line in kept]
-
-
-def candidate_lines(addresses: Sequence[str], port: int) -> list[str]:
-    """``a=candidate`` for each address, then end-of-candidates (RFC 8839 5.1; priorities by RFC 8445 5.1.2.1)."""
-    lines = []
-    for index, address in enumerate(addresses):
-        priority = 126 << 24 | (65535 - index) << 8 | 255
-        lines.append(f"a=candidate:{index + 1} 1 udp {priority} {ipaddress.ip_address(address)} {port} typ host")
-    return [*lines, "a=end-of-candidates"]
 
 
 def _connection(address: str) -> str:

@@ -26,6 +26,7 @@ from gateway.errors import (
     TooLarge,
 )
 from gateway.sessions.control import VIEWER_ID
+from gateway.signaling.candidates import Endpoint
 from gateway.signaling.sdp import rewrite_answer, strip_offer
 from gateway.vm.driver import AgentLink, GuestEvent
 from guest_agent.protocol.rpc import INTERNAL_ERROR
@@ -80,7 +81,7 @@ class Whep:
     """All WebRTC peers of this gateway.
 
     Args:
-        dataplane: where ufrags are admitted; its ``media_port`` goes into the answers.
+        dataplane: where ufrags are admitted.
         max_peers: viewers of one session, offers under way included.
         offer_timeout_s: for the agent's answer.
         bye_timeout_s: for the agent to hear that a viewer left.
@@ -101,14 +102,14 @@ class Whep:
         return list(self._peers.get(session_id, {}).values())
 
     async def offer(
-        self, session: PeerSession, sdp: str, role: Role, addresses: Sequence[str], viewer: str | None = None
+        self, session: PeerSession, sdp: str, role: Role, reach: Sequence[Endpoint], viewer: str | None = None
     ) -> Answer:
         """Answer a browser's offer.
 
         Args:
             session: a session whose agent is up.
             sdp: the body of the POST.
-            addresses: IP literals to advertise, best first (see :func:`gateway.signaling.advertise.advertised`).
+            reach: where browsers reach the relay, best first (see :func:`gateway.signaling.candidates.endpoints`).
             viewer: id of who offers; one that is nobody else's when None.
 
         Raises:
@@ -120,7 +121,7 @@ class Whep:
         Failing or cancelled, it leaves no peer behind, here or in the guest.
         """
         stripped = strip_offer(sdp)
-        if not addresses:
+        if not reach:
             raise ConfigError(
                 "The gateway does not know an address at which this browser reaches it.",
                 hint="Set the addresses to advertise in the gateway's settings.",
@@ -136,16 +137,16 @@ class Whep:
         try:
             params = {"peer": peer.id, "sdp": stripped, "role": role, "viewer": peer.viewer}
             result = await session.link.call("offer", params, timeout_s=self._offer_timeout_s)
-            return Answer(await self._admit(peer, result, addresses), peer.id)
+            return Answer(await self._admit(peer, result, reach), peer.id)
         except BaseException:
             await self._drop(peer)
             self._start_bye(peer)
             raise
 
-    async def _admit(self, peer: Peer, result: Mapping[str, Any], addresses: Sequence[str]) -> str:
+    async def _admit(self, peer: Peer, result: Mapping[str, Any], reach: Sequence[Endpoint]) -> str:
         ice, raw = _read_result(result)
         try:
-            answer = rewrite_answer(raw, addresses, self._dataplane.media_port)
+            answer = rewrite_answer(raw, reach)
         except (BadRequest, TooLarge) as exc:
             raise GuestError(f"The agent's answer cannot be used: {exc.message}", code=INTERNAL_ERROR) from exc
         self._check_still_there(peer)

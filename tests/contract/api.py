@@ -19,6 +19,7 @@ from gateway.routes.application import make_application
 from gateway.routes.middleware import PROBLEM_TYPE
 from gateway.routes.services import Services
 from gateway.sessions.session import Session
+from gateway.signaling.candidates import TcpReach
 from gateway.tokens import Role
 from tests.sessions import Stage
 
@@ -70,7 +71,7 @@ class Api:
 
 
 @asynccontextmanager
-async def api_on(tmp_path: Path, **stage_options: Any) -> AsyncIterator[Api]:
+async def api_on(tmp_path: Path, tcp: TcpReach | None = None, **stage_options: Any) -> AsyncIterator[Api]:
     """An API that leaves nothing behind."""
     stage = Stage(tmp_path / "run", tmp_path / "logs", **stage_options)
     clock = Clock()
@@ -83,6 +84,7 @@ async def api_on(tmp_path: Path, **stage_options: Any) -> AsyncIterator[Api]:
         room=lambda: stage.room,
         host_addresses=lambda: ["127.0.0.1", "203.0.113.7"],
         static_dir=tmp_path / "static",
+        tcp=tcp,
         clock=clock,
     )
     async with TestClient(TestServer(make_application(services), shutdown_timeout=5)) as client:

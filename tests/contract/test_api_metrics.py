@@ -25,6 +25,14 @@ async def test_what_viewers_report_is_counted(api: Api) -> None:
     assert 'fenster_latency_seconds_count{stage="encode",transport="webrtc"} 1.0' in told
 
 
+async def test_figures_of_other_parts_are_read_when_asked_for(api: Api) -> None:
+    figures = {"packets": 0}
+    api.services.metrics.watch("fenster_part", "What it counts", lambda: figures)
+    figures["packets"] = 7
+    told = await (await api.call("GET", "/metrics", 200)).text()
+    assert 'fenster_part{name="packets"} 7.0' in told
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.sessions.lifecycle import State
-from tests.contract.api import Api
+from gateway.signaling.candidates import TcpReach
+from tests.contract.api import Api, api_on
 from tests.fakes import FakeGuest, GuestRefusal
 from tests.sessions import Stage, until
 
@@ -60,6 +62,52 @@ async def test_an_offer_is_answered_with_the_gateways_candidates(api: Api, role:
             await api.client.delete(response.headers["Location"], headers=api.viewer(session, role))
         ).status == 204
     assert api.stage.dataplane.admitted == {}
+
+
+UDP, TCP = "127.0.0.1 8443 typ host\r\n", "127.0.0.1 443 typ host tcptype passive\r\n"
+
+
+@pytest.mark.parametrize(
+    ("query", "udp", "tcp"), [("", True, True), ("?transport=udp", True, False), ("?transport=tcp", False, True)]
+)
+async def test_an_answer_names_the_transports_that_were_asked_for(
+    tmp_path: Path, query: str, udp: bool, tcp: bool
+) -> None:
+    async with api_on(tmp_path, tcp=TcpReach(443)) as api:
+        session = await api.stage.ready()
+        answer = await api.call("POST", f"/v1/sessions/{session.id}/whep{query}", 201, data=OFFER, headers=SDP)
+        text = await answer.text()
+        assert (UDP in text, TCP in text) == (udp, tcp)
+        assert text.count("a=candidate:") == 2 * (udp + tcp), "two addresses"
+
+
+@pytest.mark.parametrize("query", ["transport=sctp", "transport=", "transport=TCP", "transport=udp&transport=tcp"])
+async def test_a_transport_that_is_none_is_refused(api: Api, query: str) -> None:
+    session = await api.stage.ready()
+    headers = {**api.viewer(session), **SDP}
+    path = f"/v1/sessions/{session.id}/whep?{query}"
+    problem = await api.refused("POST", path, 400, "bad-request", data=OFFER, headers=headers)
+    assert "udp nor tcp" in problem["detail"]
+    assert offers(api.stage, session.id) == []
+
+
+async def test_media_by_tcp_can_be_off(api: Api) -> None:
+    session = await api.stage.ready()
+    headers = {**api.viewer(session), **SDP}
+    path = f"/v1/sessions/{session.id}/whep"
+    problem = await api.refused("POST", f"{path}?transport=tcp", 409, "conflict", data=OFFER, headers=headers)
+    assert "advertise_tcp_port" in problem["hint"]
+    assert offers(api.stage, session.id) == []
+    assert "tcptype" not in await (await api.call("POST", path, 201, data=OFFER, headers=SDP)).text()
+
+
+async def test_the_parameter_is_documented(api: Api) -> None:
+    document = await (await api.client.get("/openapi.json")).json()
+    (parameter,) = [
+        one for one in document["paths"]["/v1/sessions/{sid}/whep"]["post"]["parameters"] if one["in"] == "query"
+    ]
+    assert (parameter["name"], parameter["schema"]["enum"]) == ("transport", ["udp", "tcp"])
+    assert not parameter.get("required")
 
 
 async def test_a_connected_viewer_is_counted_until_it_closes(api: Api) -> None:

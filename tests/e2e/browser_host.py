@@ -1,7 +1,8 @@
 """A browser's own machine: a network namespace with one cable to the gateway's.
 
-Nothing but the gateway's end of the cable is reachable from inside, and `drop_udp` takes UDP away the way
-a strict office network does: by a packet filter on the browser's side, with no switch in the product.
+Nothing but the gateway's end of the cable is reachable from inside. `drop_udp` takes UDP away the way a strict
+office network does, and `drop_media` all that is not the web's, by a packet filter on the browser's side, with
+no switch in the product.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import os
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 from playwright.async_api import Browser, async_playwright
@@ -21,6 +22,12 @@ _NET = f"169.254.{64 + os.getpid() % 128}"
 """Test runs beside each other each have a cable of their own."""
 GATEWAY_IP = f"{_NET}.1"
 _BROWSER_IP = f"{_NET}.2"
+
+MAGIC_COOKIE = 0x2112A442
+"""RFC 8489 5."""
+DROP_UDP = "meta l4proto udp drop;"
+DROP_ICE_TCP = f"meta l4proto tcp @ih,48,32 {MAGIC_COOKIE:#x} drop;"
+"""A segment that begins with a framed STUN message: its magic cookie stands behind length, type and length."""
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -66,10 +73,10 @@ class BrowserHost:
         _run(*inside, "link", "set", inner, "up")
         # Chromium offers no candidate at all on a host without a default route.
         _run(*inside, "route", "add", "default", "via", GATEWAY_IP)
-        self._filter(udp=True)
+        self._rules = ""
+        self._filter(self._rules)
 
-    def _filter(self, *, udp: bool) -> None:
-        udp_rule = "" if udp else "meta l4proto udp drop;"
+    def _filter(self, rules: str) -> None:
         _run(
             "ip", "netns", "exec", self.name, "nft", "-f", "-",
             stdin=f"""
@@ -78,21 +85,38 @@ class BrowserHost:
             table inet browser {{
               chain out {{
                 type filter hook output priority 0; policy drop;
-                oifname "lo" accept; {udp_rule} ip daddr {GATEWAY_IP} accept
+                oifname "lo" accept; {rules} ip daddr {GATEWAY_IP} accept
               }}
               chain in {{
                 type filter hook input priority 0; policy drop;
-                iifname "lo" accept; {udp_rule} ip saddr {GATEWAY_IP} accept
+                iifname "lo" accept; {rules} ip saddr {GATEWAY_IP} accept
               }}
             }}
             """,
         )  # fmt: skip
 
     def drop_udp(self) -> None:
-        self._filter(udp=False)
+        self._set(DROP_UDP)
+
+    def drop_media(self) -> None:
+        """UDP, and ICE-TCP on whatever port: what a filter that knows protocols does."""
+        self._set(DROP_UDP + DROP_ICE_TCP)
 
     def pass_udp(self) -> None:
-        self._filter(udp=True)
+        self._set("")
+
+    def _set(self, rules: str) -> None:
+        self._rules = rules
+        self._filter(rules)
+
+    @contextlib.contextmanager
+    def cut_off(self) -> Iterator[None]:
+        """No packet passes, and nobody is told."""
+        self._filter("drop;")
+        try:
+            yield
+        finally:
+            self._filter(self._rules)
 
     def close(self) -> None:
         subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True)

@@ -92,7 +92,7 @@ async def desk(
 ) -> AsyncIterator[Desk]:
     transport: Transport = request.param
     if transport == "novnc":
-        browser_host.drop_udp()
+        browser_host.drop_media()
     else:
         browser_host.pass_udp()
     async with chromium(browser_host, gateway.origin) as browser:

@@ -19,8 +19,11 @@ from gateway import app
 from gateway.errors import ConfigError
 from gateway.sessions.lifecycle import State
 from gateway.settings import Settings
+from gateway.signaling.candidates import TcpReach
 from tests.fakes import FakeDriver
 from tests.leaks import footprint, grown
+from tests.loopback.framed_tcp import framed_end
+from tests.stun_messages import binding_request
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,11 +57,35 @@ async def test_it_serves_and_leaves_nothing(settings: Settings, driver: FakeDriv
             session = gateway.services.manager.get(sid)
             await driver.starting.wait()
             assert stat.S_IMODE(settings.run_dir.stat().st_mode) == 0o700
+            async with framed_end(port) as stranger:
+                stranger.send(binding_request("nobody-here", "p" * 22))
+                assert await stranger.ended()
             async with http.get(f"{gateway.url}/v1/host") as response:
-                assert (await response.json())["counters"]["lans"] == 1
+                counters = (await response.json())["counters"]
+                assert (counters["lans"], counters["tcp_closed_not_admitted"]) == (1, 1)
+            async with http.get(f"{gateway.url}/metrics") as response:
+                told = await response.text()
+                assert 'fenster_dataplane{name="dropped_unknown_ufrag"} 1.0' in told
+                assert 'fenster_connections{name="media"} 1.0' in told
     assert session.state is State.STOPPED
     await asyncio.sleep(0)
     assert grown(before, footprint(settings.run_dir)) == {}
+
+
+@pytest.mark.parametrize(("given", "reach"), [(None, ("port", "127.0.0.1")), (443, (443, None)), (0, None)])
+async def test_where_browsers_are_told_to_connect(
+    settings: Settings, driver: FakeDriver, given: int | None, reach: tuple[int | str, str | None] | None
+) -> None:
+    async with app.serving(settings.model_copy(update={"advertise_tcp_port": given})) as gateway:
+        port = int(gateway.url.rpartition(":")[2])
+        told = gateway.services.tcp
+        if reach is None:
+            assert told is None
+            async with framed_end(port) as viewer:
+                viewer.send(binding_request("nobody-here", "p" * 22))
+                assert (await viewer.reader.readline()).startswith(b"HTTP/1.0 400 ")
+        else:
+            assert told == TcpReach(port if reach[0] == "port" else int(reach[0]), reach[1])
 
 
 async def test_a_media_port_in_use_is_a_clear_error(settings: Settings, driver: FakeDriver) -> None:

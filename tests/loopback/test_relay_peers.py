@@ -14,10 +14,12 @@ from aioice.utils import random_string
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from gateway.local_dataplane import LocalDataPlane
-from gateway.relay.udp import UdpRelay
+from gateway.relay.relay import Relay
 from gateway.signaling import whep as whep_module
+from gateway.signaling.candidates import Endpoint
 from gateway.signaling.whep import Whep
 from gateway.vm.driver import AgentLink, GuestEvent, Lan
+from tests.loopback.framed_tcp import listener, tunnel
 from tests.loopback.relay_lan import LOOPBACK, LoopbackLan, open_files
 
 NO_SERVERS = RTCConfiguration(iceServers=[])
@@ -99,10 +101,11 @@ class Gateway:
     def __init__(self, dataplane: LocalDataPlane, session: Session) -> None:
         self.dataplane, self.session = dataplane, session
         self.whep = Whep(dataplane)
+        self.reach = [Endpoint("udp", LOOPBACK, dataplane.media_port)]
 
     async def connect(self) -> Browser:
         browser = Browser()
-        answer = await self.whep.offer(self.session, await browser.offer(), "control", [LOOPBACK])
+        answer = await self.whep.offer(self.session, await browser.offer(), "control", self.reach)
         await browser.accept(answer.sdp)
         return browser
 
@@ -114,7 +117,7 @@ async def gateway(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gateway]:
 
     monkeypatch.setattr("aioice.ice.get_host_addresses", lambda use_ipv4, use_ipv6: [LOOPBACK])
     monkeypatch.setattr("aioice.ice.random_string", lambda length: random_string(max(length, 16)))
-    dataplane = LocalDataPlane(open_lan, await UdpRelay.open(0, bind=(LOOPBACK,)))
+    dataplane = LocalDataPlane(open_lan, await Relay.open(0, bind=(LOOPBACK,)))
     await dataplane.attach("vm1")
     made = Gateway(dataplane, Session())
     yield made
@@ -142,6 +145,25 @@ async def test_a_pair_connects_through_the_relay_and_parts(gateway: Gateway) -> 
     assert len(files - open_files()) >= 3
 
 
+async def test_a_pair_connects_by_tcp_alone(gateway: Gateway) -> None:
+    async with listener(gateway.dataplane.take) as port, tunnel(port) as outer:
+        gateway.reach = [Endpoint("udp", LOOPBACK, outer)]
+        browser = await gateway.connect()
+        await browser.opened.wait()
+        big = "x" * 100_000
+        assert await browser.echo("hello") == "hello"
+        assert await browser.echo(big) == big
+        counters = gateway.dataplane.counters()
+        assert counters["tcp_packets_to_guest"] == counters["packets_to_guest"] > 4
+        assert counters["tcp_bytes_to_viewer"] == counters["bytes_to_viewer"] > len(big)
+        assert counters["tcp_connections"] == counters["mappings_opened"] == 1
+        assert not any(count for name, count in counters.items() if name.startswith(("dropped", "tcp_closed")))
+        [peer] = gateway.whep.peers("vm1")
+        await gateway.whep.close("vm1", peer.id)
+        assert gateway.dataplane.counters()["tcp_connections"] == 0
+        await browser.peer.close()
+
+
 async def test_two_pairs_at_once(gateway: Gateway) -> None:
     one, two = await gateway.connect(), await gateway.connect()
     await one.opened.wait()
@@ -160,7 +182,7 @@ async def test_a_wrong_password_never_connects(gateway: Gateway, monkeypatch: py
     failed = asyncio.Event()
     browser = Browser()
     # An attacker with the answer's ufrag and not its password: the browser signs with another one.
-    answer = await gateway.whep.offer(gateway.session, await browser.offer(), "control", [LOOPBACK])
+    answer = await gateway.whep.offer(gateway.session, await browser.offer(), "control", gateway.reach)
     forged = re.sub(r"a=ice-pwd:\S+", "a=ice-pwd:" + "x" * 22, answer.sdp)
     monkeypatch.setattr("aioice.stun.RETRY_MAX", 1)
     monkeypatch.setattr("aioice.stun.RETRY_RTO", 0.05)
@@ -191,7 +213,7 @@ async def test_connection_time_with_and_without_the_offers_candidates(
         browser = Browser()
         offer = await browser.offer()
         started = time.perf_counter()
-        answer = await gateway.whep.offer(gateway.session, offer, "control", [LOOPBACK])
+        answer = await gateway.whep.offer(gateway.session, offer, "control", gateway.reach)
         await browser.accept(answer.sdp)
         await browser.opened.wait()
         times_ms.append((time.perf_counter() - started) * 1000)

@@ -12,8 +12,9 @@ import pytest
 from gateway.dataplane import IceCredentials
 from gateway.errors import ConfigError, Conflict, NetnsError, NotFound
 from gateway.local_dataplane import LocalDataPlane
+from gateway.relay.flows import MAX_WAITING, OpenSocket
+from gateway.relay.relay import Relay
 from gateway.relay.table import RelayTable
-from gateway.relay.udp import MAX_WAITING, OpenSocket, UdpRelay
 from gateway.vm.driver import Lan
 from tests.loopback.relay_lan import LOOPBACK, LoopbackLan, UdpEnd, open_files, udp_end
 from tests.stun_messages import binding_request
@@ -26,7 +27,7 @@ MEDIA = b"\x80" + bytes(200)
 class World:
     """A relay, one admitted peer, and the guest's agent behind it."""
 
-    def __init__(self, relay: UdpRelay, lan: LoopbackLan, guest: UdpEnd) -> None:
+    def __init__(self, relay: Relay, lan: LoopbackLan, guest: UdpEnd) -> None:
         self.relay, self.lan, self.guest = relay, lan, guest
         self.public = (LOOPBACK, relay.port)
 
@@ -46,7 +47,7 @@ async def world() -> AsyncIterator[World]:
     before = open_files()
     lan = LoopbackLan()
     async with udp_end() as guest:
-        relay = await UdpRelay.open(0, bind=(LOOPBACK,), table=RelayTable(max_per_peer=3))
+        relay = await Relay.open(0, bind=(LOOPBACK,), table=RelayTable(max_per_peer=3))
         relay.admit("vm1", IceCredentials("ufragone", PWD, guest.port), partial(lan.udp, guest.port))
         yield World(relay, lan, guest)
         await relay.close()
@@ -244,7 +245,7 @@ async def test_a_client_that_closed_its_socket_harms_nobody(world: World) -> Non
 async def test_answers_leave_from_the_address_that_was_asked() -> None:
     lan = LoopbackLan()
     async with udp_end() as guest, udp_end(host="0.0.0.0") as viewer:
-        relay = await UdpRelay.open(0, bind=("0.0.0.0", "::", "127.0.0.2"))
+        relay = await Relay.open(0, bind=("0.0.0.0", "::", "127.0.0.2"))
         relay.admit("vm1", IceCredentials("ufragone", PWD, guest.port), partial(lan.udp, guest.port))
         try:
             for host in ("127.0.0.1", "127.0.0.2"):
@@ -257,7 +258,7 @@ async def test_answers_leave_from_the_address_that_was_asked() -> None:
 
 
 async def test_over_ipv6(world: World) -> None:
-    relay = await UdpRelay.open(0)
+    relay = await Relay.open(0)
     relay.admit("vm1", IceCredentials("ufragone", PWD, 1), partial(world.lan.udp, world.guest.port))
     try:
         async with udp_end(host="::1") as viewer:
@@ -273,7 +274,7 @@ async def test_over_ipv6(world: World) -> None:
 async def test_a_port_in_use_says_so(world: World, bind: tuple[str, ...]) -> None:
     files = open_files()
     with pytest.raises(ConfigError, match=f"UDP port {world.relay.port} cannot be opened") as caught:
-        await UdpRelay.open(world.relay.port, bind=bind)
+        await Relay.open(world.relay.port, bind=bind)
     assert "another gateway" in caught.value.hint
     assert open_files() == files
 
@@ -281,7 +282,7 @@ async def test_a_port_in_use_says_so(world: World, bind: tuple[str, ...]) -> Non
 @pytest.mark.parametrize("bind", [("203.0.113.77",), ()])
 async def test_an_address_of_another_host(bind: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError):
-        await UdpRelay.open(0, bind=bind)
+        await Relay.open(0, bind=bind)
 
 
 async def test_the_data_plane_composes_networks_and_relay() -> None:
@@ -295,7 +296,7 @@ async def test_the_data_plane_composes_networks_and_relay() -> None:
         return lans[vm_id]
 
     async with udp_end() as guest, udp_end() as viewer:
-        dataplane = LocalDataPlane(open_lan, await UdpRelay.open(0, bind=(LOOPBACK,)))
+        dataplane = LocalDataPlane(open_lan, await Relay.open(0, bind=(LOOPBACK,)))
         ice = IceCredentials("ufragone", PWD, guest.port)
         for call in (dataplane.admit("vm1", ice), dataplane.dial("vm1", 5901)):
             with pytest.raises(NotFound):
@@ -337,7 +338,7 @@ async def test_dial_gives_streams_into_the_guest() -> None:
         return LoopbackLan()
 
     server = await asyncio.start_server(greet, LOOPBACK, 0)
-    dataplane = LocalDataPlane(open_lan, await UdpRelay.open(0, bind=(LOOPBACK,)))
+    dataplane = LocalDataPlane(open_lan, await Relay.open(0, bind=(LOOPBACK,)))
     await dataplane.attach("vm1")
     reader, writer = await dataplane.dial("vm1", server.sockets[0].getsockname()[1])
     assert await reader.read() == b"RFB 003.008\n"

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from aiortc import RTCSessionDescription, sdp
 
+from gateway.signaling.candidates import Endpoint
 from gateway.signaling.sdp import rewrite_answer, strip_offer
 from guest_agent.audio.capture import Capture
 from guest_agent.audio.opus import SoundPacket
@@ -211,7 +212,7 @@ async def test_the_answer_passes_the_gateway_and_keeps_sound_and_picture_apart(a
     async with Viewer(sound=True) as viewer:
         offer = strip_offer(await viewer.offer())
         result = await agent.hub.offer("p1", offer, "view")
-        answer = sdp.SessionDescription.parse(rewrite_answer(result.sdp, ["192.0.2.7"], 8080))
+        answer = sdp.SessionDescription.parse(rewrite_answer(result.sdp, [Endpoint("udp", "192.0.2.7", 8080)]))
         video, audio, data = answer.media
         assert [m.kind for m in answer.media] == ["video", "audio", "application"]
         assert answer.group[0].items == [m.rtp.muxId for m in answer.media]

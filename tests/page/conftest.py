@@ -105,7 +105,7 @@ async def show(
     request: pytest.FixtureRequest, browser_host: BrowserHost, gateway: Gateway, session: Session
 ) -> AsyncIterator[Show]:
     if request.param == "novnc":
-        browser_host.drop_udp()
+        browser_host.drop_media()
     else:
         browser_host.pass_udp()
     yield Show(gateway, session, request.param, browser_host)

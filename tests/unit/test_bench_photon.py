@@ -53,6 +53,19 @@ def test_bounds_are_for_their_size_and_for_rivals_that_ran() -> None:
     assert not list(results([], sample(40)).verdicts())
 
 
+def test_work_is_compared_with_the_rival_in_the_same_run_and_idleness_by_itself() -> None:
+    found = results([20.0], [40.0])
+    for name, cpu_s in (("fenster", 3.0), ("selkies-webrtc", 5.0)):
+        found.presses["click"][name].cpu_s, found.presses["click"][name].elapsed_s = cpu_s, 10.0
+    found.costs["idle"] = {"fenster": Cost(0.3, 60.0)}
+    click, idle = found.work_verdicts()
+    assert click.value == pytest.approx(0.6)
+    assert not click.holds
+    assert idle.value == pytest.approx(0.005)
+    assert idle.holds
+    assert not list(results([20.0], [40.0], height_px=600).work_verdicts())
+
+
 def test_rounds_add_up() -> None:
     presses = Presses()
     presses.add(Presses([1.0, 2.0], missed=1, cpu_s=1.0, elapsed_s=4.0))

@@ -17,7 +17,7 @@ from gateway.sessions.lifecycle import State
 from gateway.sessions.session import Session
 from tests.fakes import FakeGuest, GuestRefusal
 from tests.sessions import Stage, recovered, turns_until, until
-from tests.unit.test_signaling_whep import ADDRESSES, OFFER
+from tests.unit.test_signaling_whep import OFFER, REACH
 
 ANN, BEN = Viewer("a" * 32, "control"), Viewer("b" * 32, "control")
 
@@ -30,7 +30,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 async def offered(stage: Stage, session: Session, viewer: Viewer) -> str:
-    return (await stage.whep.offer(session, OFFER, viewer.role, ADDRESSES, viewer.id)).peer
+    return (await stage.whep.offer(session, OFFER, viewer.role, REACH, viewer.id)).peer
 
 
 def told(stage: Stage, session: Session) -> dict[str, Any]:

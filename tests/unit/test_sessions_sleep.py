@@ -14,7 +14,7 @@ from gateway.sessions.control import Viewer
 from gateway.sessions.lifecycle import State
 from gateway.sessions.session import Session
 from tests.sessions import LONG_S, Stage, turns_until, until, watch
-from tests.unit.test_signaling_whep import ADDRESSES, OFFER
+from tests.unit.test_signaling_whep import OFFER, REACH
 
 SOMEBODY = Viewer("a" * 32, "control")
 
@@ -109,7 +109,7 @@ async def test_what_it_took_is_told_and_its_beginning_is_not_timed_anew(stage: S
 async def test_its_viewers_are_gone_before_it_stands_still(stage: Stage) -> None:
     session = await stage.ready()
     guest = stage.vm(session).guest
-    answer = await stage.whep.offer(session, OFFER, "control", ADDRESSES)
+    answer = await stage.whep.offer(session, OFFER, "control", REACH)
     pump = asyncio.create_task(asyncio.Event().wait(), name="vnc-test")
     with session.pumping(pump, SOMEBODY, lambda controls: None):
         guest.notify("peer", {"peer": answer.peer, "state": "connected", "reason": ""})

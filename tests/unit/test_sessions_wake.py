@@ -16,7 +16,7 @@ from gateway.sessions.lifecycle import State
 from gateway.sessions.session import Session
 from tests.fakes import FakeGuest, GuestRefusal, boot_failure, silent_guest
 from tests.sessions import LONG_S, Stage, turns_until, until, watch
-from tests.unit.test_signaling_whep import ADDRESSES, OFFER
+from tests.unit.test_signaling_whep import OFFER, REACH
 
 Guests = Callable[[], FakeGuest]
 
@@ -120,7 +120,7 @@ async def test_a_stop_while_the_woken_guest_is_asked_leaves_nothing(stage: Stage
 async def test_a_guest_that_reboots_comes_back_on_the_same_disk(stage: Stage) -> None:
     session = await stage.ready()
     before, machine = calls(stage, session), stage.vm(session)
-    await stage.whep.offer(session, OFFER, "control", ADDRESSES)
+    await stage.whep.offer(session, OFFER, "control", REACH)
     watching = asyncio.create_task(watch(session))
     await asyncio.sleep(0)
     await machine.reboot()

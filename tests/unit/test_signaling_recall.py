@@ -12,7 +12,7 @@ from gateway.errors import LinkClosed, NetnsError
 from gateway.signaling.whep import Whep
 from gateway.vm.driver import GuestEvent
 from tests.fakes import FakeDataPlane
-from tests.unit.test_signaling_whep import ADDRESSES, OFFER, ScriptedLink, Session, nothing_left, result
+from tests.unit.test_signaling_whep import OFFER, REACH, ScriptedLink, Session, nothing_left, result
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ async def test_they_are_peers_like_any_other(whep: Whep, dataplane: FakeDataPlan
     await whep.handle_event("vm1", GuestEvent("peer", {"peer": "p1", "state": "connected", "reason": ""}))
     assert [peer.connected for peer in whep.peers("vm1")] == [True]
     session.scripted.answers = [result("agenttwo")]
-    await whep.offer(session, OFFER, "view", ADDRESSES)
+    await whep.offer(session, OFFER, "view", REACH)
     await whep.close("vm1", "p1")
     assert list(dataplane.admitted) == [("vm1", "agenttwo")]
     await whep.aclose()
@@ -139,7 +139,7 @@ async def test_an_offer_that_is_under_way_is_dismissed_too(whep: Whep, dataplane
     session = Session()
     session.scripted.hold = asyncio.Event()
     session.scripted.answers = [result()]
-    offering = asyncio.create_task(whep.offer(session, OFFER, "control", ADDRESSES))
+    offering = asyncio.create_task(whep.offer(session, OFFER, "control", REACH))
     await session.scripted.asked.wait()
     await whep.dismiss("vm1")
     session.scripted.hold.set()

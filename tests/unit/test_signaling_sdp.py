@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import BadRequest, TooLarge
+from gateway.signaling.candidates import Endpoint
 from gateway.signaling.sdp import MAX_LINE_BYTES, MAX_SDP_BYTES, rewrite_answer, strip_offer
 
 FINGERPRINT = "a=fingerprint:sha-256 " + ":".join(["AB"] * 32)
@@ -35,6 +36,10 @@ def media(kind: str, port: int = 9, *, ice: bool = True, candidates: bool = True
         "a=x-candidate:stays",
         "a=rtpmap:96 H264/90000",
     ]
+
+
+def udp(*addresses: str) -> list[Endpoint]:
+    return [Endpoint("udp", address, 3478) for address in addresses]
 
 
 @pytest.mark.parametrize("newline", ["\r\n", "\n"])
@@ -98,7 +103,7 @@ def test_too_much_is_too_large(added: str) -> None:
 
 def test_the_answer_names_the_gateway_only() -> None:
     answer = sdp(media("video", 41234), media("application", 41234))
-    rewritten = rewrite_answer(answer, ["203.0.113.7", "2001:db8::7"], 3478)
+    rewritten = rewrite_answer(answer, udp("203.0.113.7", "2001:db8::7"))
     parsed = SessionDescription.parse(rewritten)
     assert len(parsed.media) == 2
     for section in parsed.media:
@@ -118,7 +123,7 @@ def test_the_answer_names_the_gateway_only() -> None:
 
 
 def test_an_answer_over_v6_first() -> None:
-    rewritten = rewrite_answer(sdp(media("video", 41234)), ["2001:db8::7"], 3478)
+    rewritten = rewrite_answer(sdp(media("video", 41234)), udp("2001:db8::7"))
     assert "c=IN IP6 2001:db8::7\r\n" in rewritten
     assert "0.0.0.0" not in rewritten.replace("a=rtcp:9 IN IP4 0.0.0.0", "")
 
@@ -126,14 +131,14 @@ def test_an_answer_over_v6_first() -> None:
 def test_rejected_and_bundled_sections_get_no_candidates() -> None:
     rejected = media("audio", 0)
     bundled = media("application", 41234, ice=False)
-    rewritten = rewrite_answer(sdp(media("video", 41234), rejected, bundled), ["203.0.113.7"], 3478)
+    rewritten = rewrite_answer(sdp(media("video", 41234), rejected, bundled), udp("203.0.113.7"))
     parsed = SessionDescription.parse(rewritten)
     assert [section.port for section in parsed.media] == [3478, 0, 3478]
     assert [len(section.ice_candidates) for section in parsed.media] == [1, 0, 0]
 
 
 def test_an_answer_whose_last_line_has_no_end() -> None:
-    rewritten = rewrite_answer(sdp(media("video", 41234), newline="\n")[:-1], ["203.0.113.7"], 3478)
+    rewritten = rewrite_answer(sdp(media("video", 41234), newline="\n")[:-1], udp("203.0.113.7"))
     assert rewritten.endswith("a=rtpmap:96 H264/90000\n" + rewritten[rewritten.index("a=candidate") :])
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.dataplane import IceCredentials
 from gateway.errors import BadRequest, CapacityError, ConfigError, Conflict, GuestError, LinkClosed, LinkTimeout
+from gateway.signaling.candidates import Endpoint
 from gateway.signaling.whep import PeerSession, Whep
 from gateway.vm.driver import AgentLink, GuestEvent
 from tests.fakes import FakeDataPlane
@@ -20,7 +21,7 @@ OFFER = (
     "a=fingerprint:sha-256 AB:CD\r\na=mid:0\r\n"
 )
 ANSWER = OFFER.replace("browser1", "agentone").replace("m=video 9", "m=video 41234")
-ADDRESSES = ["203.0.113.7"]
+REACH = [Endpoint("udp", "203.0.113.7", 3478), Endpoint("tcp", "203.0.113.7", 8443)]
 
 
 def result(ufrag: str = "agentone", **changes: object) -> dict[str, object]:
@@ -88,11 +89,12 @@ def nothing_left(whep: Whep, dataplane: FakeDataPlane) -> None:
 async def test_offer_strips_asks_admits_and_answers(whep: Whep, dataplane: FakeDataPlane) -> None:
     session = Session()
     session.scripted.answers = [result()]
-    answer = await whep.offer(session, OFFER, "view", ADDRESSES)
+    answer = await whep.offer(session, OFFER, "view", REACH)
     method, params = session.scripted.calls[0]
     assert (method, params["peer"], params["role"]) == ("offer", answer.peer, "view")
     assert "candidate" not in params["sdp"]
-    assert " 203.0.113.7 3478 typ host" in answer.sdp
+    assert " 203.0.113.7 3478 typ host\r\n" in answer.sdp
+    assert " 203.0.113.7 8443 typ host tcptype passive\r\n" in answer.sdp
     assert "m=video 3478 " in answer.sdp
     assert dataplane.admitted == {("vm1", "agentone"): IceCredentials("agentone", "a" * 22, 41234)}
     assert [(peer.id, peer.role) for peer in whep.peers("vm1")] == [(answer.peer, "view")]
@@ -101,7 +103,7 @@ async def test_offer_strips_asks_admits_and_answers(whep: Whep, dataplane: FakeD
 async def test_close_revokes_and_says_bye_once(whep: Whep, dataplane: FakeDataPlane) -> None:
     session = Session()
     session.scripted.answers = [result()]
-    answer = await whep.offer(session, OFFER, "control", ADDRESSES)
+    answer = await whep.offer(session, OFFER, "control", REACH)
     await whep.close("vm1", answer.peer)
     await whep.close("vm1", answer.peer)
     await whep.close("vm2", "unknown")
@@ -134,7 +136,7 @@ async def test_a_failed_offer_leaves_nothing(
     session = Session()
     session.scripted.answers = [answer]
     with pytest.raises(error):
-        await whep.offer(session, OFFER, "control", ADDRESSES)
+        await whep.offer(session, OFFER, "control", REACH)
     await whep.aclose()
     nothing_left(whep, dataplane)
     assert session.scripted.byes() == [session.scripted.calls[0][1]["peer"]]
@@ -143,7 +145,7 @@ async def test_a_failed_offer_leaves_nothing(
 async def test_nonsense_never_reaches_the_guest(whep: Whep, dataplane: FakeDataPlane) -> None:
     session = Session()
     with pytest.raises(BadRequest):
-        await whep.offer(session, "nonsense", "control", ADDRESSES)
+        await whep.offer(session, "nonsense", "control", REACH)
     with pytest.raises(ConfigError):
         await whep.offer(session, OFFER, "control", [])
     assert session.scripted.calls == []
@@ -153,7 +155,7 @@ async def test_nonsense_never_reaches_the_guest(whep: Whep, dataplane: FakeDataP
 async def test_a_cancelled_offer_leaves_nothing(whep: Whep, dataplane: FakeDataPlane) -> None:
     session = Session()
     session.scripted.hold = asyncio.Event()
-    offering = asyncio.create_task(whep.offer(session, OFFER, "control", ADDRESSES))
+    offering = asyncio.create_task(whep.offer(session, OFFER, "control", REACH))
     await session.scripted.asked.wait()
     assert len(whep.peers("vm1")) == 1
     offering.cancel()
@@ -168,13 +170,13 @@ async def test_a_taken_ufrag_keeps_its_owner(whep: Whep, dataplane: FakeDataPlan
     first, second = Session(), Session("vm2")
     first.scripted.answers = [result()]
     second.scripted.answers = [result()]
-    await whep.offer(first, OFFER, "control", ADDRESSES)
+    await whep.offer(first, OFFER, "control", REACH)
     with pytest.raises(Conflict):
-        await whep.offer(second, OFFER, "control", ADDRESSES)
+        await whep.offer(second, OFFER, "control", REACH)
     assert list(dataplane.admitted) == [("vm1", "agentone")]
     first.scripted.answers = [result()]
     with pytest.raises(Conflict):
-        await whep.offer(first, OFFER, "control", ADDRESSES)
+        await whep.offer(first, OFFER, "control", REACH)
     assert list(dataplane.admitted) == [("vm1", "agentone")]
 
 
@@ -182,22 +184,22 @@ async def test_peers_are_capped_offers_under_way_included(whep: Whep) -> None:
     session = Session()
     session.scripted.hold = asyncio.Event()
     session.scripted.answers = [result(), result("agenttwo"), result("agentthree")]
-    offers = [asyncio.create_task(whep.offer(session, OFFER, "view", ADDRESSES)) for _ in range(2)]
+    offers = [asyncio.create_task(whep.offer(session, OFFER, "view", REACH)) for _ in range(2)]
     await session.scripted.asked.wait()
     await asyncio.sleep(0)
     with pytest.raises(CapacityError):
-        await whep.offer(session, OFFER, "view", ADDRESSES)
+        await whep.offer(session, OFFER, "view", REACH)
     session.scripted.hold.set()
     answers = await asyncio.gather(*offers)
     await whep.close("vm1", answers[0].peer)
-    assert (await whep.offer(session, OFFER, "view", ADDRESSES)).peer != answers[1].peer
+    assert (await whep.offer(session, OFFER, "view", REACH)).peer != answers[1].peer
 
 
 async def test_the_guest_closes_a_peer(whep: Whep, dataplane: FakeDataPlane) -> None:
     session = Session()
     session.scripted.answers = [result(), result("agenttwo")]
-    first = await whep.offer(session, OFFER, "view", ADDRESSES)
-    second = await whep.offer(session, OFFER, "view", ADDRESSES)
+    first = await whep.offer(session, OFFER, "view", REACH)
+    second = await whep.offer(session, OFFER, "view", REACH)
     await whep.handle_event("vm1", GuestEvent("peer", {"peer": first.peer, "state": "connected", "reason": ""}))
     assert [peer.connected for peer in whep.peers("vm1")] == [True, False]
     await whep.handle_event("vm1", GuestEvent("peer", {"peer": first.peer, "state": "closed", "reason": "consent"}))
@@ -221,7 +223,7 @@ async def test_the_guest_closes_a_peer(whep: Whep, dataplane: FakeDataPlane) -> 
 async def test_other_events_change_nothing(whep: Whep, dataplane: FakeDataPlane, event: GuestEvent) -> None:
     session = Session()
     session.scripted.answers = [result()]
-    answer = await whep.offer(session, OFFER, "view", ADDRESSES)
+    answer = await whep.offer(session, OFFER, "view", REACH)
     await whep.handle_event("vm1", event)
     await whep.handle_event("vm2", GuestEvent("peer", {"peer": answer.peer, "state": "closed"}))
     assert [peer.id for peer in whep.peers("vm1")] == [answer.peer]
@@ -234,8 +236,8 @@ async def test_an_agent_or_machine_that_is_gone_takes_its_peers(
 ) -> None:
     session = Session()
     session.scripted.answers = [result(), result("agenttwo")]
-    await whep.offer(session, OFFER, "view", ADDRESSES)
-    await whep.offer(session, OFFER, "view", ADDRESSES)
+    await whep.offer(session, OFFER, "view", REACH)
+    await whep.offer(session, OFFER, "view", REACH)
     if how == "forget":
         await whep.forget("vm1")
     else:
@@ -248,7 +250,7 @@ async def test_a_peer_closed_while_its_answer_is_made(whep: Whep, dataplane: Fak
     session = Session()
     session.scripted.hold = asyncio.Event()
     session.scripted.answers = [result()]
-    offering = asyncio.create_task(whep.offer(session, OFFER, "control", ADDRESSES))
+    offering = asyncio.create_task(whep.offer(session, OFFER, "control", REACH))
     await session.scripted.asked.wait()
     await whep.forget("vm1")
     session.scripted.hold.set()
@@ -268,5 +270,5 @@ async def test_a_peer_closed_while_it_is_admitted() -> None:
     session = Session()
     session.scripted.answers = [result()]
     with pytest.raises(LinkClosed):
-        await slow.offer(session, OFFER, "control", ADDRESSES)
+        await slow.offer(session, OFFER, "control", REACH)
     nothing_left(slow, dataplane)

@@ -15,6 +15,7 @@ from gateway.app import disk_dir, running
 from gateway.routes.services import Services
 from gateway.sessions.session import Session
 from gateway.settings import Settings
+from gateway.signaling.candidates import Endpoint
 from gateway.vm.argv import boot_memory_mib
 from gateway.vm.images import GoldenImage
 from gateway.vm.snapshot import DISK, RAM, STATE, seal
@@ -40,7 +41,9 @@ async def services(golden_image: GoldenImage) -> AsyncIterator[tuple[Services, S
 
 async def answered(gateway: Services, session: Session, offer: str) -> dict[str, str]:
     """DTLS fingerprint, ICE ufrag and pwd of the agent's answer."""
-    answer = await gateway.whep.offer(session, offer, "view", ["127.0.0.1"])
+    answer = await gateway.whep.offer(
+        session, offer, "view", [Endpoint("udp", "127.0.0.1", gateway.dataplane.media_port)]
+    )
     lines = answer.sdp.splitlines()
     return {
         name: next(line for line in lines if line.startswith(f"a={name}"))

@@ -18,6 +18,7 @@ from gateway.app import disk_dir, running
 from gateway.routes.services import Services
 from gateway.sessions.lifecycle import State
 from gateway.sessions.session import Session
+from gateway.signaling.candidates import Endpoint
 from gateway.vm.images import GoldenImage
 from gateway.vm.qemu_vm import QemuVm
 from tests.e2e.guest import Guest
@@ -58,7 +59,8 @@ class Desktop:
         """Wait for the first picture."""
         await self.session.wait_ready()
         self.mark("ready")
-        answer = await gateway.whep.offer(self.session, await self.viewer.offer(), "control", [LOOPBACK])
+        reach = [Endpoint("udp", LOOPBACK, gateway.dataplane.media_port)]
+        answer = await gateway.whep.offer(self.session, await self.viewer.offer(), "control", reach)
         await self.viewer.accept(answer.sdp)
         await self.viewer.connected.wait()
         self.mark("connected")

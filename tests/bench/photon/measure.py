@@ -22,6 +22,19 @@ LIMIT_MS = 2000
 PAUSE_S = (0.18, 0.42)
 """Between presses; what refines the picture afterwards has begun by then in some and not in others."""
 SCRIPT = (Path(__file__).parent / "page.js").read_text()
+KEEP_PEERS = """
+window.photonPeers = [];
+window.RTCPeerConnection = class extends RTCPeerConnection {
+  constructor(...args) { super(...args); window.photonPeers.push(this); }
+};"""
+"""So that their statistics can be read."""
+KEYFRAMES = """async () => {
+  let keyframes = 0;
+  for (const peer of window.photonPeers) {
+    for (const one of (await peer.getStats()).values()) keyframes += one.keyFramesDecoded ?? 0;
+  }
+  return keyframes;
+}"""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -53,6 +66,7 @@ async def playing(browser: Browser, product: Product, size_px: tuple[int, int]) 
     """A page of a profile of its own in which the product shows the display pixel for pixel."""
     # Room for the product's own bar.
     context = await browser.new_context(viewport={"width": size_px[0], "height": size_px[1] + 100})
+    await context.add_init_script(KEEP_PEERS)
     try:
         page = await context.new_page()
         await page.goto(product.url)
@@ -97,11 +111,13 @@ async def cost_of(page: Page, product: Product, seconds: float) -> Cost:
     # Frames are counted by a pixel that changes: presses' own script, at a place that moves.
     await page.evaluate(_script(product), {"x": 0.5, "y": 0.5})
     loop = asyncio.get_running_loop()
+    keyframes = await page.evaluate(KEYFRAMES)
     cpu_s, started, came = server_cpu_s(product.pid), loop.time(), loopback_bytes()
     frames = await page.evaluate("photon.frames")
     await asyncio.sleep(seconds)
     frames = await page.evaluate("photon.frames") - frames
     cost = Cost(server_cpu_s(product.pid) - cpu_s, loop.time() - started, loopback_bytes() - came, frames)
+    cost.keyframes = await page.evaluate(KEYFRAMES) - keyframes
     await page.evaluate("photon.on = false")
     return cost
 

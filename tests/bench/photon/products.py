@@ -16,7 +16,7 @@ from playwright.async_api import Page
 
 from gateway import __version__
 
-__all__ = ["Product", "fenster"]
+__all__ = ["Product", "fenster", "play_fenster"]
 
 PATIENCE_S = 60.0
 
@@ -58,7 +58,7 @@ async def fenster(display: str, size_px: tuple[int, int], folder: Path) -> Async
             url,
             "document.querySelector('#video')",
             process.pid,
-            _play_fenster,
+            play_fenster,
             version=f"fenster {__version__}, process driver",
         )
     finally:
@@ -76,7 +76,7 @@ async def _viewer_url(process: asyncio.subprocess.Process) -> str:
     raise RuntimeError("the gateway ended before its session was ready")
 
 
-async def _play_fenster(page: Page) -> None:
+async def play_fenster(page: Page) -> None:
     await page.wait_for_selector(
         'html[data-transport="webrtc"][data-painted="true"][data-control="me"]',
         state="attached",

@@ -36,10 +36,10 @@ def print_tables(results: Results, console: Console) -> None:
         console.print(table)
     for motion, costs in results.costs.items():
         table = Table(title=f"{motion}, {_size(results)}")
-        for column in ("product", "server cores", "frames/s in the browser", "Mb/s"):
+        for column in ("product", "server cores", "frames/s in the browser", "keyframes", "Mb/s"):
             table.add_column(column, justify="left" if column == "product" else "right")
         for name, cost in costs.items():
-            table.add_row(name, f"{cost.cores:.3f}", f"{cost.fps:.1f}", f"{cost.mbps:.2f}")
+            table.add_row(name, f"{cost.cores:.3f}", f"{cost.fps:.1f}", str(cost.keyframes), f"{cost.mbps:.2f}")
         console.print(table)
     for verdict in results.verdicts():
         bound, r = verdict.bound, verdict.ratio
@@ -47,6 +47,12 @@ def print_tables(results: Results, console: Console) -> None:
             f"{'holds' if verdict.holds else 'FAILS'}: "
             f"click {bound.statistic} at most {bound.limit} of {bound.rival}: "
             f"{r.value:.2f} ({r.low:.2f} to {r.high:.2f})"
+        )
+    for work in results.work_verdicts():
+        of = f"of {work.bound.rival}" if work.bound.rival else "cores"
+        console.print(
+            f"{'holds' if work.holds else 'FAILS'}: "
+            f"{work.bound.doing}, server work at most {work.bound.limit} {of}: {work.value:.3f}"
         )
 
 

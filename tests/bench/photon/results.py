@@ -8,7 +8,18 @@ from typing import Any
 
 from tests.bench.photon.stats import STATISTICS, Ratio, ratio, summary
 
-__all__ = ["BOUNDS", "OURS", "Bound", "Cost", "Presses", "Results", "Verdict"]
+__all__ = [
+    "BOUNDS",
+    "OURS",
+    "WORK_BOUNDS",
+    "Bound",
+    "Cost",
+    "Presses",
+    "Results",
+    "Verdict",
+    "WorkBound",
+    "WorkVerdict",
+]
 
 OURS = "fenster"
 
@@ -45,9 +56,12 @@ class Cost:
     elapsed_s: float = 0.0
     bytes: int = 0
     frames: int = 0
+    keyframes: int = 0
+    """That the browser decoded, by WebRTC."""
 
     def add(self, more: Cost) -> None:
         self.cpu_s += more.cpu_s
+        self.keyframes += more.keyframes
         self.elapsed_s += more.elapsed_s
         self.bytes += more.bytes
         self.frames += more.frames
@@ -82,6 +96,34 @@ BOUNDS = (
     Bound("novnc", "p50", 0.3, 720),
     Bound("selkies-webrtc", "mean", 0.85, 1080),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkBound:
+    """The server side's processor time while ``doing``: at most ``limit`` times the rival's; without one, ``limit``
+    cores."""
+
+    doing: str
+    rival: str | None
+    limit: float
+    height_px: int = 720
+
+
+WORK_BOUNDS = (
+    WorkBound("click", "selkies-webrtc", 0.5),
+    WorkBound("scroll", "selkies-webrtc", 1.0),
+    WorkBound("idle", None, 0.02),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkVerdict:
+    bound: WorkBound
+    value: float
+
+    @property
+    def holds(self) -> bool:
+        return self.value <= self.bound.limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +166,15 @@ class Results:
             ):
                 yield Verdict(bound, ratio(bound.statistic, ours.ms, theirs.ms))
 
+    def work_verdicts(self) -> Iterator[WorkVerdict]:
+        """For each bound on work that was measured."""
+        work: dict[str, Mapping[str, Presses | Cost]] = {**self.presses, **self.costs}
+        for bound in WORK_BOUNDS:
+            by_product = work.get(bound.doing, {})
+            ours, theirs = by_product.get(OURS), by_product.get(bound.rival or OURS)
+            if bound.height_px == self.size_px[1] and ours is not None and theirs is not None and theirs.cores:
+                yield WorkVerdict(bound, ours.cores / theirs.cores if bound.rival else ours.cores)
+
     def ratios(self, kind: str) -> dict[str, dict[str, Ratio]]:
         """Ours to each rival's, by rival and statistic."""
         ours = self.presses.get(kind, {}).get(OURS)
@@ -157,6 +208,7 @@ class Results:
                 if (ratios := self.ratios(kind))
             },
             "bounds": [{**asdict(v.bound), **asdict(v.ratio), "holds": v.holds} for v in self.verdicts()],
+            "work_bounds": [{**asdict(v.bound), "value": v.value, "holds": v.holds} for v in self.work_verdicts()],
         }
 
 

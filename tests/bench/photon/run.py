@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from playwright.async_api import Browser, async_playwright
 
@@ -20,7 +21,7 @@ from tests.bench.photon.results import Cost, Presses, Results
 from tests.e2e.browser_host import CHROMIUM_FLAGS
 from tests.x11.conftest import start_xorg
 
-__all__ = ["MOTIONS", "PRESSES", "Plan", "Starter", "run"]
+__all__ = ["CHROMIUM", "MOTIONS", "PRESSES", "Plan", "Starter", "Window", "facts", "rounds", "run"]
 
 PRESSES = ("click", "key")
 MOTIONS = ("scroll", "animate", "idle")
@@ -46,6 +47,13 @@ class Plan:
     seed: int
     kinds: Sequence[str] = PRESSES
     motions: Sequence[str] = MOTIONS
+
+
+class Window(Protocol):
+    """target.py, wherever it runs."""
+
+    async def say(self, command: str) -> None:
+        """One of its commands; returns once it was heard."""
 
 
 class TargetWindow:
@@ -104,19 +112,20 @@ async def run(plan: Plan, starters: Sequence[Starter], folder: Path, say: Callab
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=CHROMIUM_FLAGS)
         stack.push_async_callback(browser.close)
         began = datetime.now(UTC).isoformat(timespec="seconds")
-        results = Results(plan.size_px, began, _facts(browser, products))
-        await _rounds(plan, products, browser, window, results, say)
+        results = Results(plan.size_px, began, facts(browser, products))
+        await rounds(plan, products, browser, window, results, say)
         return results
 
 
-async def _rounds(
+async def rounds(
     plan: Plan,
     products: Sequence[Product],
     browser: Browser,
-    window: TargetWindow,
+    window: Window,
     results: Results,
     say: Callable[[str], None],
 ) -> None:
+    """All rounds of a plan; what they find is added to ``results``."""
     dice = random.Random(plan.seed)
     for number in range(plan.rounds):
         # Whoever comes first in a round, or after whom, is left to chance.
@@ -136,7 +145,8 @@ async def _rounds(
                     await window.say("stop")
 
 
-def _facts(browser: Browser, products: Sequence[Product]) -> dict[str, str]:
+def facts(browser: Browser, products: Sequence[Product]) -> dict[str, str]:
+    """What the figures depend on, by name."""
     host = this_host()
     return {
         "Processor": f"{host.cores} cores" + (f" of {host.cpu}" if host.cpu else ""),

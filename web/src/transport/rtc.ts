@@ -1,6 +1,7 @@
 /** The WebRTC transport: one video and one sound to receive, four data channels, an offer sent at once. */
 import { stereo } from "../audio/sdp";
 import type { SoundLine } from "../audio/sound";
+import type { CrispLine } from "../view/crisp";
 import { problemOf } from "../api/http";
 import { sessionUrl } from "../api/watch";
 import { decode, encode, Malformed } from "../protocol/codec";
@@ -9,7 +10,7 @@ import type { Channel, Cursor, Message } from "../protocol/messages.gen";
 import type { Access, Link } from "../session/runner";
 import type { Why } from "../session/why";
 import { onVideoPainted } from "./painted";
-import { deletePeer, postOffer, preferred } from "./whep";
+import { deletePeer, hasFullChroma, postOffer, preferred } from "./whep";
 
 export interface RtcEvents {
   painted(): void;
@@ -25,6 +26,8 @@ export interface RtcEvents {
   cursor(message: Cursor): void;
   /** Where another moves the pointer, as fractions of the display. */
   pointer(x: number, y: number): void;
+  /** Whether the picture has a colour for every pixel. */
+  crisp(on: boolean): void;
   rtt(ms: number): void;
 }
 
@@ -56,6 +59,12 @@ export class RtcTransport implements Link {
   #pinging: ReturnType<typeof setInterval> | undefined;
   #forgetPainted: () => void = () => undefined;
   #open = true;
+  #fullChroma = false;
+  readonly #crisp: CrispLine = {
+    ask: (on) => {
+      this.#say({ type: "Crisp", on });
+    },
+  };
   /** Messages of the agent that were none. */
   malformed = 0;
   /** Messages not sent because their channel was full or not open. */
@@ -115,6 +124,11 @@ export class RtcTransport implements Link {
         this.#say({ type: "Audio", on });
       },
     };
+  }
+
+  /** Null when agent and browser have no 4:4:4 in common. From the agent's welcome on. */
+  get crisp(): CrispLine | null {
+    return this.#fullChroma ? this.#crisp : null;
   }
 
   close(): void {
@@ -178,6 +192,7 @@ export class RtcTransport implements Link {
     }
     this.#location = answer.location;
     this.events.progress("answered");
+    this.#fullChroma = hasFullChroma(answer.sdp);
     await this.#pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
   }
 
@@ -221,6 +236,9 @@ export class RtcTransport implements Link {
         break;
       case "Pointer":
         this.events.pointer(message.x, message.y);
+        break;
+      case "IsCrisp":
+        this.events.crisp(message.on);
         break;
       case "Pong":
         this.events.rtt((stampNow() - message.stamp) >>> 0);

@@ -3,15 +3,20 @@ import { isRecord } from "../api/types";
 import { sessionUrl } from "../api/watch";
 import type { Access, Link } from "../session/runner";
 import { mendCursorColours } from "./novnc_cursor";
+import { followPointer } from "./novnc_pointer";
+import type { PointerEvents } from "./novnc_pointer";
 import { oneClickEach } from "./novnc_wheel";
 import { onCanvasPainted } from "./painted";
 
-export interface VncEvents {
+export interface VncEvents extends PointerEvents {
   painted(): void;
   /** Whether this page's input counts now; also said when anything else about control has changed. */
   control(controls: boolean): void;
   closed(detail: string): void;
 }
+
+/** How often the gateway is told that the page lives while it may hold something, in ms; its lease is 2 s (lease.py). */
+const BEAT_MS = 500;
 
 type Rfb = InstanceType<(typeof import("@novnc/novnc"))["default"]>;
 
@@ -22,6 +27,7 @@ export class VncTransport implements Link {
   #open = true;
   #reason = "";
   #viewOnly = true;
+  #beating: ReturnType<typeof setInterval> | undefined;
   readonly #closing = new AbortController();
 
   constructor(
@@ -39,6 +45,7 @@ export class VncTransport implements Link {
   set viewOnly(viewOnly: boolean) {
     this.#viewOnly = viewOnly;
     if (this.#rfb !== null) this.#rfb.viewOnly = viewOnly;
+    this.#beat();
   }
 
   readonly sendKey = (keysym: number, down: boolean): void => {
@@ -50,6 +57,7 @@ export class VncTransport implements Link {
     if (!this.#open) return;
     this.#open = false;
     this.#forgetPainted();
+    clearInterval(this.#beating);
     this.#closing.abort();
     this.#rfb?.disconnect();
     this.#socket?.close();
@@ -77,6 +85,7 @@ export class VncTransport implements Link {
 
     const rfb = new RFB(this.target, this.#socket, { shared: true });
     this.#rfb = rfb;
+    followPointer(rfb, this.events);
     mendCursorColours(rfb);
     oneClickEach(this.target, () => this.#viewOnly, this.#closing.signal);
     rfb.scaleViewport = true;
@@ -88,7 +97,10 @@ export class VncTransport implements Link {
       this.#ended();
     });
     this.#forgetPainted = onCanvasPainted(this.target, () => {
-      if (this.#open) this.events.painted();
+      if (!this.#open) return;
+      this.#beating = setInterval(this.#beat, BEAT_MS);
+      this.#beat();
+      this.events.painted();
     });
   }
 
@@ -97,6 +109,12 @@ export class VncTransport implements Link {
     event.stopImmediatePropagation();
     const said: unknown = JSON.parse(event.data);
     if (this.#open && isRecord(said) && typeof said["controls"] === "boolean") this.events.control(said["controls"]);
+  };
+
+  /** A message without a byte of RFB. The first promises more, so it goes before any key, and after the handshake. */
+  readonly #beat = (): void => {
+    if (this.#beating === undefined || this.#viewOnly) return;
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(new Uint8Array(0));
   };
 
   #ended(): void {

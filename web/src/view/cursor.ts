@@ -48,17 +48,18 @@ export class CursorView {
   #place: Place | null = null;
   #controls = false;
 
-  /** `size` is the picture's, in px, as it is fitted into the video. */
+  /** `size` is the picture's, in px, as it is fitted into `frame`. */
   constructor(
-    private readonly video: HTMLVideoElement,
+    private readonly frame: HTMLElement,
     private readonly size: () => Extent,
   ) {
     this.#ghost.className = "ghost";
     this.#ghost.alt = "";
     this.#ghost.hidden = true;
-    video.after(this.#ghost);
-    new ResizeObserver(this.#draw).observe(video);
-    video.addEventListener("resize", this.#draw);
+    frame.after(this.#ghost);
+    new ResizeObserver(this.#draw).observe(frame);
+    // Of a video.
+    frame.addEventListener("resize", this.#draw);
   }
 
   /** A new connection: nothing is known any more. */
@@ -66,11 +67,13 @@ export class CursorView {
     this.#shapes.clear();
     this.#shape = undefined;
     this.#place = null;
-    this.controls = controls;
+    this.#controls = controls;
+    this.#draw();
   }
 
   /** Does this viewer move the pointer? Else it sees where it goes. */
   set controls(controls: boolean) {
+    if (controls === this.#controls) return;
     this.#controls = controls;
     if (controls) this.#place = null;
     this.#draw();
@@ -78,7 +81,10 @@ export class CursorView {
 
   show(message: Cursor): void {
     const shape = this.#shapes.take(message);
-    if (shape === undefined) return;
+    if (shape !== undefined) this.wear(shape);
+  }
+
+  wear(shape: Shape | null): void {
     this.#shape = shape;
     this.#draw();
   }
@@ -89,13 +95,13 @@ export class CursorView {
   }
 
   readonly #draw = (): void => {
-    this.video.style.cursor = this.#controls && this.#shape !== undefined ? cssCursor(this.#shape) : "";
+    this.frame.style.cursor = this.#controls && this.#shape !== undefined ? cssCursor(this.#shape) : "";
     const shape = this.#shape;
     const place = this.#controls ? null : this.#place;
     this.#ghost.hidden = place === null || !shape;
     if (place === null || !shape) return;
     if (this.#ghost.src !== shape.url) this.#ghost.src = shape.url;
-    const { clientWidth: width, clientHeight: height } = this.video;
+    const { clientWidth: width, clientHeight: height } = this.frame;
     const picture = fitted({ left: 0, top: 0, width, height }, this.size());
     const left = picture.left + (place.x / 65536) * picture.width - shape.x;
     const top = picture.top + (place.y / 65536) * picture.height - shape.y;

@@ -23,6 +23,7 @@ import { standingOf } from "../session/standing";
 import { RtcTransport } from "../transport/rtc";
 import { VncTransport } from "../transport/vnc";
 import type { Audience } from "./audience";
+import { Crisp } from "./crisp";
 import { CursorView } from "./cursor";
 import { byId } from "./dom";
 import { wireButtons } from "./buttons";
@@ -51,6 +52,7 @@ export class Viewer {
   readonly #clipboardPanel = new ClipboardPanel(this.#clipboard);
   readonly #files: FilesPanel;
   readonly #cursor = new CursorView(this.#video, () => ({ width: this.#video.videoWidth, height: this.#video.videoHeight }));
+  readonly #vncCursor = new CursorView(this.#vnc, () => this.#vnc.querySelector("canvas") ?? { width: 0, height: 0 });
   readonly #panel = new PanelView(byId("panel", HTMLElement), (does) => {
     if (does === "list") location.assign("/");
     else this.#ask(does);
@@ -66,6 +68,7 @@ export class Viewer {
   #frames = 0;
   readonly #lines = new Map<number, SoundLine | null>();
   readonly #sound: Sound;
+  readonly #crisp: Crisp;
   /** Where input would go, for each open attempt that takes it. */
   readonly #sinks = new Map<number, Route>();
   #routed: Route | null = null;
@@ -84,6 +87,7 @@ export class Viewer {
     this.#role = roleOf(access.token);
     const [button, audio] = [byId("sound", HTMLButtonElement), byId("listen", HTMLAudioElement)];
     this.#sound = new Sound(button, audio, `fenster.sound.${access.id}`);
+    this.#crisp = new Crisp(byId("crisp", HTMLButtonElement), `fenster.crisp.${access.id}`);
     this.#files = new FilesPanel(access, byId("stage", HTMLElement));
     this.#control = new ControlView(access, byId("stage", HTMLElement), () => {
       this.#runner.dispatch({ type: "news" });
@@ -200,6 +204,7 @@ export class Viewer {
         this.#cursor.reset(controls);
         const sink = new MessageSink(rtc.send);
         this.#lines.set(attempt, rtc.sound);
+        this.#crisp.connect(controls ? rtc.crisp : null);
         this.#sinks.set(attempt, { keys: this.#clipboard.gate(sink), pointer: sink, clipboard: line });
         this.#show(this.#runner.state);
       },
@@ -215,6 +220,9 @@ export class Viewer {
       pointer: (x, y) => {
         this.#cursor.point({ x, y });
       },
+      crisp: (on) => {
+        this.#crisp.hear(on);
+      },
       rtt: (ms) => {
         this.#rttMs = ms;
       },
@@ -225,11 +233,13 @@ export class Viewer {
         this.#unroute(attempt);
         line.close();
         rtc.close();
+        this.#crisp.disconnect(rtc.crisp);
       },
     };
   };
 
   readonly #openNovnc: Opener = (attempt, dispatch) => {
+    this.#vncCursor.reset(false);
     const vnc = new VncTransport(this.access, this.#vnc, {
       painted: () => {
         const keys = this.#clipboard.gate(new RfbKeySink(vnc.sendKey));
@@ -238,6 +248,12 @@ export class Viewer {
       },
       control: (controls) => {
         this.#hearControl(attempt, controls);
+      },
+      cursor: (shape) => {
+        this.#vncCursor.wear(shape);
+      },
+      pointer: (place) => {
+        this.#vncCursor.point(place);
       },
       closed: (detail) => {
         dispatch({ type: "closed", attempt, why: { kind: "closed", detail } });
@@ -329,6 +345,7 @@ export class Viewer {
     // Off, what is held is released first, which must still go out.
     this.#input.allowed = controls;
     if (this.#vncLink !== null) this.#vncLink.viewOnly = !controls;
+    this.#cursor.controls = this.#vncCursor.controls = controls;
     this.#control.show(standing, isPainted(state.phase));
     this.#share(state, controls);
     this.audience?.shown({ state, role: this.#role, standing, readOnly: this.#readOnly, off: this.#off });

@@ -1,4 +1,9 @@
-"""Selkies over its two transports."""
+"""Selkies over its two transports, from PyPI, in a virtual environment of its own (its pins would fight ours).
+
+Only what would cost it something is switched off: sound, gamepads, printing, clipboard, files. Encoder and rate are
+its defaults for a processor without a GPU, at 60 frames a second, without STUN or TURN servers: both ends are on one
+host.
+"""
 
 from __future__ import annotations
 
@@ -57,9 +62,6 @@ async def _selkies(
     (home / "rtc.json").write_text(json.dumps({"iceServers": []}))
     log, port = folder / f"{name}.log", free_port()
     settings = {**COMMON, "mode": mode, "port": str(port), "rtc_config_json": str(home / "rtc.json")}
-    for item in os.environ.get("X_SET", "").split():
-        k, _, v = item.partition("=")
-        settings[k] = v
     env = {
         "PATH": os.environ["PATH"],
         "DISPLAY": display,
@@ -91,7 +93,7 @@ def _playing(picture: str, size_px: tuple[int, int]) -> Callable[[Page], Awaitab
 
 
 async def _installed() -> Path:
-    """The interpreter of a venv that has Selkies; its pins would fight ours."""
+    """The interpreter of a virtual environment that has Selkies; kept in the user's cache."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = base / "fenster/bench" / f"selkies-{VERSION}"
     python, complete = folder / "bin/python", folder / ".complete"
