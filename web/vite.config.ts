@@ -15,8 +15,8 @@ function embedPage(): Plugin {
       if (id !== `${root}/embed.html`) return null;
       this.addWatchFile(`${root}/viewer.html`);
       const page = await this.fs.readFile(`${root}/viewer.html`, { encoding: "utf8" });
-      const made = page.replace("/src/view/main.ts", "/src/embed/main.ts").replace("<html ", '<html data-bar="slim" ');
-      if (!made.includes("/src/embed/main.ts") || !made.includes("data-bar")) throw new Error("viewer.html has changed its shape");
+      const made = page.replace("/src/view/main.ts", "/src/embed/main.ts").replace("<html ", '<html data-frame="slim" ');
+      if (!made.includes("/src/embed/main.ts") || !made.includes("data-frame")) throw new Error("viewer.html has changed its shape");
       return made;
     },
   };

@@ -110,7 +110,7 @@ function kept(): Credential | null {
   return isRecord(state) && typeof state["token"] === "string" ? { token: state["token"] } : null;
 }
 
-if (new URLSearchParams(location.search).get("bar") === "none") document.documentElement.dataset["bar"] = "none";
+if (new URLSearchParams(location.search).get("bar") === "none") document.documentElement.dataset["frame"] = "none";
 // Another fragment is another ticket.
 window.addEventListener("hashchange", () => {
   location.reload();
