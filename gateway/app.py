@@ -152,13 +152,8 @@ async def running(
         await namespaces.start()
         stack.push_async_callback(namespaces.close)
 
-        async def open_lan(vm_id: str, pid: int | None) -> Lan:
-            if pid is not None:
-                return await NamespaceLan.of_process(namespaces, pid)
-            return await NamespaceLan.create(namespaces)
-
         relay = await Relay.open(media_port, bind=_media_addresses(settings))
-        dataplane = LocalDataPlane(open_lan, relay)
+        dataplane = LocalDataPlane(partial(_open_lan, namespaces), relay)
         stack.push_async_callback(dataplane.close)
         driver = make_driver(settings, lasting=lasting)
         metrics = Metrics()
@@ -190,6 +185,12 @@ async def running(
             max_upload_bytes=settings.max_upload_mib << 20,
             lifetime=LifetimeDefaults(settings.ttl_s, settings.idle_timeout_s, settings.idle_action),
         )
+
+
+async def _open_lan(namespaces: NamespaceThread, vm_id: str, pid: int | None) -> Lan:
+    if pid is not None:
+        return await NamespaceLan.of_process(namespaces, pid)
+    return await NamespaceLan.create(namespaces)
 
 
 def _make_world(settings: Settings, driver: VmDriver, dataplane: LocalDataPlane, whep: Whep, store: Store) -> World:
