@@ -158,13 +158,8 @@ async def running(
         await namespaces.start()
         stack.push_async_callback(namespaces.close)
 
-        async def open_lan(vm_id: str, pid: int | None) -> Lan:
-            if pid is not None:
-                return await NamespaceLan.of_process(namespaces, pid)
-            return await NamespaceLan.create(namespaces)
-
         relay = await Relay.open(media_port, bind=_media_addresses(settings))
-        dataplane = LocalDataPlane(open_lan, relay, egress)
+        dataplane = LocalDataPlane(partial(_open_lan, namespaces), relay, egress)
         stack.push_async_callback(dataplane.close)
         driver = make_driver(settings, lasting=lasting)
         store = await Store.open(store_path(settings) if lasting else None, seal)
@@ -190,6 +185,7 @@ async def running(
             tcp=tcp,
             metrics=_make_metrics(dataplane),
             token_lifetime_s=settings.token_lifetime_s,
+            embed_origins=settings.embed_origins,
             max_upload_bytes=settings.max_upload_mib << 20,
             lifetime=LifetimeDefaults(settings.ttl_s, settings.idle_timeout_s, settings.idle_action),
             exits=ExitDefaults(settings.proxy, settings.proxy_direct),
@@ -218,6 +214,12 @@ def egress_config(settings: Settings) -> EgressConfig:
         check_url=settings.proxy_check_url,
         own_addresses=host.addresses,
     )
+
+
+async def _open_lan(namespaces: NamespaceThread, vm_id: str, pid: int | None) -> Lan:
+    if pid is not None:
+        return await NamespaceLan.of_process(namespaces, pid)
+    return await NamespaceLan.create(namespaces)
 
 
 def _make_world(settings: Settings, driver: VmDriver, dataplane: LocalDataPlane, whep: Whep, store: Store) -> World:

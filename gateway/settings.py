@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from gateway.errors import ConfigError
 from gateway.exits import NO_EXIT, Exit, parse_exit
 from gateway.host import outer_uid
+from gateway.origins import parse_origin
 from gateway.sessions.record import TEMPLATE_NAME
 
 __all__ = ["ENV_ONLY", "PREFIX", "Settings", "TemplateSettings", "default_config_path", "load", "parse_display"]
@@ -135,6 +136,10 @@ class Settings(BaseModel):
     )
     idle_action: Literal["suspend", "stop"] = Field(default="suspend", description="what follows then")
     token_lifetime_s: int = Field(default=12 * 3600, ge=60, le=30 * 86400, description="life of a viewer token")
+    embed_origins: tuple[str, ...] = Field(
+        default=(),
+        description="origins whose pages may embed every session; tokens and tickets name more",
+    )
     max_upload_mib: int = Field(default=4096, ge=1, le=1 << 20, description="largest file that is taken in")
     proxy: Exit = Field(
         default=NO_EXIT,
@@ -203,7 +208,12 @@ class Settings(BaseModel):
             raise ValueError("a port is a number from 1 to 65535")
         return value
 
-    @field_validator("advertise", "proxy_allow", "proxy_deny", "proxy_ports", mode="before")
+    @field_validator("embed_origins", mode="after")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(parse_origin(origin) for origin in value)
+
+    @field_validator("advertise", "embed_origins", "proxy_allow", "proxy_deny", "proxy_ports", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -34,9 +34,9 @@ from gateway.routes.services import SERVICES, Services
 from gateway.sessions.record import Lifetime, Sharing, Template
 from gateway.sessions.session import Session
 from gateway.sessions.view import ErrorView
-from gateway.tokens import Role, mint
+from gateway.tokens import Role, mint, mint_frame
 
-__all__ = ["routes", "viewer_token"]
+__all__ = ["embed_path", "routes", "viewer_token"]
 
 KEY_HEADER = "Idempotency-Key"
 """draft-ietf-httpapi-idempotency-key-header."""
@@ -56,12 +56,13 @@ def viewer_token(
     origins: tuple[str, ...] = (),
 ) -> TokenView:
     """A new token for a session, and the URL that carries it."""
+    lifetime_s = lifetime_s if lifetime_s is not None else services.token_lifetime_s
     token, claims = mint(
         services.keys.signing_key,
         sid=sid,
         role=role,
         now=services.clock(),
-        lifetime_s=lifetime_s if lifetime_s is not None else services.token_lifetime_s,
+        lifetime_s=lifetime_s,
         origins=origins,
     )
     return TokenView(
@@ -69,7 +70,18 @@ def viewer_token(
         role=role,
         expires_at=datetime.fromtimestamp(claims.exp, UTC),
         viewer_url=f"/s/{sid}#token={token}",
+        embed_url=f"{embed_path(services, sid, lifetime_s, origins)}#token={token}",
     )
+
+
+def embed_path(services: Services, sid: str, lifetime_s: int, origins: tuple[str, ...]) -> str:
+    """Path and query of the page for frames, with the grant by which these origins may frame it."""
+    if not origins:
+        return f"/embed/{sid}"
+    grant = mint_frame(
+        services.keys.signing_key, sid=sid, now=services.clock(), lifetime_s=lifetime_s, origins=origins
+    )
+    return f"/embed/{sid}?frame={grant}"
 
 
 async def create(request: web.Request, caller: Caller) -> web.Response:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Literal, TypeVar
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gateway.errors import BadRequest, TooLarge, UnsupportedMedia
 from gateway.exits import Exit, parse_exit
+from gateway.origins import parse_origin
 from gateway.sessions.record import TEMPLATE_NAME, ClipboardPolicy, FilesPolicy, IdleAction
 from gateway.sessions.view import EgressView, ErrorView, SessionView
 from gateway.tokens import Role
@@ -19,6 +19,7 @@ __all__ = [
     "MAX_JSON_BYTES",
     "ControlAction",
     "CreateSession",
+    "CreateTicket",
     "CreateToken",
     "Created",
     "DisplaySize",
@@ -36,6 +37,7 @@ __all__ = [
     "ShowMarker",
     "TemplateList",
     "TemplateView",
+    "TicketView",
     "TokenView",
     "UpdateSession",
     "read_json",
@@ -140,15 +142,11 @@ class CreateToken(_Body):
     @field_validator("origins")
     @classmethod
     def _origins(cls, value: list[str]) -> list[str]:
-        for origin in value:
-            parts = urlsplit(origin)
-            if (
-                len(origin) > 256
-                or f"{parts.scheme}://{parts.netloc}" != origin
-                or parts.scheme not in ("http", "https")
-            ):
-                raise ValueError("an origin is scheme://host or scheme://host:port, with nothing after it")
-        return value
+        return [parse_origin(origin) for origin in value]
+
+
+class CreateTicket(CreateToken):
+    """The token that the ticket will be exchanged for."""
 
 
 class Mark(_Body):
@@ -211,7 +209,16 @@ class TokenView(_Body):
     token: str
     role: Role
     expires_at: datetime
-    viewer_url: str = Field(description="path and fragment; the token is in the fragment, which browsers do not send")
+    viewer_url: str = Field(description="path and fragment, which browsers do not send; the token is in it")
+    embed_url: str = Field(description="the same for a frame on a page of the token's origins")
+
+
+class TicketView(_Body):
+    ticket: str = Field(description="good for one exchange")
+    role: Role
+    expires_at: datetime = Field(description="of the ticket; the token lives from its exchange on")
+    viewer_url: str = Field(description="path and fragment, which browsers do not send; the ticket is in it")
+    embed_url: str = Field(description="the same for a frame on a page of the ticket's origins")
 
 
 class Created(SessionView):

@@ -74,6 +74,13 @@ _CALLS: Mapping[tuple[str, str], _Call] = {
     ("post", "/v1/sessions/{sid}/tokens"): _Call(
         "Make a viewer token", 201, models.CreateToken, models.TokenView, (400, 404, 413, 415)
     ),
+    ("post", "/v1/sessions/{sid}/tickets"): _Call(
+        "Make a one-time ticket for a URL, good for 30 s", 201, models.CreateTicket, models.TicketView,
+        (400, 404, 413, 415, 503),
+    ),
+    ("post", "/v1/tickets/exchange"): _Call(
+        "Make a viewer token of a ticket, once", 201, None, models.TokenView, (403, 404), ("ticket",)
+    ),
     ("post", "/v1/sessions/{sid}/marks"): _Call(
         "Report a stage that only the viewer sees", 204, models.Mark, None, (400, 403, 404, 413, 415), _VIEWER
     ),
@@ -146,6 +153,11 @@ _CALLS: Mapping[tuple[str, str], _Call] = {
     ("get", "/openapi.json"): _Call("This document", 200, None, "application/json", security=()),
 }  # fmt: skip
 
+_OPTIONAL = {
+    models.CreateSession, models.CreateTicket, models.CreateToken, models.ForkSession, models.ShowMarker,
+}  # fmt: skip
+"""Bodies that may be left out."""
+
 _REF = "#/components/schemas/{model}"
 
 
@@ -168,6 +180,7 @@ def document() -> dict[str, Any]:
             "securitySchemes": {
                 "apiKey": {"type": "http", "scheme": "bearer", "description": "manages sessions"},
                 "viewerToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "ticket": {"type": "http", "scheme": "bearer", "description": "opens its own exchange, once"},
                 "socketToken": {"type": "apiKey", "in": "header", "name": "Sec-WebSocket-Protocol"},
             },
         },
@@ -186,7 +199,7 @@ def _operation(path: str, call: _Call) -> dict[str, Any]:
     if parameters:
         operation["parameters"] = parameters
     if call.body is not None:
-        optional = call.body in (models.CreateSession, models.CreateToken, models.ForkSession, models.ShowMarker)
+        optional = call.body in _OPTIONAL
         operation["requestBody"] = {"required": not optional, **_content(call.body)}
     trouble = {"content": {PROBLEM_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}}
     for status in sorted({*call.errors, *((401,) if call.security else ())}):

@@ -17,6 +17,7 @@ from gateway.sessions.manager import Room, SessionManager
 from gateway.sessions.record import IdleAction
 from gateway.signaling.candidates import TcpReach
 from gateway.signaling.whep import Whep
+from gateway.tickets import Tickets
 from gateway.vm.driver import Facts
 
 __all__ = ["SERVICES", "ExitDefaults", "LifetimeDefaults", "Services"]
@@ -58,6 +59,9 @@ class Services:
     tcp: TcpReach | None = None
     """None where there is no media by TCP."""
     token_lifetime_s: int = 12 * 3600
+    embed_origins: tuple[str, ...] = ()
+    """Origins whose pages may embed every session."""
+    tickets: Tickets = field(default_factory=Tickets)
     lifetime: LifetimeDefaults = LifetimeDefaults()
     exits: ExitDefaults = ExitDefaults()
     metrics: Metrics = field(default_factory=Metrics)

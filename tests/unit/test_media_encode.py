@@ -182,7 +182,7 @@ def test_with_full_chroma_text_keeps_its_colours() -> None:
         assert [key for _, key in units] == [True, False, False, False]
         frame = decode([unit for unit, _ in units])[-1]
         assert frame.format.name == ("yuv444p" if full_chroma else "yuv420p")
-        assert (frame.color_range, frame.colorspace) == (1, 1)
+        assert (frame.color_range, frame.colorspace) == (1, 6)
         shown = frame.reformat(format="bgra", src_colorspace="ITU601", dst_color_range="JPEG").to_ndarray()
         psnr_db[full_chroma] = 10 * np.log10(255**2 / np.mean((shown[..., :3].astype(float) - image[..., :3]) ** 2))
     print(psnr_db)

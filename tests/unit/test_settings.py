@@ -130,3 +130,13 @@ def test_bad_settings_of_the_proxy(tmp_path: Path, name: str, value: str) -> Non
     with pytest.raises(ConfigError, match=f"FENSTER_{name.upper()}") as caught:
         load({}, environ={f"FENSTER_{name.upper()}": value, "FENSTER_CONFIG": "/dev/null"})
     assert "s3cret" not in str(caught.value)
+
+
+def test_embedding_origins_are_origins(tmp_path: Path) -> None:
+    environ = {
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "FENSTER_EMBED_ORIGINS": "https://a.example:443, http://b.example:81",
+    }
+    assert load({}, environ=environ).embed_origins == ("https://a.example", "http://b.example:81")
+    with pytest.raises(ConfigError, match=r"EMBED_ORIGINS.*origin is scheme"):
+        load({}, environ={**environ, "FENSTER_EMBED_ORIGINS": "https://a.example/shop"})

@@ -75,6 +75,10 @@ export class InputHub {
     this.#apply();
   }
 
+  get allowed(): boolean {
+    return this.#allowed;
+  }
+
   /** Where input goes from now on. What was held is released where it was pressed; the focus stays. */
   connect(sinks: Sinks | null): void {
     this.#keys.releaseAll();

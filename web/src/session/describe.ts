@@ -22,6 +22,9 @@ export interface Panel {
 
 const again = (): Action => ({ label: t("panel.again"), does: "again" });
 const list = (): Action => ({ label: t("panel.list"), does: "list" });
+/** While the person, or the page around this one, wants no picture. */
+export const disconnected = (): Panel =>
+  panel("calm", t("panel.disconnected"), t("panel.disconnected.text"), [], { label: t("panel.connect"), does: "again" });
 
 export function panelOf(state: State): Panel | null {
   const { phase, session } = state;

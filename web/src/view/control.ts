@@ -2,11 +2,11 @@
 import { postControl, putDisplay } from "../api/control";
 import type { Wish } from "../api/control";
 import { problemOf } from "../api/http";
+import { device } from "../api/storage";
 import type { Access } from "../session/runner";
 import type { Standing } from "../session/standing";
 import { sentences } from "../session/why";
 import { WindowSize } from "../session/window_size";
-import { device } from "../api/storage";
 import { byId } from "./dom";
 
 const FIT_SLOT = "fenster.fit";

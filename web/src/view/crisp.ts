@@ -2,6 +2,7 @@
  * The switch for crisp text: a picture with a colour for every pixel (4:4:4), where agent and browser have it in common.
  * What the person chose outlives transports and reloads of this tab.
  */
+import { tab } from "../api/storage";
 import { t } from "../words/words";
 
 /** Asking for it on one WebRTC connection. */
@@ -33,7 +34,7 @@ export class Crisp {
     private readonly button: HTMLButtonElement,
     private readonly slot: string,
   ) {
-    this.#wanted = sessionStorage.getItem(slot) === "on";
+    this.#wanted = tab.get(slot) === "on";
     button.addEventListener("click", () => {
       this.#choose(!this.#wanted);
     });
@@ -61,7 +62,7 @@ export class Crisp {
 
   #choose(wanted: boolean): void {
     this.#wanted = wanted;
-    sessionStorage.setItem(this.slot, wanted ? "on" : "off");
+    tab.set(this.slot, wanted ? "on" : "off");
     this.#line?.ask(wanted);
     this.#show();
   }

@@ -1,8 +1,8 @@
 /** The viewer page's composition root: joins the machine, the transports, input and the view. */
 import "../words/start";
-import { claim, roleOf } from "../api/credentials";
-import { claimViewerId, nameOf } from "../api/viewer_id";
-import type { Role } from "../api/types";
+import { roleOf } from "../api/credentials";
+import { nameOf } from "../api/viewer_id";
+import type { Problem, Role } from "../api/types";
 import { Sound } from "../audio/sound";
 import type { SoundLine } from "../audio/sound";
 import { ChannelLine } from "../clipboard/channel";
@@ -13,8 +13,9 @@ import { ClipboardPanel } from "../clipboard/panel";
 import { FilesPanel } from "../files/panel";
 import { InputHub } from "../input/hub";
 import type { Sinks } from "../input/hub";
+import type { KeyOp } from "../input/keyboard";
 import { MessageSink, RfbKeySink } from "../input/sink";
-import { panelOf } from "../session/describe";
+import { disconnected, panelOf } from "../session/describe";
 import { isPainted, transportOf } from "../session/machine";
 import type { State } from "../session/machine";
 import { Runner } from "../session/runner";
@@ -22,6 +23,7 @@ import type { Access, Opener } from "../session/runner";
 import { standingOf } from "../session/standing";
 import { RtcTransport } from "../transport/rtc";
 import { VncTransport } from "../transport/vnc";
+import type { Audience } from "./audience";
 import { Chrome } from "./chrome";
 import { Crisp } from "./crisp";
 import { CursorView } from "./cursor";
@@ -40,13 +42,14 @@ interface Route extends Sinks {
   readonly rtc: RtcTransport | null;
 }
 
-class Viewer {
+export class Viewer {
   readonly #video = byId("video", HTMLVideoElement);
   readonly #vnc = byId("vnc", HTMLElement);
   readonly #field = byId("keys", HTMLTextAreaElement);
   readonly #clipboard: ClipboardHub = new ClipboardHub(this.#field, {
     changed: () => {
       this.#clipboardPanel.show();
+      this.audience?.copied(this.#clipboard.guest);
     },
   });
   readonly #input = new InputHub(this.#field, byId("stage", HTMLElement), this.#video, this.#clipboard.passes);
@@ -81,8 +84,13 @@ class Viewer {
   /** What each open attempt said last of whether input by it counts. */
   readonly #live = new Map<number, boolean>();
   #vncLink: VncTransport | null = null;
+  #off = false;
+  #readOnly = false;
 
-  constructor(private readonly access: Access) {
+  constructor(
+    private readonly access: Access,
+    private readonly audience: Audience | null = null,
+  ) {
     this.#role = roleOf(access.token);
     const [button, audio] = [byId("sound", HTMLButtonElement), byId("listen", HTMLAudioElement)];
     this.#sound = new Sound(button, audio, `fenster.sound.${access.id}`);
@@ -105,10 +113,57 @@ class Viewer {
     setInterval(this.#figures, FIGURES_MS);
   }
 
-  start(): void {
+  /** Begin, or begin again; `openedAt` in ms since the page was opened. */
+  start(openedAt = 0): void {
+    this.#off = false;
+    this.#role = roleOf(this.access.token);
     this.#runner.dispatch({ type: "visible", visible: document.visibilityState === "visible" });
-    // performance.now() counts from the page's opening.
-    this.#runner.dispatch({ type: "start", openedAt: 0 });
+    this.#runner.dispatch({ type: "start", openedAt });
+  }
+
+  /** There is no credential to begin with. */
+  refuse(problem: Problem): void {
+    this.#runner.dispatch({ type: "watch-ended", problem });
+  }
+
+  /** Take the picture away until {@link start}. */
+  leave(): void {
+    this.#off = true;
+    this.#runner.dispatch({ type: "leave" });
+  }
+
+  get readOnly(): boolean {
+    return this.#readOnly;
+  }
+
+  /** This page's input does not count, though it may. */
+  set readOnly(readOnly: boolean) {
+    this.#readOnly = readOnly;
+    this.#joinClipboard();
+    this.#show(this.#runner.state);
+  }
+
+  get clipboard(): ClipboardHub {
+    return this.#clipboard;
+  }
+
+  /** The element with the picture; null while there is none. */
+  get picture(): HTMLVideoElement | HTMLCanvasElement | null {
+    const { phase } = this.#runner.state;
+    if (!isPainted(phase)) return null;
+    return transportOf(phase) === "webrtc" ? this.#video : this.#vnc.querySelector("canvas");
+  }
+
+  /** Press keys for the page around this one. False when this page's input does not count. */
+  press(ops: readonly KeyOp[]): boolean {
+    if (this.#routed === null || !this.#input.allowed) return false;
+    this.#routed.keys.keys(ops);
+    return true;
+  }
+
+  /** The gateway was told something, so the session is another now. */
+  hearNews(): void {
+    this.#runner.dispatch({ type: "news" });
   }
 
   #followPage(): void {
@@ -120,12 +175,13 @@ class Viewer {
       dispatch({ type: "leave" });
     });
     window.addEventListener("pageshow", (event) => {
-      if (event.persisted) dispatch({ type: "start", openedAt: performance.now() });
+      if (event.persisted && !this.#off) dispatch({ type: "start", openedAt: performance.now() });
     });
   }
 
   #ask(type: "again" | "wake"): void {
-    this.#runner.dispatch({ type });
+    if (this.#off) this.start(performance.now());
+    else this.#runner.dispatch({ type });
     this.#input.focus();
   }
 
@@ -237,7 +293,12 @@ class Viewer {
     if (sinks === this.#routed) return;
     this.#routed = sinks;
     this.#input.connect(sinks);
-    this.#clipboard.connect(sinks?.clipboard ?? null, sinks?.keys ?? null);
+    this.#joinClipboard();
+  }
+
+  #joinClipboard(): void {
+    const routed = this.#readOnly ? null : this.#routed;
+    this.#clipboard.connect(routed?.clipboard ?? null, routed?.keys ?? null);
   }
 
   /** The sound follows the picture too. */
@@ -256,7 +317,7 @@ class Viewer {
     if (sinks === undefined || sinks !== this.#routed) return;
     this.#routed = null;
     this.#input.connect(null);
-    this.#clipboard.connect(null, null);
+    this.#joinClipboard();
   }
 
   #show(state: State): void {
@@ -269,7 +330,10 @@ class Viewer {
     page["role"] = this.#role ?? "unknown";
     this.#listen(state);
     this.#showControl(state);
-    this.#panel.show(panelOf(state));
+    const panel = this.#off ? disconnected() : panelOf(state);
+    // Where to go from here is the affair of the page around this one.
+    const bare = this.audience !== null && panel?.action?.does === "list";
+    this.#panel.show(bare ? { ...panel, action: null } : panel);
     this.#bar.show(state, this.#role);
     document.title = state.session === null ? "Fenster" : `${state.session.id} · Fenster`;
   }
@@ -279,13 +343,13 @@ class Viewer {
     const clipboard = controls ? (state.session?.clipboard ?? "off") : "off";
     const ways = { toGuest: clipboard === "to_guest" || clipboard === "both", toViewer: clipboard === "to_viewer" || clipboard === "both" };
     for (const line of this.#httpLines) line.ways = ways;
-    this.#files.allow(this.#role === "control" && state.session?.state === "ready" ? state.session.files : "off");
+    this.#files.allow(this.#role === "control" && !this.#readOnly && state.session?.state === "ready" ? state.session.files : "off");
   }
 
   #showControl(state: State): void {
     const live = "attempt" in state.phase ? (this.#live.get(state.phase.attempt) ?? null) : null;
     const standing = standingOf(this.#role, nameOf(this.access.viewer), state.session?.control ?? null, live);
-    const controls = standing.who === "me";
+    const controls = standing.who === "me" && !this.#readOnly;
     document.documentElement.dataset["control"] = standing.who;
     // Off, what is held is released first, which must still go out.
     this.#input.allowed = controls;
@@ -294,6 +358,7 @@ class Viewer {
     this.#control.show(standing, isPainted(state.phase));
     this.#chrome.show(state, standing, this.access.id);
     this.#share(state, controls);
+    this.audience?.shown({ state, role: this.#role, standing, readOnly: this.#readOnly, off: this.#off });
   }
 
   readonly #tick = (): void => {
@@ -306,16 +371,14 @@ class Viewer {
   readonly #figures = (): void => {
     const { phase } = this.#runner.state;
     void this.#chrome.figures(this.#runner.state, this.#rttMs, "attempt" in phase ? this.#sinks.get(phase.attempt)?.rtc : null);
-    if (phase.name !== "webrtc" || !phase.painted) return;
+    if (phase.name !== "webrtc" || !phase.painted) {
+      if (isPainted(phase)) this.audience?.figures(null, null);
+      return;
+    }
     const frames = this.#video.getVideoPlaybackQuality().totalVideoFrames;
-    this.#bar.figures(Math.max(0, frames - this.#frames), this.#rttMs);
+    const fps = Math.max(0, frames - this.#frames);
+    this.#bar.figures(fps, this.#rttMs);
+    this.audience?.figures(fps, this.#rttMs);
     this.#frames = frames;
   };
 }
-
-const id = decodeURIComponent(/^\/s\/([^/]+)/.exec(location.pathname)?.[1] ?? "");
-// A link pasted over this one changes only the fragment.
-window.addEventListener("hashchange", () => {
-  location.reload();
-});
-new Viewer({ id, token: claim("token", `fenster.token.${id}`), viewer: claimViewerId(`fenster.viewer.${id}`) }).start();

@@ -40,6 +40,9 @@ export const de: Readonly<Record<keyof typeof en, string>> = {
 
   "panel.again": "Noch einmal versuchen",
   "panel.list": "Zu den Desktops",
+  "panel.disconnected": "Getrennt",
+  "panel.disconnected.text": "Der Desktop läuft ohne Sie weiter.",
+  "panel.connect": "Verbinden",
   "panel.wake": "Aufwecken",
   "panel.starting": "Der Desktop startet",
   "panel.suspending": "Der Desktop schläft ein",

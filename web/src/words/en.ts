@@ -40,6 +40,9 @@ export const en = {
   // The panel over the picture
   "panel.again": "Try again",
   "panel.list": "Go to your desktops",
+  "panel.disconnected": "Disconnected",
+  "panel.disconnected.text": "The desktop goes on without you.",
+  "panel.connect": "Connect",
   "panel.wake": "Wake it",
   "panel.starting": "Starting your desktop",
   "panel.suspending": "Your desktop is going to sleep",
