@@ -7,10 +7,10 @@ PYTEST := $(BIN)/python -X faulthandler -m pytest
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-full check fmt bench golden web clean packages-run packages-test
+.PHONY: help run test test-full check fmt bench golden web screenshots clean packages-run packages-test
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: packages-run $(VENV)/.installed web ## Build what is missing, serve, start a desktop, print its URL
 	$(BIN)/fenster build
@@ -19,7 +19,10 @@ run: packages-run $(VENV)/.installed web ## Build what is missing, serve, start 
 golden: packages-run $(VENV)/.installed ## Build the golden image and its snapshot (both cached)
 	$(BIN)/fenster build $(ARGS)
 
-web: $(VENV)/.installed gateway/static/.built ## Build the web client into gateway/static
+web: $(VENV)/.installed gateway/static/.built ## Build the web client into gateway/static, and @fenster/client
+
+screenshots: packages-test $(VENV)/.dev web ## Make the pictures in web/screenshots anew, from a desktop without a VM
+	FENSTER_SCREENSHOTS=$(CURDIR)/web/screenshots $(PYTEST) -q tests/page/test_states.py $(ARGS)
 
 test: packages-test $(VENV)/.dev web golden ## Unit, contract, loopback, x11, vm and e2e tests
 	cd web && $(CURDIR)/web/npm.sh test
@@ -46,7 +49,7 @@ bench: packages-test $(VENV)/.dev web ## Print the benchmarks: parts, then press
 	PYTHONPATH=.:guest-agent $(BIN)/python -m tests.bench.photon $(ARGS)
 
 clean: ## Remove what make made here (golden images stay in the user's cache)
-	rm -rf $(VENV) gateway/static web/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) gateway/static web/node_modules web/packages/client/dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 packages-run:
 	@deploy/host-packages.sh python run build
@@ -71,6 +74,6 @@ web/node_modules/.installed: web/package.json web/package-lock.json $(VENV)/.ins
 	cd web && $(CURDIR)/web/npm.sh ci --no-audit --no-fund
 	@touch $@
 
-gateway/static/.built: web/node_modules/.installed $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)
+gateway/static/.built: web/node_modules/.installed $(shell find web \( -path web/node_modules -o -path web/packages/client/dist \) -prune -o -type f -print 2>/dev/null)
 	cd web && $(CURDIR)/web/npm.sh run build
 	@touch $@

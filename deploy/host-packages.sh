@@ -19,9 +19,9 @@ packages() {
     python) echo "python3-venv" ;;
     run) echo "qemu-system-x86 iproute2 util-linux" ;;
     build) echo "mmdebstrap zstd e2fsprogs uidmap debian-archive-keyring" ;;
-    test) echo "chromium nftables tinyproxy-bin xserver-xorg-core xserver-xorg-video-dummy x11-xkb-utils xkb-data \
-x11vnc xclip xsel openbox xfce4-terminal dbus-x11 x11-utils xauth procps fonts-dejavu-core pipewire wireplumber \
-pulseaudio-utils" ;;
+    test) echo "chromium firefox-esr nftables tinyproxy-bin microsocks curl git xserver-xorg-core \
+xserver-xorg-video-dummy x11-xkb-utils xkb-data x11vnc xclip xsel openbox xfce4-terminal dbus-x11 x11-utils xauth \
+procps fonts-dejavu-core pipewire wireplumber pulseaudio-utils" ;;
     *) echo "unknown group: $1" >&2; exit 2 ;;
   esac
 }

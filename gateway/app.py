@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import os
@@ -17,17 +18,21 @@ from aiohttp import web
 
 from gateway import host
 from gateway.demux import TcpDemux
+from gateway.egress.limits import Limits as EgressLimits
+from gateway.egress.policy import Policy
+from gateway.egress.proxy import EgressConfig
 from gateway.errors import ConfigError, GatewayError
-from gateway.keyfiles import load_keys
+from gateway.keyfiles import load_keys, load_sealing_key
 from gateway.local_dataplane import LocalDataPlane
 from gateway.metrics import Metrics
 from gateway.netns.lan import NamespaceLan
 from gateway.netns.thread import NamespaceThread
 from gateway.relay.relay import Relay
 from gateway.routes.application import make_application
-from gateway.routes.services import LifetimeDefaults, Services
+from gateway.routes.services import ExitDefaults, LifetimeDefaults, Services
 from gateway.sessions.manager import Limits, Room, SessionManager
 from gateway.sessions.record import Template
+from gateway.sessions.seal import Seal
 from gateway.sessions.store import Store
 from gateway.sessions.world import Timeouts, World
 from gateway.settings import Settings
@@ -145,25 +150,19 @@ async def running(
         NetnsError: no right to make namespaces.
         StoreError: the sessions of the last gateway cannot be read.
     """
-    keys = load_keys(settings.state_dir)
+    keys, seal = load_keys(settings.state_dir), Seal(load_sealing_key(settings.state_dir))
+    egress = await asyncio.to_thread(egress_config, settings)
     _own_directory(settings.run_dir)
     async with AsyncExitStack() as stack:
         namespaces = NamespaceThread()
         await namespaces.start()
         stack.push_async_callback(namespaces.close)
 
-        async def open_lan(vm_id: str, pid: int | None) -> Lan:
-            if pid is not None:
-                return await NamespaceLan.of_process(namespaces, pid)
-            return await NamespaceLan.create(namespaces)
-
         relay = await Relay.open(media_port, bind=_media_addresses(settings))
-        dataplane = LocalDataPlane(open_lan, relay)
+        dataplane = LocalDataPlane(partial(_open_lan, namespaces), relay, egress)
         stack.push_async_callback(dataplane.close)
         driver = make_driver(settings, lasting=lasting)
-        metrics = Metrics()
-        metrics.watch("fenster_dataplane", "Packets, bytes and drops by reason, since start", dataplane.counters)
-        store = await Store.open(store_path(settings) if lasting else None)
+        store = await Store.open(store_path(settings) if lasting else None, seal)
         stack.push_async_callback(store.close)
         whep = Whep(dataplane)
         stack.push_async_callback(whep.aclose)
@@ -184,11 +183,43 @@ async def running(
             static_dir=STATIC_DIR,
             advertise=settings.advertise,
             tcp=tcp,
-            metrics=metrics,
+            metrics=_make_metrics(dataplane),
             token_lifetime_s=settings.token_lifetime_s,
+            embed_origins=settings.embed_origins,
             max_upload_bytes=settings.max_upload_mib << 20,
             lifetime=LifetimeDefaults(settings.ttl_s, settings.idle_timeout_s, settings.idle_action),
+            exits=ExitDefaults(settings.proxy, settings.proxy_direct),
         )
+
+
+def _make_metrics(dataplane: LocalDataPlane) -> Metrics:
+    metrics = Metrics()
+    metrics.watch("fenster_dataplane", "Packets, bytes and drops by reason, since start", dataplane.counters)
+    metrics.watch_egress(dataplane.counters)
+    return metrics
+
+
+def egress_config(settings: Settings) -> EgressConfig:
+    """What the settings say of the sessions' proxies. Blocking: it reads the host's certificates."""
+    if settings.proxy.type == "direct" and not settings.proxy_direct:
+        raise ConfigError("proxy is direct, which proxy_direct does not allow", hint="set proxy_direct = true")
+    rate, quota = settings.proxy_rate_mbps, settings.proxy_quota_mib
+    return EgressConfig(
+        policy=Policy(settings.proxy_allow, settings.proxy_deny, settings.proxy_ports, settings.proxy_direct),
+        limits=EgressLimits(
+            connections=settings.proxy_connections,
+            bytes_per_s=None if rate is None else rate * 1e6 / 8,
+            quota_bytes=None if quota is None else quota << 20,
+        ),
+        check_url=settings.proxy_check_url,
+        own_addresses=host.addresses,
+    )
+
+
+async def _open_lan(namespaces: NamespaceThread, vm_id: str, pid: int | None) -> Lan:
+    if pid is not None:
+        return await NamespaceLan.of_process(namespaces, pid)
+    return await NamespaceLan.create(namespaces)
 
 
 def _make_world(settings: Settings, driver: VmDriver, dataplane: LocalDataPlane, whep: Whep, store: Store) -> World:

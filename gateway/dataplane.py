@@ -1,17 +1,18 @@
 """The typed border between the control plane and the bytes.
 
-Namespaces, relay and guest sockets are the data plane. Sessions and routes know only this Protocol; it
-holds no session logic, so that it can move into a process of its own.
+Namespaces, relay, egress proxies and guest sockets are the data plane. Sessions and routes know only this Protocol;
+it holds no session logic, so that it can move into a process of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.exits import Exit, ExitReport
 from gateway.vm.driver import Lan
 
 __all__ = ["DataPlane", "IceCredentials"]
@@ -48,8 +49,23 @@ class DataPlane(Protocol):
     async def dial(self, vm_id: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """TCP into the guest. Raises NetnsError, NotFound."""
 
+    async def set_upstream(self, vm_id: str, out: Exit, changed: Callable[[], None]) -> None:
+        """Let the VM's traffic leave there from now on; what goes another way is cut. Raises NotFound.
+
+        A VM that is attached has its proxy from the start, and no exit until this.
+
+        Args:
+            changed: called when the report's state or check is another. Must not raise.
+        """
+
+    def egress(self, vm_id: str) -> ExitReport:
+        """What the VM's proxy says of itself; all zero without one."""
+
     def take(self, sock: socket.socket) -> None:
         """Own a TCP connection that begins as a viewer's by ICE-TCP does; its first bytes are still unread."""
 
     def counters(self) -> Mapping[str, int]:
-        """Packets, bytes and drops by reason, since start."""
+        """Packets, bytes and drops by reason, since start.
+
+        Those of the egress proxies: egress_bytes_up, egress_bytes_down, egress_connections, egress_error_KIND.
+        """

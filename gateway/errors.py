@@ -31,6 +31,16 @@
     │   └── GuestError           the guest answered with an error
     ├── GuestServiceError        a service in the guest (files, clipboard) is away, or failed
     ├── GuestDiskFull            the desktop's own disk has no room
+    ├── EgressError              a guest's request does not reach the internet
+    │   ├── ProxyRequestError    it is no request that a proxy can serve
+    │   ├── TargetForbidden      policy forbids its target
+    │   ├── NoExit               the session has no exit
+    │   ├── EgressLimited        a limit of the session is reached
+    │   ├── UpstreamDown         the upstream cannot be reached, or fails
+    │   ├── UpstreamAuthFailed   it does not take our credentials
+    │   ├── UpstreamSlow         it does not answer in time
+    │   ├── UpstreamCut          it ended the connection early
+    │   └── TargetUnreachable    it is well, and did not get through to the target
     ├── StoreError               sessions cannot be written down
     └── VncError                 x11vnc refused, or spoke nonsense
 
@@ -51,6 +61,8 @@ __all__ = [
     "ConfigError",
     "Conflict",
     "DiskError",
+    "EgressError",
+    "EgressLimited",
     "Forbidden",
     "FramingError",
     "GatewayError",
@@ -63,13 +75,21 @@ __all__ = [
     "LinkError",
     "LinkTimeout",
     "NetnsError",
+    "NoExit",
     "NotFound",
+    "ProxyRequestError",
     "RequestError",
     "SnapshotError",
     "StoreError",
+    "TargetForbidden",
+    "TargetUnreachable",
     "TooLarge",
     "Unauthorized",
     "UnsupportedMedia",
+    "UpstreamAuthFailed",
+    "UpstreamCut",
+    "UpstreamDown",
+    "UpstreamSlow",
     "VmBootFailed",
     "VmError",
     "VmLost",
@@ -225,6 +245,53 @@ class GuestDiskFull(GatewayError):
     kind = "guest-disk-full"
 
 
+class EgressError(GatewayError):
+    """``blames_exit``: the session's exit is at fault, and not what was asked of it."""
+
+    kind = "egress"
+    blames_exit = False
+
+
+class ProxyRequestError(EgressError):
+    kind = "proxy-request"
+
+
+class TargetForbidden(EgressError):
+    kind = "target-forbidden"
+
+
+class NoExit(EgressError):
+    kind = "no-exit"
+
+
+class EgressLimited(EgressError):
+    kind = "egress-limited"
+
+
+class UpstreamDown(EgressError):
+    kind = "upstream-down"
+    blames_exit = True
+
+
+class UpstreamAuthFailed(EgressError):
+    kind = "upstream-auth"
+    blames_exit = True
+
+
+class UpstreamSlow(EgressError):
+    kind = "upstream-slow"
+    blames_exit = True
+
+
+class UpstreamCut(EgressError):
+    kind = "upstream-cut"
+    blames_exit = True
+
+
+class TargetUnreachable(EgressError):
+    kind = "target-unreachable"
+
+
 class StoreError(GatewayError):
     kind = "store"
 
@@ -262,6 +329,16 @@ STATUS: dict[str, int] = {
     "guest-error": 502,
     "guest-service": 502,
     "guest-disk-full": 507,
+    "egress": 502,
+    "proxy-request": 400,
+    "target-forbidden": 403,
+    "no-exit": 503,
+    "egress-limited": 503,
+    "upstream-down": 502,
+    "upstream-auth": 502,
+    "upstream-slow": 504,
+    "upstream-cut": 502,
+    "target-unreachable": 502,
     "store": 507,
     "vnc": 502,
 }

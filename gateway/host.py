@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
+import resource
 import shutil
 from pathlib import Path
 
-__all__ = ["addresses", "available_memory_mib", "free_disk_mib", "outer_uid", "parse_fib_trie", "parse_if_inet6"]
+__all__ = [
+    "addresses",
+    "allow_descriptors",
+    "available_memory_mib",
+    "free_disk_mib",
+    "outer_uid",
+    "parse_fib_trie",
+    "parse_if_inet6",
+]
 
 
 def addresses() -> list[str]:
@@ -56,6 +65,14 @@ def free_disk_mib(path: Path) -> int:
     while not path.exists():
         path = path.parent
     return shutil.disk_usage(path).free >> 20
+
+
+def allow_descriptors(wanted: int = 65536) -> None:
+    """Let this process have that many files and sockets, where the host allows: a proxy's connection takes two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    target = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < target:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
 
 
 def outer_uid(uid: int, uid_map: str | None = None) -> int:

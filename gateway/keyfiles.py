@@ -1,4 +1,4 @@
-"""The two secrets on disk: made at first start, mode 0600, in the state directory."""
+"""The secrets on disk: made at first start, mode 0600, in the state directory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from gateway.errors import ConfigError
 from gateway.tokens import new_api_key
 
-__all__ = ["Keys", "api_key_path", "load_keys", "read_api_key"]
+__all__ = ["Keys", "api_key_path", "load_keys", "load_sealing_key", "read_api_key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,27 @@ def load_keys(state_dir: Path) -> Keys:
             f"cannot keep keys in {state_dir}: {exc.strerror}", hint="set state_dir to a directory of your own"
         ) from exc
     return Keys(api_key, signing_key.encode(), created)
+
+
+def load_sealing_key(state_dir: Path) -> bytes:
+    """The 32 bytes that seal what the store must not hold in clear. Raises ConfigError."""
+    path = state_dir / "sealing-key"
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        text, _ = _load_or_make(path, secrets.token_hex(32) + "\n")
+        key = bytes.fromhex(text)
+    except OSError as exc:
+        raise ConfigError(
+            f"cannot keep keys in {state_dir}: {exc.strerror}", hint="set state_dir to a directory of your own"
+        ) from exc
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise ConfigError(
+            f"{path} does not hold 64 hexadecimal digits",
+            hint=f"delete it, and set the proxies of sleeping sessions again: rm {path}",
+        )
+    return key
 
 
 def _load_or_make(path: Path, fresh: str) -> tuple[str, bool]:

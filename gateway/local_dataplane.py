@@ -1,4 +1,4 @@
-"""The data plane in this process: namespaces, the relay and guest sockets behind gateway.dataplane.DataPlane."""
+"""The data plane in this process: namespaces, the relay, the egress proxies and guest sockets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from gateway.dataplane import DataPlane, IceCredentials
+from gateway.egress.proxy import EgressConfig
+from gateway.egress.service import Egress
 from gateway.errors import Conflict, NotFound
+from gateway.exits import PROXY_PORT, Exit, ExitReport
 from gateway.relay.relay import Relay
 from gateway.vm.driver import Lan
 
@@ -20,11 +23,12 @@ nothing behind."""
 
 
 class LocalDataPlane:
-    """Composes networks made by ``open_lan`` with one relay; owns both from here on."""
+    """Composes networks made by ``open_lan`` with one relay and a proxy each; owns all of it from here on."""
 
-    def __init__(self, open_lan: LanFactory, relay: Relay) -> None:
+    def __init__(self, open_lan: LanFactory, relay: Relay, egress: EgressConfig | None = None) -> None:
         self._open_lan = open_lan
         self._relay = relay
+        self._egress = Egress(egress if egress is not None else EgressConfig())
         self._lans: dict[str, Lan | None] = {}
         """None while the network is being made."""
         self.media_port = relay.port
@@ -41,6 +45,11 @@ class LocalDataPlane:
         self._lans[vm_id] = None
         try:
             lan = await self._open_lan(vm_id, pid)
+            try:
+                self._egress.open(vm_id, await lan.listen(PROXY_PORT))
+            except BaseException:
+                await lan.close()
+                raise
         except BaseException:
             del self._lans[vm_id]
             raise
@@ -54,6 +63,7 @@ class LocalDataPlane:
             return
         del self._lans[vm_id]
         self._relay.revoke_vm(vm_id)
+        await self._egress.close(vm_id)
         await lan.close()
 
     async def admit(self, vm_id: str, ice: IceCredentials) -> None:
@@ -73,13 +83,20 @@ class LocalDataPlane:
             sock.close()
             raise
 
+    async def set_upstream(self, vm_id: str, out: Exit, changed: Callable[[], None]) -> None:
+        """Change where the VM's traffic leaves. Raises NotFound without a network."""
+        await self._egress.use(vm_id, out, changed)
+
+    def egress(self, vm_id: str) -> ExitReport:
+        return self._egress.report(vm_id)
+
     def take(self, sock: socket.socket) -> None:
         """Own a TCP connection that begins as a viewer's by ICE-TCP does; its first bytes are still unread."""
         self._relay.take(sock)
 
     def counters(self) -> Mapping[str, int]:
-        """The relay's counters, and ``lans``: how many networks there are now."""
-        return {**self._relay.counters(), "lans": len(self._lans)}
+        """Those of relay and proxies, and ``lans``: how many networks there are now."""
+        return {**self._relay.counters(), **self._egress.counters(), "lans": len(self._lans)}
 
     async def close(self) -> None:
         """Detach every VM, close the public port and every viewer's connection. Idempotent."""

@@ -17,7 +17,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from gateway.errors import ConfigError
+from gateway.exits import NO_EXIT, Exit, parse_exit
 from gateway.host import outer_uid
+from gateway.origins import parse_origin
 from gateway.sessions.record import TEMPLATE_NAME
 
 __all__ = ["ENV_ONLY", "PREFIX", "Settings", "TemplateSettings", "default_config_path", "load", "parse_display"]
@@ -134,7 +136,32 @@ class Settings(BaseModel):
     )
     idle_action: Literal["suspend", "stop"] = Field(default="suspend", description="what follows then")
     token_lifetime_s: int = Field(default=12 * 3600, ge=60, le=30 * 86400, description="life of a viewer token")
+    embed_origins: tuple[str, ...] = Field(
+        default=(),
+        description="origins whose pages may embed every session; tokens and tickets name more",
+    )
     max_upload_mib: int = Field(default=4096, ge=1, le=1 << 20, description="largest file that is taken in")
+    proxy: Exit = Field(
+        default=NO_EXIT,
+        description="exit of sessions that name none: TYPE://USER:PASSWORD@HOST:PORT with http, https or socks5; "
+        "none; or direct. In the file a table too, as in the API",
+    )
+    proxy_direct: bool = Field(
+        default=False, description="sessions may leave from this host itself: its address, its view of the network"
+    )
+    proxy_allow: tuple[str, ...] = Field(
+        default=(), description="hosts that sessions may reach, with all below them; every public one unless set"
+    )
+    proxy_deny: tuple[str, ...] = Field(default=(), description="hosts that they may not, with all below them")
+    proxy_ports: tuple[int, ...] = Field(default=(), description="ports that they may reach; all unless set")
+    proxy_connections: int = Field(default=256, ge=1, le=4096, description="of a session, to its proxy, at once")
+    proxy_rate_mbps: float | None = Field(default=None, gt=0, description="of a session, each way, in Mb/s")
+    proxy_quota_mib: int | None = Field(default=None, ge=1, description="of a session, both ways, for its life")
+    proxy_check_url: str = Field(
+        default="",
+        pattern=r"^(https?://[\x21-\x7e]{1,256})?$",
+        description="answers with the address that it sees; each new exit is then looked at through itself",
+    )
     hello_timeout_s: float = Field(default=60.0, gt=0, description="how long a guest may take to say hello")
     ready_timeout_s: float = Field(default=90.0, gt=0, description="how long each step after that may take")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -161,7 +188,32 @@ class Settings(BaseModel):
                 raise ValueError(f"{address} is not an address a browser can reach")
         return value
 
-    @field_validator("advertise", mode="before")
+    @field_validator("proxy", mode="before")
+    @classmethod
+    def _exit(cls, value: Any) -> Any:
+        return parse_exit(value) if isinstance(value, str) else value
+
+    @field_validator("proxy_allow", "proxy_deny", mode="after")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if not re.fullmatch(r"\*|(\*\.)?[A-Za-z0-9_.-]{1,253}|\[?[0-9A-Fa-f:.]{2,45}\]?", host):
+                raise ValueError(f"{host[:64]!r} is neither a host's name nor an address nor *")
+        return value
+
+    @field_validator("proxy_ports", mode="after")
+    @classmethod
+    def _ports(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not all(0 < port < 65536 for port in value):
+            raise ValueError("a port is a number from 1 to 65535")
+        return value
+
+    @field_validator("embed_origins", mode="after")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(parse_origin(origin) for origin in value)
+
+    @field_validator("advertise", "embed_origins", "proxy_allow", "proxy_deny", "proxy_ports", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""Credentials: the API key and the viewers' signed tokens. Pure; time is an argument.
+"""Credentials: the API key, the viewers' signed tokens, frame grants. Pure; time is an argument.
 
 The API key manages sessions. A viewer token opens one session, in one role, until it expires; it is a JWT
 (RFC 7519) signed with HS256, so that a restarted gateway still knows the tokens it gave out.
@@ -16,7 +16,17 @@ import jwt
 
 from gateway.errors import Unauthorized
 
-__all__ = ["API_KEY_PREFIX", "Claims", "Role", "mint", "new_api_key", "same_key", "verify"]
+__all__ = [
+    "API_KEY_PREFIX",
+    "Claims",
+    "Role",
+    "framers",
+    "mint",
+    "mint_frame",
+    "new_api_key",
+    "same_key",
+    "verify",
+]
 
 Role = Literal["control", "view"]
 
@@ -24,6 +34,9 @@ API_KEY_PREFIX = "fenster_"
 """Tells a key from a viewer token in an Authorization header, and makes a leaked one easy to search for."""
 
 _ALGORITHM = "HS256"
+
+_FRAME = "frame"
+"""Audience (RFC 7519 4.1.3) of a frame grant: verify() takes no token that has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +83,30 @@ def mint(
     if origins:
         body["origins"] = list(origins)
     return jwt.encode(body, key, algorithm=_ALGORITHM), claims
+
+
+def mint_frame(key: bytes, *, sid: str, now: float, lifetime_s: float, origins: Sequence[str]) -> str:
+    """Sign a frame grant: which origins may put this session's page into a frame.
+
+    It opens nothing, so it may stand in a query, where the gateway sees it before it answers with the page.
+    """
+    body = {"aud": _FRAME, "sid": sid, "exp": int(now + lifetime_s), "origins": list(origins)}
+    return jwt.encode(body, key, algorithm=_ALGORITHM)
+
+
+def framers(key: bytes, grant: str, *, sid: str, now: float) -> tuple[str, ...]:
+    """The origins of a frame grant; none when it does not verify, is another session's, or has expired."""
+    try:
+        body = jwt.decode(
+            grant,
+            key,
+            algorithms=[_ALGORITHM],
+            audience=_FRAME,
+            options={"verify_exp": False, "require": ["aud", "exp", "sid", "origins"]},
+        )
+    except jwt.PyJWTError:
+        return ()
+    return tuple(body["origins"]) if body["sid"] == sid and now < body["exp"] else ()
 
 
 def verify(key: bytes, token: str, *, now: float) -> Claims:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from gateway.dataplane import DataPlane, IceCredentials
 from gateway.errors import Conflict, GatewayError, NetnsError, NotFound, SnapshotError, VmBootFailed, VmLost
+from gateway.exits import Exit, ExitReport
 from gateway.sessions.record import MachineRecord, SessionRecord
 from gateway.sessions.world import Keeper
 from gateway.vm.driver import (
@@ -150,6 +151,12 @@ class FakeLan:
             old.close()
         self.datagrams[guest_port] = theirs
         return ours
+
+    async def listen(self, port: int) -> socket.socket:
+        self._check()
+        sock = socket.create_server(("127.0.0.1", 0))
+        sock.setblocking(False)
+        return sock
 
     async def close(self) -> None:
         self.closed = True
@@ -388,6 +395,10 @@ class FakeDataPlane:
         self.admitted: dict[tuple[str, str], IceCredentials] = {}
         """By (vm_id, ufrag)."""
         self.attach_error: GatewayError | None = None
+        self.exits: dict[str, Exit] = {}
+        """By VM, the last that was set."""
+        self.reports: dict[str, ExitReport] = {}
+        self.watchers: dict[str, Callable[[], None]] = {}
 
     async def attach(self, vm_id: str, pid: int | None = None) -> Lan:
         if self.attach_error is not None:
@@ -416,11 +427,26 @@ class FakeDataPlane:
             raise NotFound(f"no VM {vm_id}")
         return await open_guest_stream(lan, port)
 
+    async def set_upstream(self, vm_id: str, out: Exit, changed: Callable[[], None]) -> None:
+        if vm_id not in self.lans:
+            raise NotFound(f"no VM {vm_id}")
+        self.exits[vm_id] = out
+        self.reports[vm_id] = ExitReport(state="off" if out.type == "none" else "unknown")
+        self.watchers[vm_id] = changed
+
+    def egress(self, vm_id: str) -> ExitReport:
+        return self.reports.get(vm_id, ExitReport()) if vm_id in self.lans else ExitReport()
+
+    def report(self, vm_id: str, report: ExitReport) -> None:
+        """Have the VM's proxy say this of itself."""
+        self.reports[vm_id] = report
+        self.watchers[vm_id]()
+
     def take(self, sock: socket.socket) -> None:
         sock.close()
 
     def counters(self) -> Mapping[str, int]:
-        return {"admitted": len(self.admitted)}
+        return {"admitted": len(self.admitted), "egress_bytes_up": 7, "egress_error_upstream-down": 2}
 
 
 class MemoryStore:
@@ -441,7 +467,8 @@ class MemoryStore:
 
     async def put_session(self, record: SessionRecord) -> None:
         self._check()
-        self.kept_sessions[record.id] = SessionRecord.model_validate_json(record.model_dump_json())
+        kept = SessionRecord.model_validate_json(record.model_dump_json())
+        self.kept_sessions[record.id] = kept.model_copy(update={"out": record.out})
 
     async def drop_session(self, sid: str) -> None:
         self._check()

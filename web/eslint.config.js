@@ -3,7 +3,7 @@ import { defineConfig } from "eslint/config";
 import tseslint from "typescript-eslint";
 
 export default defineConfig(
-  { ignores: ["node_modules/", "src/protocol/messages.gen.ts"] },
+  { ignores: ["node_modules/", "packages/*/dist/", "examples/", "src/protocol/messages.gen.ts"] },
   js.configs.recommended,
   tseslint.configs.strictTypeChecked,
   {

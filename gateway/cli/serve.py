@@ -17,6 +17,7 @@ from gateway.cli import options
 from gateway.cli.output import console, emit, notes
 from gateway.cli.progress import StageLines
 from gateway.errors import GatewayError
+from gateway.host import allow_descriptors
 from gateway.keyfiles import api_key_path
 from gateway.netns.userns import ensure_privileges
 from gateway.routes.api import viewer_token
@@ -58,6 +59,7 @@ def serve(
     settings = load(flags, config=config)
     log.configure(settings.log_level, json=settings.log_json)
     ensure_privileges(beside=_survivor(settings))
+    allow_descriptors()
     asyncio.run(_serve(settings, open_session=open_session, as_json=as_json))
 
 
@@ -111,7 +113,7 @@ def _announce(gateway: Serving, settings: Settings, *, as_json: bool) -> None:
 
 async def _open_session(gateway: Serving, stopping: asyncio.Task[bool], *, as_json: bool) -> None:
     """Start a session and follow it until its desktop is complete; a failure ends the gateway."""
-    session = await gateway.services.manager.create()
+    session = await gateway.services.manager.create(out=gateway.services.exits.out)
     viewer_url = gateway.url + viewer_token(gateway.services, session.id).viewer_url
     report: Callable[[dict[str, float]], Any] = (lambda timings: None) if as_json else StageLines(notes())
     following = asyncio.create_task(_follow(session, viewer_url, report, as_json=as_json))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import webbrowser
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -30,6 +31,13 @@ Sid = Annotated[str, typer.Argument(help="The session's id.")]
 def new(
     template: Annotated[str | None, typer.Option(help="What to boot; the gateway's default unless given.")] = None,
     display: options.Display = None,
+    proxy: Annotated[
+        str | None,
+        typer.Option(
+            help="Where its traffic leaves: TYPE://USER:PASSWORD@HOST:PORT (http, https, socks5), none or direct; "
+            "- reads it from standard input, since others on this host can see what stands in a command."
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Wait until it is ready.")] = True,
     as_json: options.AsJson = False,
     url: options.Url = None,
@@ -46,6 +54,8 @@ def new(
         except ValueError as exc:
             raise typer.BadParameter(str(exc), param_hint="--display") from exc
         body["display"] = {"width": width, "height": height}
+    if proxy is not None:
+        body["proxy"] = sys.stdin.readline().strip() if proxy == "-" else proxy
 
     async def run() -> None:
         async with reach(url, state_dir, config) as api:
@@ -133,6 +143,7 @@ def _print_session(view: Mapping[str, Any]) -> None:
     for name in ("id", "state", "created_at", "viewers", "template", "accelerator"):
         table.add_row(name, escape(str(view[name] if view[name] is not None else "")))
     table.add_row("display", f"{view['display']['width']}x{view['display']['height']}")
+    table.add_row("egress", escape(_egress(view["egress"])))
     for name in ("ends_at", "idle_at", "notice"):
         if view[name]:
             table.add_row(name, escape(str(view[name])))
@@ -144,6 +155,20 @@ def _print_session(view: Mapping[str, Any]) -> None:
         out.print(f"  {seconds:6.1f} s  {escape(STAGES.get(stage, stage))}")
     for what, seconds in view["durations"].items():
         out.print(f"  {seconds:6.2f} s  the last {escape(what.replace('_', ' '))} took")
+
+
+def _egress(egress: Mapping[str, Any]) -> str:
+    """The session's way to the internet, in a line."""
+    if egress["type"] == "none":
+        return "none"
+    words = [egress["type"], egress["state"]]
+    if egress["error"] is not None:
+        words.append(f"({egress['error']['message']})")
+    if egress["address"] is not None:
+        words.append(f"seen as {egress['address']} in {egress['latency_ms']:.0f} ms")
+    if egress["verdict"] == "leak":
+        words.append("- which is an address of the gateway's own host")
+    return " ".join(words)
 
 
 def suspend(

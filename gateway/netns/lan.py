@@ -35,6 +35,9 @@ TAP_MAC = "02:fc:00:00:00:06"
 GUEST_MAC = "02:fc:00:00:00:05"
 
 CONNECT_TIMEOUT_S = 5.0
+BACKLOG = 128
+IP_FREEBIND = 15
+"""linux/in.h; the socket module has it from Python 3.14."""
 
 # linux/if.h, linux/if_tun.h, linux/sockios.h
 IFF_UP = 0x1
@@ -135,6 +138,23 @@ class NamespaceLan:
 
         return await self._run(job, socket.socket.close, f"open a socket to the guest's UDP port {guest_port}")
 
+    async def listen(self, port: int) -> socket.socket:
+        def job() -> socket.socket:
+            sock = _new_socket(socket.SOCK_STREAM)
+            try:
+                # A gateway that was killed has left connections that keep the port for a minute.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                # The address comes with the tap, which may be made later.
+                sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+                sock.bind((self.host_ip, port))
+                sock.listen(BACKLOG)
+            except BaseException:
+                sock.close()
+                raise
+            return sock
+
+        return await self._run(job, socket.socket.close, f"listen on port {port}")
+
     async def close(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
@@ -193,6 +213,8 @@ def _open_tap() -> int:
 def _add_guest_address() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         _address(control, "lo:1", GUEST_IP, "255.255.255.255")
+        # Where the guest looks for its proxy; a VM has it on its tap.
+        _address(control, "lo:2", HOST_IP, "255.255.255.255")
 
 
 def _address(control: socket.socket, name: str, address: str, netmask: str) -> None:

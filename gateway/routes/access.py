@@ -1,22 +1,37 @@
 """Who may call what. Every route states its access; there is no way to add one that does not.
 
-The API key opens everything. A viewer token opens the calls of its own session that a viewer needs.
+The API key opens everything. A viewer token opens the calls of its own session that a viewer needs. A ticket opens
+nothing but its exchange for a token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from enum import Enum
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from gateway.errors import Forbidden, Unauthorized
+from gateway.origins import is_own
 from gateway.routes.services import SERVICES, Services
+from gateway.tickets import TICKET_PREFIX
 from gateway.tokens import API_KEY_PREFIX, Role, same_key, verify
 
-__all__ = ["TOKEN_PROTOCOL", "Access", "Caller", "Handler", "check_origin", "offered_protocols", "route"]
+__all__ = [
+    "CORS_ORIGIN",
+    "TOKEN_PROTOCOL",
+    "Access",
+    "Caller",
+    "Handler",
+    "bearer",
+    "check_origin",
+    "offered_protocols",
+    "route",
+]
+
+CORS_ORIGIN: web.RequestKey[str] = web.RequestKey("cors_origin", str)
+"""Of a request: another origin whose page may read the answer."""
 
 TOKEN_PROTOCOL = "fenster.token."
 """Prefix of the WebSocket subprotocol that carries a credential: browsers can set no header there, and a
@@ -32,7 +47,9 @@ class Access(Enum):
     VIEWER = "viewer"
     """The API key, or a viewer token of the session that the path names as ``{sid}``."""
     SOCKET = "socket"
-    """As VIEWER, the credential in the subprotocol and the Origin checked."""
+    """As VIEWER, the credential in the subprotocol."""
+    TICKET = "ticket"
+    """A ticket that is still open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +60,7 @@ class Caller:
     admin: bool = False
     """With the API key."""
     origins: tuple[str, ...] = ()
-    """Origins besides the gateway's own that may open WebSockets with this token."""
+    """Origins besides the gateway's own whose pages may call with this token."""
 
 
 Handler = Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
@@ -64,16 +81,23 @@ def _authorize(request: web.Request, access: Access) -> Caller:
     if access is Access.PUBLIC:
         return Caller(role="view")
     services = request.app[SERVICES]
-    credential = _from_protocols(request) if access is Access.SOCKET else _from_header(request)
+    credential = _from_protocols(request) if access is Access.SOCKET else bearer(request)
     if not credential:
         raise Unauthorized("this call needs a credential", hint=_HINT)
     caller = _identify(services, credential, request.match_info.get("sid"), access)
-    if access is Access.SOCKET:
-        check_origin(request, caller.origins)
+    # The key manages every session: it has no place in another's page.
+    check_origin(request, () if caller.admin else (*caller.origins, *services.embed_origins))
     return caller
 
 
 def _identify(services: Services, credential: str, sid: str | None, access: Access) -> Caller:
+    if credential.startswith(TICKET_PREFIX):
+        ticket = services.tickets.look(credential, now=services.clock())
+        if access is not Access.TICKET:
+            raise Unauthorized("a ticket opens no call by itself", hint="POST /v1/tickets/exchange makes it a token")
+        return Caller(ticket.role, origins=ticket.origins)
+    if access is Access.TICKET:
+        raise Unauthorized("this call takes a ticket", hint="POST /v1/sessions/{id}/tickets makes one")
     if credential.startswith(API_KEY_PREFIX):
         if not same_key(credential, services.keys.api_key):
             raise Unauthorized(
@@ -88,7 +112,8 @@ def _identify(services: Services, credential: str, sid: str | None, access: Acce
     return Caller(claims.role, origins=claims.origins)
 
 
-def _from_header(request: web.Request) -> str:
+def bearer(request: web.Request) -> str:
+    """The credential of the Authorization header; empty when there is none."""
     scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
     return credential.strip() if scheme.lower() == "bearer" else ""
 
@@ -103,11 +128,11 @@ def _from_protocols(request: web.Request) -> str:
     for offered in offered_protocols(request):
         if offered.startswith(TOKEN_PROTOCOL):
             return offered.removeprefix(TOKEN_PROTOCOL)
-    return _from_header(request)
+    return bearer(request)
 
 
-def check_origin(request: web.Request, allowed: tuple[str, ...]) -> None:
-    """A browser's page may open the socket only from here, or from an origin that the token names.
+def check_origin(request: web.Request, allowed: Collection[str]) -> None:
+    """A browser's page may call only from here, or from an origin that its token or the settings name.
 
     Programs send no Origin; they are let in by their credential alone.
 
@@ -115,8 +140,12 @@ def check_origin(request: web.Request, allowed: tuple[str, ...]) -> None:
         Forbidden: another origin.
     """
     origin = request.headers.get("Origin")
-    if origin is None or origin in allowed:
+    if origin is None or is_own(origin, request.host):
         return
-    if urlsplit(origin).netloc.lower() == request.host.lower() and request.host:
+    if origin in allowed:
+        request[CORS_ORIGIN] = origin
         return
-    raise Forbidden("this page may not open a connection here", hint="name its origin when you make the token")
+    # Behind a proxy that names another host, only the browser knows. No page can set this header.
+    if request.headers.get("Sec-Fetch-Site") == "same-origin":
+        return
+    raise Forbidden("this page may not call here", hint="name its origin when you make the token or ticket")

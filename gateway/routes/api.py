@@ -11,12 +11,14 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from gateway import __version__
-from gateway.errors import BadRequest, GatewayError
+from gateway.errors import BadRequest, Forbidden, GatewayError
+from gateway.exits import Exit
 from gateway.routes.access import Access, Caller, route
 from gateway.routes.models import (
     Created,
     CreateSession,
     CreateToken,
+    EgressTraffic,
     ForkSession,
     HostView,
     Mark,
@@ -32,9 +34,9 @@ from gateway.routes.services import SERVICES, Services
 from gateway.sessions.record import Lifetime, Sharing, Template
 from gateway.sessions.session import Session
 from gateway.sessions.view import ErrorView
-from gateway.tokens import Role, mint
+from gateway.tokens import Role, mint, mint_frame
 
-__all__ = ["routes", "viewer_token"]
+__all__ = ["embed_path", "routes", "viewer_token"]
 
 KEY_HEADER = "Idempotency-Key"
 """draft-ietf-httpapi-idempotency-key-header."""
@@ -54,12 +56,13 @@ def viewer_token(
     origins: tuple[str, ...] = (),
 ) -> TokenView:
     """A new token for a session, and the URL that carries it."""
+    lifetime_s = lifetime_s if lifetime_s is not None else services.token_lifetime_s
     token, claims = mint(
         services.keys.signing_key,
         sid=sid,
         role=role,
         now=services.clock(),
-        lifetime_s=lifetime_s if lifetime_s is not None else services.token_lifetime_s,
+        lifetime_s=lifetime_s,
         origins=origins,
     )
     return TokenView(
@@ -67,7 +70,18 @@ def viewer_token(
         role=role,
         expires_at=datetime.fromtimestamp(claims.exp, UTC),
         viewer_url=f"/s/{sid}#token={token}",
+        embed_url=f"{embed_path(services, sid, lifetime_s, origins)}#token={token}",
     )
+
+
+def embed_path(services: Services, sid: str, lifetime_s: int, origins: tuple[str, ...]) -> str:
+    """Path and query of the page for frames, with the grant by which these origins may frame it."""
+    if not origins:
+        return f"/embed/{sid}"
+    grant = mint_frame(
+        services.keys.signing_key, sid=sid, now=services.clock(), lifetime_s=lifetime_s, origins=origins
+    )
+    return f"/embed/{sid}?frame={grant}"
 
 
 async def create(request: web.Request, caller: Caller) -> web.Response:
@@ -81,6 +95,7 @@ async def create(request: web.Request, caller: Caller) -> web.Response:
         lifetime=_lifetime(services, body),
         metadata=body.metadata,
         sharing=Sharing(clipboard=body.clipboard, files=body.files),
+        out=_exit(services, body.proxy),
     )
     key = request.headers.get(KEY_HEADER)
     if key is None:
@@ -89,6 +104,16 @@ async def create(request: web.Request, caller: Caller) -> web.Response:
         raise BadRequest(f"{KEY_HEADER} has {len(key)} characters, not 1 to {MAX_KEY_LENGTH}")
     asked = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
     return _created(services, await services.manager.create_once(key, asked, begin))
+
+
+def _exit(services: Services, wanted: Exit | None) -> Exit:
+    out = wanted if wanted is not None else services.exits.out
+    if out.type == "direct" and not services.exits.direct:
+        raise Forbidden(
+            "this gateway lets no session out directly",
+            hint="name an upstream proxy; its operator can set proxy_direct",
+        )
+    return out
 
 
 def _lifetime(services: Services, body: CreateSession) -> Lifetime:
@@ -120,7 +145,7 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
 
 
 async def update(request: web.Request, caller: Caller) -> web.Response:
-    """Extend or shorten its life, change what viewers may carry; what the body leaves out stays."""
+    """Extend or shorten its life, change its exit and what viewers may carry; what the body leaves out stays."""
     services = request.app[SERVICES]
     session = services.manager.get(request.match_info["sid"])
     body = await read_json(request, UpdateSession)
@@ -130,13 +155,35 @@ async def update(request: web.Request, caller: Caller) -> web.Response:
         changes["ends_at"] = None if body.ttl_s is None else services.clock() + body.ttl_s
     changes |= {name: getattr(body, name) for name in ("idle_timeout_s", "idle_action") if name in given}
     sharing: dict[str, object] = {name: getattr(body, name) for name in ("clipboard", "files") if name in given}
+    out = _exit(services, body.proxy) if "proxy" in given else session.out
     session.touch()
+    if out != session.out:
+        await session.leave_by(out)
     await session.live_as(
         life.model_copy(update=changes),
         body.metadata if "metadata" in given else session.metadata,
         session.sharing.model_copy(update=sharing),
     )
     return _json(session.view())
+
+
+async def egress(request: web.Request, caller: Caller) -> web.Response:
+    """What went through the session's proxy, and where it leaves."""
+    session = request.app[SERVICES].manager.get(request.match_info["sid"])
+    report = session.traffic()
+    return _json(
+        EgressTraffic(
+            upstream=str(session.out),
+            username=session.out.username,
+            egress=session.view().egress,
+            bytes_up=report.bytes_up,
+            bytes_down=report.bytes_down,
+            connections=report.connections,
+            open=report.open,
+            hosts=dict(report.hosts),
+            errors=dict(report.errors),
+        )
+    )
 
 
 async def suspend(request: web.Request, caller: Caller) -> web.Response:
@@ -253,6 +300,7 @@ def routes() -> list[web.RouteDef]:
         route("GET", "/v1/sessions/{sid}", show, Access.VIEWER),
         route("PATCH", "/v1/sessions/{sid}", update, Access.ADMIN),
         route("DELETE", "/v1/sessions/{sid}", destroy, Access.ADMIN),
+        route("GET", "/v1/sessions/{sid}/egress", egress, Access.ADMIN),
         route("POST", "/v1/sessions/{sid}/suspend", suspend, Access.ADMIN),
         route("POST", "/v1/sessions/{sid}/resume", resume, Access.VIEWER),
         route("POST", "/v1/sessions/{sid}/fork", fork, Access.ADMIN),

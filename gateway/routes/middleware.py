@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -15,7 +15,7 @@ from aiohttp.typedefs import Handler
 
 from gateway.errors import STATUS, BadRequest, GatewayError, NotFound, TooLarge, Unauthorized, UnsupportedMedia
 
-__all__ = ["MAX_BODY_BYTES", "PROBLEM_TYPE", "add_headers", "problem", "problems"]
+__all__ = ["MAX_BODY_BYTES", "PROBLEM_TYPE", "add_headers", "content_policy", "problem", "problems"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +35,17 @@ _CSP = "; ".join(
         "connect-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",
-        "frame-ancestors 'self'",
     )
 )
 
+
+def content_policy(origins: Iterable[str] = ()) -> str:
+    """A Content-Security-Policy whose page only the gateway's own pages and these origins may frame."""
+    return " ".join((f"{_CSP}; frame-ancestors 'self'", *sorted(origins)))
+
+
 _HEADERS = {
-    "Content-Security-Policy": _CSP,
+    "Content-Security-Policy": content_policy(),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Literal, TypeVar
-from urllib.parse import urlsplit
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gateway.errors import BadRequest, TooLarge, UnsupportedMedia
+from gateway.exits import Exit, parse_exit
+from gateway.origins import parse_origin
 from gateway.sessions.record import TEMPLATE_NAME, ClipboardPolicy, FilesPolicy, IdleAction
-from gateway.sessions.view import ErrorView, SessionView
+from gateway.sessions.view import EgressView, ErrorView, SessionView
 from gateway.tokens import Role
 
 __all__ = [
     "MAX_JSON_BYTES",
     "ControlAction",
     "CreateSession",
+    "CreateTicket",
     "CreateToken",
     "Created",
     "DisplaySize",
+    "EgressTraffic",
     "FileList",
     "FileView",
     "ForkSession",
@@ -34,6 +37,7 @@ __all__ = [
     "ShowMarker",
     "TemplateList",
     "TemplateView",
+    "TicketView",
     "TokenView",
     "UpdateSession",
     "read_json",
@@ -77,6 +81,17 @@ Metadata = Annotated[
 ]
 
 
+def _read_exit(value: object) -> object:
+    return parse_exit(value) if isinstance(value, str) else value
+
+
+ProxyField = Annotated[
+    Exit | None,
+    BeforeValidator(_read_exit, json_schema_input_type=Exit | Annotated[str, Field(max_length=1024)] | None),
+]
+"""An Exit keeps its password out of every dump."""
+
+
 class CreateSession(_Body):
     template: str | None = Field(default=None, max_length=32, description="the gateway's default unless named")
     display: DisplaySize | None = None
@@ -86,6 +101,11 @@ class CreateSession(_Body):
     )
     idle_action: IdleAction | None = Field(default=None, description="what follows then; null is the default")
     metadata: Metadata = Field({}, description="your own words about it")
+    proxy: ProxyField = Field(
+        default=None,
+        description="where its traffic leaves: an object, or TYPE://USER:PASSWORD@HOST:PORT with http, https or "
+        "socks5, or none, or direct; null is the gateway's default",
+    )
     clipboard: ClipboardPolicy = Field(default="both", description="which ways viewers may copy")
     files: FilesPolicy = Field(default="both", description="which ways viewers may carry files")
 
@@ -97,6 +117,7 @@ class UpdateSession(_Body):
     idle_timeout_s: Seconds | None = None
     idle_action: IdleAction = "suspend"
     metadata: Metadata = {}
+    proxy: ProxyField = Field(default=None, description="as at the start, and at once; null is the default again")
     clipboard: ClipboardPolicy = "both"
     files: FilesPolicy = "both"
 
@@ -121,15 +142,11 @@ class CreateToken(_Body):
     @field_validator("origins")
     @classmethod
     def _origins(cls, value: list[str]) -> list[str]:
-        for origin in value:
-            parts = urlsplit(origin)
-            if (
-                len(origin) > 256
-                or f"{parts.scheme}://{parts.netloc}" != origin
-                or parts.scheme not in ("http", "https")
-            ):
-                raise ValueError("an origin is scheme://host or scheme://host:port, with nothing after it")
-        return value
+        return [parse_origin(origin) for origin in value]
+
+
+class CreateTicket(CreateToken):
+    """The token that the ticket will be exchanged for."""
 
 
 class Mark(_Body):
@@ -174,11 +191,34 @@ class MarkerView(_Body):
     )
 
 
+class EgressTraffic(_Body):
+    """What a session's proxy has done. Counts are of this gateway's life, and go on when the session sleeps."""
+
+    upstream: str = Field(description="type, host and port of the exit, without credentials")
+    username: str = Field(description="at the upstream; its password is shown nowhere")
+    egress: EgressView
+    bytes_up: int = Field(description="from the desktop")
+    bytes_down: int
+    connections: int = Field(description="opened to the outside")
+    open: int = Field(description="of the desktop to its proxy, now")
+    hosts: dict[str, int] = Field(description="those that carried most, with bytes both ways")
+    errors: dict[str, int] = Field(description="requests that failed, by kind of error")
+
+
 class TokenView(_Body):
     token: str
     role: Role
     expires_at: datetime
-    viewer_url: str = Field(description="path and fragment; the token is in the fragment, which browsers do not send")
+    viewer_url: str = Field(description="path and fragment, which browsers do not send; the token is in it")
+    embed_url: str = Field(description="the same for a frame on a page of the token's origins")
+
+
+class TicketView(_Body):
+    ticket: str = Field(description="good for one exchange")
+    role: Role
+    expires_at: datetime = Field(description="of the ticket; the token lives from its exchange on")
+    viewer_url: str = Field(description="path and fragment, which browsers do not send; the ticket is in it")
+    embed_url: str = Field(description="the same for a frame on a page of the ticket's origins")
 
 
 class Created(SessionView):

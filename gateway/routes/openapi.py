@@ -44,14 +44,18 @@ _TRANSPORT = {
 
 _CALLS: Mapping[tuple[str, str], _Call] = {
     ("post", "/v1/sessions"): _Call(
-        "Start a session; answers at once", 201, models.CreateSession, models.Created, (400, 409, 413, 415, 503, 507)
+        "Start a session; answers at once", 201, models.CreateSession, models.Created,
+        (400, 403, 409, 413, 415, 503, 507),
     ),
     ("get", "/v1/sessions"): _Call("List the sessions, oldest first", 200, None, models.SessionList),
     ("get", "/v1/sessions/{sid}"): _Call("Show a session", 200, None, SessionView, (403, 404), _VIEWER),
     ("delete", "/v1/sessions/{sid}"): _Call("End a session; idempotent", 204, errors=(404,)),
     ("patch", "/v1/sessions/{sid}"): _Call(
-        "Extend or shorten its life, change what viewers may carry", 200, models.UpdateSession, SessionView,
-        (400, 404, 409, 413, 415, 502, 504, 507),
+        "Extend or shorten its life, change its exit and what viewers may carry", 200, models.UpdateSession,
+        SessionView, (400, 403, 404, 409, 413, 415, 502, 504, 507),
+    ),
+    ("get", "/v1/sessions/{sid}/egress"): _Call(
+        "Show what went through a session's proxy", 200, None, models.EgressTraffic, (404,)
     ),
     ("post", "/v1/sessions/{sid}/suspend"): _Call(
         "Write it to disk and free its memory; answers at once", 202, None, SessionView, (404, 409)
@@ -69,6 +73,13 @@ _CALLS: Mapping[tuple[str, str], _Call] = {
     ),
     ("post", "/v1/sessions/{sid}/tokens"): _Call(
         "Make a viewer token", 201, models.CreateToken, models.TokenView, (400, 404, 413, 415)
+    ),
+    ("post", "/v1/sessions/{sid}/tickets"): _Call(
+        "Make a one-time ticket for a URL, good for 30 s", 201, models.CreateTicket, models.TicketView,
+        (400, 404, 413, 415, 503),
+    ),
+    ("post", "/v1/tickets/exchange"): _Call(
+        "Make a viewer token of a ticket, once", 201, None, models.TokenView, (403, 404), ("ticket",)
     ),
     ("post", "/v1/sessions/{sid}/marks"): _Call(
         "Report a stage that only the viewer sees", 204, models.Mark, None, (400, 403, 404, 413, 415), _VIEWER
@@ -126,6 +137,10 @@ _CALLS: Mapping[tuple[str, str], _Call] = {
         "Have the desktop's programs paste this text or PNG; answers when they can", 204, "text/plain",
         errors=(400, 403, 404, 409, 411, 413, 415, 502), security=_VIEWER,
     ),
+    ("get", "/v1/sessions/{sid}/screenshot"): _Call(
+        "A picture of the desktop, at most a second old; ?width=320 makes it smaller, ?format=jpeg a JPEG of it",
+        200, None, "image/png", (400, 403, 404, 409, 502, 503), _VIEWER,
+    ),
     ("get", "/v1/sessions/{sid}/vnc"): _Call(
         "WebSocket that carries RFB; offer the subprotocols binary and fenster.token.<token>",
         101, errors=(400, 403, 404, 409, 502), security=("socketToken", *_VIEWER),
@@ -137,6 +152,11 @@ _CALLS: Mapping[tuple[str, str], _Call] = {
     ("get", "/readyz"): _Call("The gateway can start sessions", 200, None, "application/json", (500, 503), ()),
     ("get", "/openapi.json"): _Call("This document", 200, None, "application/json", security=()),
 }  # fmt: skip
+
+_OPTIONAL = {
+    models.CreateSession, models.CreateTicket, models.CreateToken, models.ForkSession, models.ShowMarker,
+}  # fmt: skip
+"""Bodies that may be left out."""
 
 _REF = "#/components/schemas/{model}"
 
@@ -160,6 +180,7 @@ def document() -> dict[str, Any]:
             "securitySchemes": {
                 "apiKey": {"type": "http", "scheme": "bearer", "description": "manages sessions"},
                 "viewerToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "ticket": {"type": "http", "scheme": "bearer", "description": "opens its own exchange, once"},
                 "socketToken": {"type": "apiKey", "in": "header", "name": "Sec-WebSocket-Protocol"},
             },
         },
@@ -178,7 +199,7 @@ def _operation(path: str, call: _Call) -> dict[str, Any]:
     if parameters:
         operation["parameters"] = parameters
     if call.body is not None:
-        optional = call.body in (models.CreateSession, models.CreateToken, models.ForkSession, models.ShowMarker)
+        optional = call.body in _OPTIONAL
         operation["requestBody"] = {"required": not optional, **_content(call.body)}
     trouble = {"content": {PROBLEM_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}}
     for status in sorted({*call.errors, *((401,) if call.security else ())}):

@@ -9,7 +9,9 @@ from aiohttp import web
 
 from gateway.errors import NotFound
 from gateway.routes.access import Access, Caller, route
+from gateway.routes.middleware import content_policy
 from gateway.routes.services import SERVICES
+from gateway.tokens import framers
 
 __all__ = ["routes"]
 
@@ -43,6 +45,19 @@ async def viewer(request: web.Request, caller: Caller) -> web.StreamResponse:
     return await _page(request, "viewer.html")
 
 
+async def embed(request: web.Request, caller: Caller) -> web.StreamResponse:
+    """The page for frames. Who may frame it says the grant in the query, and the settings."""
+    services = request.app[SERVICES]
+    key, sid = services.keys.signing_key, request.match_info["sid"]
+    granted = framers(key, request.query.get("frame", ""), sid=sid, now=services.clock())
+    response = await _page(request, "embed.html")
+    response.headers["Content-Security-Policy"] = content_policy({*granted, *services.embed_origins})
+    # A page that isolates itself (HTML standard, COEP) takes only frames that do, and that may be taken.
+    response.headers["Cross-Origin-Embedder-Policy"] = "require-corp"
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return response
+
+
 async def asset(request: web.Request, caller: Caller) -> web.StreamResponse:
     """A file below assets/, or one that lies beside the pages (an icon)."""
     root = request.app[SERVICES].static_dir
@@ -68,6 +83,7 @@ def routes() -> list[web.RouteDef]:
     return [
         route("GET", "/", index, Access.PUBLIC),
         route("GET", "/s/{sid}", viewer, Access.PUBLIC),
+        route("GET", "/embed/{sid}", embed, Access.PUBLIC),
         route("GET", "/assets/{name:.+}", asset, Access.PUBLIC),
         route("GET", "/{name:[A-Za-z0-9_-]+\\.(?:svg|ico|png|txt|webmanifest)}", asset, Access.PUBLIC),
     ]

@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Any
 
 from gateway.errors import GuestError, LinkClosed, LinkTimeout, VmBootFailed, VncError
+from gateway.exits import PROXY_URL
 from gateway.sessions.waiting import rfb_banner, together
 from gateway.sessions.world import Timeouts
 from gateway.vm.driver import GuestEvent, Vm
@@ -240,7 +241,7 @@ class Guest:
             "session_id": self._assignment.session_id,
             "epoch_ns": time.time_ns(),
             "vnc_password": self._identity.vnc_password,
-            "proxy": None,
+            "proxy": PROXY_URL,
             "display": list(self._assignment.display_px),
             "clipboard": self._assignment.clipboard,
         }

@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from gateway.errors import GatewayError, LinkError, SnapshotError, VmBootFailed, VmError, VmLost
+from gateway.errors import GatewayError, LinkError, NotFound, SnapshotError, VmBootFailed, VmError, VmLost
 from gateway.sessions import rundir
 from gateway.sessions.guest import Assignment, Guest, Origin
 from gateway.sessions.handover import Handover
@@ -135,6 +135,7 @@ class Life:
                 lifetime=status.lifetime,
                 metadata=status.metadata,
                 sharing=status.sharing,
+                out=status.out,
                 forked=self.machine.forked,
             )
         )
@@ -304,7 +305,14 @@ class Life:
         await self._bring_up(guest)
         await self._handover.follow(guest.vm.link)
 
+    async def open_exit(self) -> None:
+        """Let its traffic leave where the session says, once its machine has a network."""
+        # Without one it is done when there is.
+        with contextlib.suppress(NotFound):
+            await self._world.dataplane.set_upstream(self._status.id, self._status.out, self._status.publish)
+
     async def _bring_up(self, guest: Guest) -> None:
+        await self.open_exit()
         if guest.up:
             return  # Adopted.
         woken = self._status.state is State.RESUMING

@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 
 from gateway.errors import BadRequest, CapacityError, Conflict, GatewayError, NotFound
+from gateway.exits import NO_EXIT, Exit
 from gateway.sessions.admission import Limits, Room, check_room
 from gateway.sessions.lifecycle import IDLE, STARTING, State
 from gateway.sessions.machine import Machine
@@ -98,6 +99,7 @@ class SessionManager:
         lifetime: Lifetime | None = None,
         metadata: Mapping[str, str] | None = None,
         sharing: Sharing | None = None,
+        out: Exit = NO_EXIT,
     ) -> Session:
         """Start a session; it boots by itself.
 
@@ -117,7 +119,7 @@ class SessionManager:
         machine = self.pool.take(chosen) or self._fresh_machine(chosen, display_px)
         session = Session(
             machine, display_px or self._display_px, self._world,
-            lifetime=lifetime, metadata=metadata, sharing=sharing,
+            lifetime=lifetime, metadata=metadata, sharing=sharing, out=out,
         )  # fmt: skip
         await self._enter(session)
         session.start()
@@ -168,7 +170,7 @@ class SessionManager:
             session = Session(
                 child, source.display_px, self._world,
                 lifetime=source.lifetime, metadata=source.metadata if metadata is None else metadata,
-                sharing=source.sharing,
+                sharing=source.sharing, out=source.out,
             )  # fmt: skip
             await self._enter(session)
             session.asleep()

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.exits import NO_EXIT, Exit
 from gateway.sessions.view import ErrorView
 
 __all__ = [
@@ -90,5 +91,7 @@ class SessionRecord(_Record):
     lifetime: Lifetime = Lifetime()
     metadata: dict[str, str] = {}
     sharing: Sharing = Sharing()
+    out: Exit = Field(default=NO_EXIT, exclude=True)
+    """Where its traffic leaves. Left out of any dump: it holds a password, and the store seals it."""
     forked: bool = False
     """Its machine still has the identity of the one that it was forked from."""

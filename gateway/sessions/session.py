@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import Conflict, GatewayError, LinkClosed
+from gateway.exits import NO_EXIT, Exit, ExitReport
 from gateway.sessions.control import Viewer
 from gateway.sessions.guest import Assignment
 from gateway.sessions.handover import Handover, Switch
@@ -44,6 +45,7 @@ class Session(Status):
         lifetime: how long it may go on; until somebody ends it when None.
         metadata: the caller's own words about it.
         sharing: what its viewers may carry to and from it.
+        out: where its traffic leaves.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Session(Status):
         lifetime: Lifetime | None = None,
         metadata: Mapping[str, str] | None = None,
         sharing: Sharing | None = None,
+        out: Exit = NO_EXIT,
     ) -> None:
         self._world = world
         self._machine = machine
@@ -72,6 +75,8 @@ class Session(Status):
             sharing or Sharing(),
             self._count_viewers,
             self.handover.view,
+            self.traffic,
+            out,
         )
 
     @classmethod
@@ -79,7 +84,7 @@ class Session(Status):
         """One that an earlier gateway had; adopt(), asleep(), over() or lost() follows."""
         session = cls(
             machine, record.display_px, world,
-            lifetime=record.lifetime, metadata=record.metadata, sharing=record.sharing,
+            lifetime=record.lifetime, metadata=record.metadata, sharing=record.sharing, out=record.out,
         )  # fmt: skip
         session.created_at = record.created_at
         session.timings = dict(record.timings)
@@ -193,6 +198,25 @@ class Session(Status):
         self.publish()
         if self._machine.guest is not None:
             await self._machine.guest.share(sharing.clipboard)
+
+    async def leave_by(self, out: Exit) -> None:
+        """Have its traffic leave there from now on; what goes by the last exit is cut.
+
+        Raises:
+            Conflict: it has ended.
+            StoreError: it cannot be written down.
+        """
+        if self.state in ENDED or self.state is State.STOPPING:
+            raise Conflict(f"the session is {self.state.value}", hint="create a new session")
+        self.out = out
+        # Before it is used: after a crash, nothing leaves by a way that was taken back.
+        await self.save()
+        await self._life.open_exit()
+        self.publish()
+
+    def traffic(self) -> ExitReport:
+        """What its proxy says of itself."""
+        return self._world.dataplane.egress(self.id)
 
     async def resize(self, display_px: tuple[int, int]) -> None:
         """Have the display this wide and high, odd sides made even. The last of several counts.

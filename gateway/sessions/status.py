@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 
 import structlog
 
+from gateway.exits import NO_EXIT, Exit, ExitReport
+from gateway.sessions.egress import egress_view
 from gateway.sessions.expiry import Verdict, judge
 from gateway.sessions.lifecycle import STARTING, Event, State, step
 from gateway.sessions.record import Lifetime, Sharing, Template
@@ -34,6 +36,8 @@ class Status:
     sharing: what its viewers may carry to and from it.
     viewers: counts those who watch its picture.
     control: who of them controls.
+    egress: what its proxy says of itself.
+    out: where its traffic leaves.
     """
 
     def __init__(
@@ -46,8 +50,11 @@ class Status:
         sharing: Sharing,
         viewers: Callable[[], int],
         control: Callable[[], ControlView],
+        egress: Callable[[], ExitReport],
+        out: Exit = NO_EXIT,
     ) -> None:
         self.id = sid
+        self.out = out
         self.template = template
         self.display_px = display_px
         self.lifetime = lifetime
@@ -73,6 +80,7 @@ class Status:
         self._began = time.monotonic()
         self._viewers = viewers
         self._control = control
+        self._egress = egress
         self.updates: Updates[SessionView] = Updates(self.view())
 
     @property
@@ -103,6 +111,7 @@ class Status:
             idle_at=_time(self.verdict.idle_at) if self.state is State.READY else None,
             idle_action=self.lifetime.idle_action,
             warning=self.verdict.warning,
+            egress=egress_view(self.out, self._egress()),
             clipboard=self.sharing.clipboard,
             files=self.sharing.files,
         )

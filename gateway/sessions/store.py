@@ -6,6 +6,7 @@ Rows are JSON: nothing is ever asked of them but all of them, once, at start.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import sqlite3
 import time
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.errors import ConfigError, StoreError
 from gateway.sessions.record import MachineRecord, SessionRecord
+from gateway.sessions.seal import Seal
 from gateway.sessions.world import Keeper
 
 __all__ = ["Store", "machine_uuids"]
@@ -36,19 +38,29 @@ CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, session TEXT NOT NULL, as
 R = TypeVar("R", bound=BaseModel)
 
 
+class _SealedSession(SessionRecord):
+    """As it stands in the file."""
+
+    sealed: str = ""
+
+
 class Store:
     """Made by :meth:`open`. Every write is on disk, for a process that is killed, when it returns.
 
     Raises (each method): StoreError, when the disk is full or the file damaged.
     """
 
-    def __init__(self, db: aiosqlite.Connection, lock: int | None) -> None:
+    def __init__(self, db: aiosqlite.Connection, lock: int | None, seal: Seal) -> None:
         self._db = db
         self._lock = lock
+        self._seal = seal
 
     @classmethod
-    async def open(cls, path: Path | None) -> Store:
+    async def open(cls, path: Path | None, seal: Seal | None = None) -> Store:
         """Open or make the file; None keeps everything in memory.
+
+        Args:
+            seal: for the sessions' exits; with one of its own, nobody can read them later.
 
         Raises:
             ConfigError: another gateway has it.
@@ -68,7 +80,7 @@ class Store:
             if isinstance(exc, sqlite3.Error):
                 raise StoreError(f"{path} cannot be used: {exc}", hint="move it away; its sessions are lost") from exc
             raise
-        return cls(db, lock)
+        return cls(db, lock, seal if seal is not None else Seal.fresh())
 
     async def close(self) -> None:
         """Idempotent."""
@@ -78,15 +90,20 @@ class Store:
             os.close(lock)
 
     async def put_session(self, record: SessionRecord) -> None:
-        await self._put("sessions", record.id, record)
+        body = {**record.model_dump(mode="json"), "sealed": self._seal.close(record.out, record.id)}
+        await self._write("INSERT OR REPLACE INTO sessions VALUES (?, ?)", record.id, json.dumps(body))
 
     async def drop_session(self, sid: str) -> None:
         await self._write("DELETE FROM sessions WHERE id = ?", sid)
 
     async def sessions(self) -> list[SessionRecord]:
         """All, oldest first."""
-        found = await self._all("sessions", SessionRecord)
-        return sorted(found, key=lambda record: record.created_at)
+        found = await self._all("sessions", _SealedSession)
+        return sorted((self._opened(one) for one in found), key=lambda record: record.created_at)
+
+    def _opened(self, sealed: _SealedSession) -> SessionRecord:
+        fields = {name: getattr(sealed, name) for name in SessionRecord.model_fields}
+        return SessionRecord(**{**fields, "out": self._seal.open(sealed.sealed, sealed.id)})
 
     async def put_machine(self, record: MachineRecord) -> None:
         await self._put("machines", record.id, record)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["ControlView", "DisplayView", "ErrorView", "SessionView", "ViewerView"]
+__all__ = ["ControlView", "DisplayView", "EgressView", "ErrorView", "SessionView", "ViewerView"]
 
 
 class _View(BaseModel):
@@ -44,6 +44,23 @@ class ControlView(_View):
     viewers: list[ViewerView] = Field(description="first come first")
 
 
+class EgressView(_View):
+    """The session's way to the internet, as far as its viewers may know of it."""
+
+    type: Literal["none", "direct", "http", "https", "socks5"] = Field(description="none: it has none")
+    state: Literal["off", "unknown", "ok", "failing"] = Field(
+        description="off: no exit, or no machine that uses it; unknown: not used yet; else how its last use went"
+    )
+    error: ErrorView | None = Field(description="why it is failing")
+    address: str | None = Field(description="that the internet sees, by the last check; null until known")
+    latency_ms: float | None = Field(description="that the check took")
+    checked_at: datetime | None
+    verdict: Literal["ok", "direct", "leak", "failed"] | None = Field(
+        description="of the last check. direct: it leaves from this host, as was asked for; leak: it does, and was "
+        "not; null: there was none (proxy_check_url)"
+    )
+
+
 class SessionView(_View):
     """A session, complete; each event carries all of it, so a late reader misses nothing."""
 
@@ -67,5 +84,6 @@ class SessionView(_View):
     idle_at: datetime | None = Field(description="when idle_action follows if nobody uses it; null: never")
     idle_action: Literal["suspend", "stop"]
     warning: Literal["ttl", "idle"] | None = Field(description="which of the two is near")
+    egress: EgressView
     clipboard: Literal["off", "to_guest", "to_viewer", "both"] = Field(description="which ways viewers may copy")
     files: Literal["off", "upload", "download", "both"] = Field(description="which ways viewers may carry files")

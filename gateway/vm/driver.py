@@ -109,6 +109,9 @@ class Lan(Protocol):
     async def udp(self, guest_port: int) -> socket.socket:
         """A non-blocking UDP socket inside, on an ephemeral port, connected to guest_ip:guest_port."""
 
+    async def listen(self, port: int) -> socket.socket:
+        """A non-blocking socket that listens on host_ip for the guest's TCP. Raises NetnsError."""
+
     async def close(self) -> None:
         """Drop the namespace. Idempotent. Sockets already handed out live until their owners close them."""
 

@@ -31,6 +31,9 @@ __all__ = ["DISPLAY", "desktop_argv", "main", "x_config", "x_server"]
 DISPLAY = ":1"
 X_START_S = 30.0
 RESTART_S = 3
+SOCKETS = Path("/tmp/.X11-unix")
+KEYMAPS = Path("/var/lib/xkb")
+"""Debian's; a server that was built for another place keeps them there."""
 DEFAULT_MODE = (1280, 720)
 
 _SPARE_KEYMAP = ("setxkbmap", "-rules", "base", "-model", "pc105", "-layout", "us")
@@ -117,9 +120,10 @@ class _Guest:
 
     def start_x(self) -> int:
         """Xorg, once it takes connections. The socket directory is ours alone, and so is the display's number."""
-        sockets = Path("/tmp/.X11-unix")
-        sockets.mkdir(mode=0o1777, exist_ok=True)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", str(sockets)], check=True)
+        SOCKETS.mkdir(mode=0o1777, exist_ok=True)
+        # Keymaps are compiled into a file of the display's number: servers that start together spoil each other's.
+        for folder in (SOCKETS, *filter(Path.is_dir, [KEYMAPS])):
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", str(folder)], check=True)
         config, cookie = self.run_dir / "xorg.conf", self.run_dir / "xauth"
         config.write_text(x_config(*self.size_px))
         cookie.touch(mode=0o600)

@@ -1,7 +1,8 @@
 """The bytes of one noVNC viewer: WebSocket to x11vnc and back, through the client-message filter.
 
 Nothing is queued in between: each direction reads, then writes and waits until the other side took it, so a
-slow tab stops x11vnc by TCP itself, and a stuck x11vnc stops the tab. Heartbeats are the WebSocket's own.
+slow tab stops x11vnc by TCP itself, and a stuck x11vnc stops the tab. Heartbeats are the WebSocket's own, and those
+of a page that promises them, which may then hold keys no longer than a lease without one (lease.py).
 A key press waits for no other byte: TCP_NODELAY is set here, since asyncio leaves sockets it did not make alone.
 """
 
@@ -16,6 +17,7 @@ from typing import Protocol
 
 from gateway.errors import VncError
 from gateway.vnc.handshake import log_in, welcome
+from gateway.vnc.lease import LEASE_S, Lease
 from gateway.vnc.rfb import ClientFilter, Role
 
 __all__ = ["CHUNK_BYTES", "Ended", "InputSwitch", "Report", "ViewerSocket", "serve"]
@@ -30,7 +32,10 @@ class ViewerSocket(Protocol):
     """A WebSocket that carries binary messages, already accepted."""
 
     async def receive(self) -> bytes | None:
-        """The next binary message; None when the viewer has gone, however it went. Never raises for that."""
+        """The next binary message; None when the viewer has gone, however it went. Never raises for that.
+
+        Cancelling it loses no message.
+        """
 
     async def send(self, data: bytes) -> None:
         """One binary message; returns when the transport has room again. Raises ConnectionError when gone."""
@@ -63,6 +68,8 @@ class Report:
     bytes_to_viewer: int = 0
     messages_dropped: int = 0
     """Client messages that may not reach the desktop."""
+    leases_ended: int = 0
+    """How often a viewer went silent with something held."""
 
 
 class InputSwitch:
@@ -99,6 +106,7 @@ async def serve(
     switch: InputSwitch | None = None,
     handshake_timeout_s: float = 10.0,
     release_timeout_s: float = 2.0,
+    lease_s: float = LEASE_S,
     report: Report | None = None,
 ) -> Report:
     """Carry one viewer until either side ends; then let go of what it holds and close both.
@@ -109,6 +117,7 @@ async def serve(
         role: ``view`` types, clicks and pastes nothing.
         password: the session's VNC password, for x11vnc only.
         switch: whether the control role controls now; it does when None.
+        lease_s: how long a viewer that sends heartbeats may hold something without one.
         report: one to fill while it runs, for whoever wants to watch the counters.
 
     Returns the report; errors of either side are in it and in the close code, never raised. Cancelling is
@@ -135,7 +144,7 @@ async def serve(
         except (OSError, EOFError) as exc:
             _end(report, Ended.VIEWER, _why(exc))
             return report
-        await _pump(socket, reader, writer, client, first, report)
+        await _pump(socket, reader, writer, client, Lease(client, lease_s), first, report)
         return report
     finally:
         report.messages_dropped = client.dropped
@@ -166,13 +175,14 @@ async def _pump(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     client: ClientFilter,
+    lease: Lease,
     first: bytes,
     report: Report,
 ) -> None:
     """Both directions until one ends; the other is cancelled and awaited."""
     writer.transport.set_write_buffer_limits(high=CHUNK_BYTES)
     tasks = [
-        asyncio.create_task(_to_guest(socket, writer, client, first, report), name="vnc to guest"),
+        asyncio.create_task(_to_guest(socket, writer, client, lease, first, report), name="vnc to guest"),
         asyncio.create_task(_to_viewer(socket, reader, report), name="vnc to viewer"),
     ]
     try:
@@ -186,7 +196,12 @@ async def _pump(
 
 
 async def _to_guest(
-    socket: ViewerSocket, writer: asyncio.StreamWriter, client: ClientFilter, first: bytes, report: Report
+    socket: ViewerSocket,
+    writer: asyncio.StreamWriter,
+    client: ClientFilter,
+    lease: Lease,
+    first: bytes,
+    report: Report,
 ) -> tuple[Ended, str]:
     data: bytes | None = first
     while data is not None:
@@ -201,8 +216,30 @@ async def _to_guest(
         report.messages_dropped = client.dropped
         if client.failure is not None:
             return Ended.MALFORMED, client.failure.message
-        data = await socket.receive()
+        data = await _receive(socket, writer, lease, report)
     return Ended.VIEWER, "The viewer left."
+
+
+async def _receive(socket: ViewerSocket, writer: asyncio.StreamWriter, lease: Lease, report: Report) -> bytes | None:
+    """The next message. What is held when a lease ends is released meanwhile.
+
+    What has come already counts as heard, however long x11vnc kept us from reading it.
+    """
+    now = asyncio.get_running_loop().time
+    while True:
+        try:
+            async with asyncio.timeout_at(lease.deadline()):
+                data = await socket.receive()
+        except TimeoutError:
+            messages = lease.expire(now())
+            report.leases_ended = lease.ended
+            report.bytes_to_guest += len(messages)
+            # Few and small: x11vnc took all that came before.
+            writer.write(messages)
+            continue
+        if data is not None:
+            lease.heard(data, now())
+        return data
 
 
 async def _to_viewer(socket: ViewerSocket, reader: asyncio.StreamReader, report: Report) -> tuple[Ended, str]:

@@ -110,9 +110,14 @@ class ClientFilter:
         self._controls = controls and self.role == "control"
         return b"" if self._controls else self.release_all()
 
+    @property
+    def holds(self) -> bool:
+        """Is a key or button of this viewer down?"""
+        return bool(self._held or self._buttons)
+
     def release_all(self) -> bytes:
         """Messages that release every key and button this viewer holds; it then holds none."""
-        if not self._held and not self._buttons:
+        if not self.holds:
             return b""
         out = bytearray()
         for keysym, keycode in reversed(self._held):

@@ -40,6 +40,7 @@ from guest_agent.protocol.rpc import (
 )
 from guest_agent.pump import Pump
 from guest_agent.resize import resize
+from guest_agent.screen_service import ScreenService
 from guest_agent.times import InputTimes
 from guest_agent.warm import warm
 from guest_agent.windows import WindowWatcher
@@ -107,6 +108,8 @@ class Agent:
         self._clipboard.join(selection)
         service = ClipboardService(self._clipboard)
         await service.start()
+        screen = ScreenService(self._display)
+        await screen.start()
         board = CursorBoard(loop.call_later)
         cursor = await asyncio.to_thread(
             CursorWatcher,
@@ -128,6 +131,7 @@ class Agent:
             await self._marker.close()
             await self._hub.close()
             await service.close()
+            await screen.close()
             await asyncio.to_thread(selection.close)
             sink.close()
             await asyncio.to_thread(watcher.close)

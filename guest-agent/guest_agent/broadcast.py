@@ -47,7 +47,8 @@ class Stream:
 
     track: ScreenTrack
     path: Path
-    leads: bool
+    crisp: bool = False
+    """Asks for full chroma."""
     keyed_at: float = float("-inf")
     """When its last keyframe went out."""
     repeated_at: float = float("-inf")
@@ -78,15 +79,19 @@ class Broadcast:
         """The rate of the leaders' encode."""
         return self._rates_bps[MAIN]
 
-    def stream(self, *, leads: bool) -> Stream:
-        """For a new viewer. It counts as watching from its sender's first pull.
-
-        Args:
-            leads: the desktop is for this one: it has the control role.
-        """
+    def stream(self) -> Stream:
+        """For a new viewer. It counts as watching from its sender's first pull."""
         track = ScreenTrack(lambda _: self._idle(stream), lambda _: self._stopped(stream))
-        stream = Stream(track, Path(self._clock, self._paths_changed), leads)
+        stream = Stream(track, Path(self._clock, self._paths_changed))
         return stream
+
+    def lead(self, stream: Stream | None) -> None:
+        """The desktop is for this one from now on: it controls. None: nobody does, or one who is not among these."""
+        if stream is self._rungs.leader:
+            return
+        self._rungs.leader = stream
+        self._paths_changed()
+        self._settle_both()
 
     def deliver(self, frame: EncodedFrame) -> None:
         """A frame from the media thread."""
@@ -114,15 +119,23 @@ class Broadcast:
         else:
             self._source.want_key(rung)
 
+    def want_crisp(self, stream: Stream, on: bool) -> None:
+        """A viewer asks for full chroma, or no longer does. Who does not lead asks in vain."""
+        stream.crisp = on
+        if stream in self._streams:
+            self._rungs.ask(stream, crisp=on)
+            self._paths_changed()
+
     def counters(self) -> dict[str, int]:
         """Of the leaders' path, of the slowest where there are several; of both encodes."""
         every = [stream.path for stream in self._streams]
-        leading = [stream.path for stream in self._streams if stream.leads] or every
+        leading = [stream.path for stream in self._rungs.leaders()]
         path = min(leading, key=lambda path: path.target_bps, default=None)
         return {
             "rung_bps": self._rates_bps[MAIN],
             "rung_changes": self.rung_changes,
             "lag_bps": self._rates_bps[LAG] if self._lagging else 0,
+            "crisp": int(self._codecs[MAIN].full_chroma),
             "lag_viewers": len(self._rungs.on(LAG)),
             "path_target_bps": int(path.target_bps) if path else 0,
             "path_brakes": path.brakes if path else 0,
@@ -143,7 +156,7 @@ class Broadcast:
 
     def _offer(self, stream: Stream, frame: EncodedFrame, now: float) -> None:
         track = stream.track
-        if frame.codec is not track.codec:
+        if frame.codec not in track.codecs:
             # Made before its rung changed to what this viewer decodes.
             return
         if track.pending and frame.rung == MAIN and self._rungs.behind(stream, now):
@@ -169,7 +182,7 @@ class Broadcast:
     def _idle(self, stream: Stream) -> None:
         if stream not in self._streams:
             self._streams.append(stream)
-            self._rungs.add(stream, leads=stream.leads, codec=stream.track.codec)
+            self._rungs.add(stream, codecs=stream.track.codecs, crisp=stream.crisp)
             self._paths_changed()
             if len(self._streams) == 1:
                 self._source.watch(True)
@@ -185,8 +198,7 @@ class Broadcast:
         self._paths_changed()
         if not self._streams:
             self._source.watch(False)
-        for rung in (MAIN, LAG):
-            self._settle(rung)
+        self._settle_both()
 
     def _paths_changed(self) -> None:
         """Some path carries more or less than before, or somebody came or went."""
@@ -218,6 +230,10 @@ class Broadcast:
         if wanted != present and (wanted == MAX_BPS or abs(wanted - present) > present * _STEP):
             self._rates_bps[rung] = wanted
             self._source.set_rate(wanted, rung)
+
+    def _settle_both(self) -> None:
+        for rung in (MAIN, LAG):
+            self._settle(rung)
 
     def _settle(self, rung: int) -> None:
         """Let the next frame be made once every sender that it is made for waits for it."""

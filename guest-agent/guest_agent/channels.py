@@ -15,10 +15,12 @@ from guest_agent.protocol.messages import (
     Audio,
     Channel,
     Control,
+    Crisp,
     Direction,
     FrameTimes,
     Hello,
     Instant,
+    IsCrisp,
     Message,
     Ping,
     Pong,
@@ -54,6 +56,7 @@ class Inbox:
     send: puts one message on the viewer's control channel; False when it could not.
     size_px: the display's present width and height.
     listen: the viewer asked to hear the desktop, or no longer to.
+    want_crisp: it asked for full chroma, or no longer does.
     controls: whether this viewer's input counts now, by the gateway's word.
     greeted: called when the viewer has been welcomed.
     """
@@ -69,6 +72,7 @@ class Inbox:
         controls: Callable[[], bool],
         *,
         listen: Callable[[bool], None] = lambda on: None,
+        want_crisp: Callable[[bool], None] = lambda on: None,
         greeted: Callable[[], None] = lambda: None,
     ) -> None:
         self._is_controller = controls
@@ -81,6 +85,7 @@ class Inbox:
         self._greeted = greeted
         self._wants_times = False
         self._listen = listen
+        self._want_crisp = want_crisp
 
     def receive(self, channel: Channel, data: object) -> None:
         """One message of one channel. Text (a browser's send("...")) is never one of ours."""
@@ -106,6 +111,8 @@ class Inbox:
                 self.tell(Instant(stamp, now_us()))
             case Audio(on):
                 self._listen(on)
+            case Crisp(on):
+                self._want_crisp(on)
             case _ if self.controls:
                 self._sink.handle(self._peer, message)
             case _ if self._role is Role.CONTROL:
@@ -120,6 +127,9 @@ class Inbox:
 
     def control_changed(self) -> None:
         self.tell(Control(self.controls))
+
+    def crisp_changed(self, on: bool) -> None:
+        self.tell(IsCrisp(on))
 
     def display_resized(self) -> None:
         self.tell(Size(*self._size_px()))

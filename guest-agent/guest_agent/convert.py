@@ -1,7 +1,8 @@
-"""BGRX pixels into one persistent I420 picture, only where they changed.
+"""BGRX pixels into one persistent YUV picture, only where they changed.
 
-BT.709, limited range, as the stream's flags say (encode.py). swscale does the work; a context for a new size costs
-more than converting a few text rows, so contexts are kept per size.
+BT.601's matrix, limited range: what VP8 means, which has no flags for others (RFC 6386 9.2), and what browsers take
+untagged WebRTC for; H.264 says so (tag). swscale does the work; a context for a new size costs more than converting a
+few text rows, so contexts are kept per size.
 """
 
 from __future__ import annotations
@@ -11,42 +12,50 @@ from typing import cast
 
 import av
 import numpy as np
+from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from guest_agent.rects import Rect
 
-__all__ = ["OVERREAD_BYTES", "Picture"]
+__all__ = ["OVERREAD_BYTES", "Picture", "tag"]
 
 OVERREAD_BYTES = 256
 """swscale reads whole vectors: up to this many bytes behind the last pixel must be readable, whatever they hold."""
+
+_LIMITED_RANGE = 1
+_BT709, _BT601 = 1, 6
+"""ITU-T H.273 8. Only the matrix is BT.601's: a desktop's primaries are sRGB's, which are BT.709's."""
 
 _THREADS_FROM_PX = 128 * 1024
 """Less is done sooner than a second thread wakes up."""
 _CONTEXTS = 24
 """Kept converters; the least recently used goes."""
 
+Planes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
+
+
+def tag(codec: VideoCodecContext) -> None:
+    """Have an encoder that is not open yet write down which colours these are."""
+    codec.color_range = _LIMITED_RANGE
+    codec.color_primaries = codec.color_trc = _BT709
+    codec.colorspace = _BT601
+
 
 class Picture:
-    """A yuv420p picture of width_px x height_px, both even.
+    """A picture of width_px x height_px, both even: yuv420p, or yuv444p with ``full_chroma``.
 
-    ``array`` is (height * 3 / 2, width) uint8: the Y plane and below it U and V, each of half width and height.
-    ``threads`` are used for large rectangles.
+    ``array`` is (height * 3 / 2, width) uint8: the Y plane and below it U and V, each of half width and height;
+    with full chroma (height * 3, width): three planes of one size. ``threads`` are used for large rectangles.
     """
 
-    def __init__(self, width_px: int, height_px: int) -> None:
+    def __init__(self, width_px: int, height_px: int, *, full_chroma: bool = False) -> None:
         self.width_px, self.height_px = width_px, height_px
+        self.full_chroma = full_chroma
         self.threads = 1
-        luma = width_px * height_px
-        self.array = np.full((height_px * 3 // 2, width_px), 128, dtype=np.uint8)
-        flat = self.array.reshape(-1)
-        half = (height_px // 2, width_px // 2)
-        self._planes = (
-            flat[:luma].reshape(height_px, width_px),
-            flat[luma : luma * 5 // 4].reshape(half),
-            flat[luma * 5 // 4 :].reshape(half),
-        )
-        self._planes[0][:] = 16
+        self._format, self._shifts = ("yuv444p", (0, 0, 0)) if full_chroma else ("yuv420p", (0, 1, 1))
+        self.array, self._planes = _black(width_px, height_px, self._shifts)
+        self._halved: tuple[NDArray[np.uint8], Planes] | None = None
         self._converters: OrderedDict[tuple[int, int], VideoReformatter] = OrderedDict()
 
     def update(self, rect: Rect, pixels: NDArray[np.uint8]) -> None:
@@ -56,18 +65,29 @@ class Picture:
         """
         frame = self._converter(rect).reformat(
             av.VideoFrame.from_numpy_buffer(pixels, format="bgra"),
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
+            format=self._format,
+            dst_colorspace=Colorspace.ITU601,
             src_color_range=ColorRange.JPEG,
             dst_color_range=ColorRange.MPEG,
             interpolation=Interpolation.POINT,
             threads=self.threads if rect.area_px >= _THREADS_FROM_PX else 1,
         )
-        for plane, target, shift in zip(frame.planes, self._planes, (0, 1, 1), strict=True):
+        for plane, target, shift in zip(frame.planes, self._planes, self._shifts, strict=True):
             width, height = rect.width >> shift, rect.height >> shift
             x, y = rect.x >> shift, rect.y >> shift
             rows = np.frombuffer(cast("bytes", plane), dtype=np.uint8).reshape(-1, plane.line_size)
             target[y : y + height, x : x + width] = rows[:height, :width]
+
+    def i420(self) -> NDArray[np.uint8]:
+        """As yuv420p, whatever it is; valid until the next call."""
+        if not self.full_chroma:
+            return self.array
+        if self._halved is None:
+            self._halved = _black(self.width_px, self.height_px, (0, 1, 1))
+        array, (luma, u, v) = self._halved
+        luma[:] = self._planes[0]
+        u[:], v[:] = (plane[::2, ::2] for plane in self._planes[1:])
+        return array
 
     def _converter(self, rect: Rect) -> VideoReformatter:
         size = (rect.width, rect.height)
@@ -76,3 +96,13 @@ class Picture:
         if len(self._converters) > _CONTEXTS:
             self._converters.popitem(last=False)
         return converter
+
+
+def _black(width_px: int, height_px: int, shifts: tuple[int, int, int]) -> tuple[NDArray[np.uint8], Planes]:
+    """A black picture whose planes are smaller by ``shifts`` each way: the whole, and Y, U and V as views into it."""
+    sizes = [(height_px >> shift, width_px >> shift) for shift in shifts]
+    bounds = np.cumsum([height * width for height, width in sizes])
+    flat = np.full(bounds[2], 128, dtype=np.uint8)
+    y, u, v = (part.reshape(size) for part, size in zip(np.split(flat, bounds[:2]), sizes, strict=True))
+    y[:] = 16
+    return flat.reshape(-1, width_px), (y, u, v)

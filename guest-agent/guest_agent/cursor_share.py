@@ -65,7 +65,11 @@ class CursorFeed:
 
     @follows.setter
     def follows(self, follows: bool) -> None:
+        if follows == self._follows:
+            return
         self._follows = follows
+        # It has forgotten the place while it moved the pointer itself.
+        self._pointed = None
         self._board.changed()
 
     def start(self) -> None:

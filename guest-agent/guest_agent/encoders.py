@@ -25,7 +25,7 @@ class VideoEncoder(Protocol):
         """Another rate from the next picture on. False: this takes another encoder."""
 
     def encode(self, picture: NDArray[np.uint8], pts_90k: int, *, key: bool) -> tuple[bytes, bool]:
-        """One picture (yuv420p array as convert.Picture has it); the frame, and whether it is a keyframe."""
+        """One picture (array as convert.Picture has it); the frame, and whether it is a keyframe."""
 
     def cut(self, size_bytes: int) -> bool:
         """The rate kept a picture of this size from being better."""
@@ -37,9 +37,11 @@ class VideoEncoder(Protocol):
 def open_encoder(
     codec: Codec, width_px: int, height_px: int, *, max_bps: int, threads: int, fps: int = 30
 ) -> VideoEncoder:
-    """Raises EncoderError."""
+    """For a codec with full chroma the pictures have it too. Raises EncoderError."""
     if codec is Codec.VP8:
         return Vp8Encoder(width_px, height_px, max_bps=max_bps, threads=threads, fps=fps)
+    if codec.full_chroma:
+        return Encoder(width_px, height_px, max_bps=max_bps, threads=threads, fps=fps, full_chroma=True)
     if (name := hardware_encoder()) is not None:
         try:
             return HardwareEncoder(name, width_px, height_px, max_bps=max_bps, fps=fps)

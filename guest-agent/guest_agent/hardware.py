@@ -20,6 +20,7 @@ from av.video.frame import PictureType
 from numpy.typing import NDArray
 
 from guest_agent.avoptions import LiveOptions
+from guest_agent.convert import tag
 from guest_agent.errors import EncoderError
 from guest_agent.h264 import packetize
 
@@ -64,6 +65,7 @@ class HardwareEncoder:
             codec.time_base = Fraction(1, _CLOCK_HZ)
             codec.bit_rate = max_bps
             codec.max_b_frames = 0
+            tag(codec)
             codec.profile = "Baseline"
             sizes = {"maxrate": str(max_bps), "bufsize": str(int(max_bps * _BUFFER_S)), "g": "1000000"}
             codec.options = {**options, **sizes}

@@ -63,7 +63,7 @@ class Lag:
                 threads=threads,
                 fps=LAG_FPS,
             )
-        unit, is_key = self._encoder.encode(picture.array, pts_90k, key=key)
+        unit, is_key = self._encoder.encode(picture.i420(), pts_90k, key=key)
         self.schedule.did(action, is_key, now, cut=self._encoder.cut(len(unit)))
         self.frames += 1
         return EncodedFrame(self._encoder.packetize(unit), pts_90k, is_key, len(unit), codec=self._codec, rung=LAG)

@@ -17,7 +17,7 @@ from guest_agent import ice, rtp
 from guest_agent.audio.capture import Capture
 from guest_agent.audio.opus import SoundPacket
 from guest_agent.audio.sound import Sound, SoundSource
-from guest_agent.broadcast import Broadcast, Source
+from guest_agent.broadcast import Broadcast, Source, Stream
 from guest_agent.channels import ChannelCounters
 from guest_agent.cursor_share import CursorBoard
 from guest_agent.errors import NotReady, OfferError
@@ -88,6 +88,8 @@ class MediaHub:
         self._connect_s = connect_s
         self._loop = asyncio.get_running_loop()
         self._peers: dict[str, Peer] = {}
+        self._streams: dict[str, Stream] = {}
+        """Of the peers that may control."""
         self._controller: str | None = None
         """Whose input counts; the gateway may name a peer before its offer comes."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -135,10 +137,12 @@ class MediaHub:
         await self._drop(self._peers.get(peer), "bye")
 
     def control(self, peer: str | None) -> None:
-        """Let only this peer's input count, and every viewer know; what the former one held goes up."""
+        """Let only this peer's input count, make the picture for it, and let every viewer know; what the former one
+        held goes up."""
         former, self._controller = self._controller, peer
         if former is not None and former != peer:
             self._sink.release(former)
+        self._lead()
         if self._clipboard is not None:
             self._clipboard.control(peer)
         for viewer in self._peers.values():
@@ -181,7 +185,10 @@ class MediaHub:
         await self._source.close()
 
     def _make(self, ident: str, role: Role) -> Peer:
-        stream = self._broadcast.stream(leads=role is Role.CONTROL)
+        stream = self._broadcast.stream()
+        if role is Role.CONTROL:
+            self._streams[ident] = stream
+            self._lead()
         return Peer(
             ident,
             role,
@@ -191,12 +198,16 @@ class MediaHub:
             self._sink,
             on_state=self._state_changed,
             on_key=lambda: self._broadcast.want_key(stream),
+            want_crisp=lambda on: self._broadcast.want_crisp(stream, on),
             size_px=lambda: self.size_px,
             counters=self._channel_counters,
             clipboard=self._clipboard,
             controls=lambda: self._controller == ident,
             cursors=self._cursors,
         )
+
+    def _lead(self) -> None:
+        self._broadcast.lead(None if self._controller is None else self._streams.get(self._controller))
 
     def _deliver(self, frame: EncodedFrame) -> None:
         if not self._closed:
@@ -242,6 +253,7 @@ class MediaHub:
     def _forget(self, viewer: Peer) -> None:
         if self._peers.get(viewer.ident) is viewer:
             del self._peers[viewer.ident]
+            self._streams.pop(viewer.ident, None)
         self._cancel_timer(viewer)
 
     def _cancel_timer(self, viewer: Peer) -> None:

@@ -62,6 +62,7 @@ class Peer:
     sound: its end of the desktop's sound, used when its offer has a section for it.
     on_state: CONNECTED once; CLOSED, with a reason, when the connection is lost. Not called for ``close``.
     on_key: it needs a keyframe.
+    want_crisp: it asks for full chroma, or no longer does.
     size_px: the display's present width and height.
     clipboard: takes its clipboard; None where there is none.
     controls: whether its input counts now.
@@ -79,6 +80,7 @@ class Peer:
         *,
         on_state: Callable[[Peer, PeerState, str], None],
         on_key: Callable[[], None],
+        want_crisp: Callable[[bool], None],
         size_px: Callable[[], tuple[int, int]],
         counters: ChannelCounters,
         controls: Callable[[], bool],
@@ -90,12 +92,14 @@ class Peer:
         self.track = track
         self.sound = sound
         self.connected = False
+        self._crisp = False
+        """The last frame had full chroma."""
         self.result: OfferResult | None = None
         self._counters = counters
         self._clipboard = clipboard
         self._on_state = on_state
         self._channels: dict[Channel, RTCDataChannel] = {}
-        self._cursor = cursors.feed(lambda message: self._inbox.tell(message), follows=role is Role.VIEW)
+        self._cursor = cursors.feed(lambda message: self._inbox.tell(message), follows=True)
         self._inbox = Inbox(
             ident,
             role,
@@ -105,7 +109,8 @@ class Peer:
             counters,
             controls,
             listen=self._listen,
-            greeted=self._cursor.start,
+            want_crisp=want_crisp,
+            greeted=self._greeted,
         )
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         self._transceiver = self._connection.addTransceiver(track, direction="sendonly")
@@ -159,7 +164,7 @@ class Peer:
                 other.direction = "inactive"
         if self._sound_sender is not None:
             rtp.describe_opus(self._sound_sender)
-        self.track.codec = rtp.settle_codec(self._transceiver)
+        self.track.settle(rtp.settle_codecs(self._transceiver, description))
         rtp.negotiate_extensions(self._transceiver, description)
         rtp.answer_as_dtls_server(self._transceiver)
         await self._connection.setLocalDescription(await self._connection.createAnswer())
@@ -173,7 +178,8 @@ class Peer:
             self._inbox.display_resized()
 
     def control_changed(self) -> None:
-        """Tell the viewer whether it controls, if it listens yet."""
+        """Tell the viewer whether it controls, if it listens yet. Who controls sees no pointer but its own."""
+        self._cursor.follows = not self._inbox.controls
         if Channel.CONTROL in self._channels:
             self._inbox.control_changed()
 
@@ -185,7 +191,14 @@ class Peer:
         self._channel_closed(Channel.CLIPBOARD)
         await self._connection.close()
 
+    def _greeted(self) -> None:
+        self._cursor.follows = not self._inbox.controls
+        self._cursor.start()
+
     def _frame_sent(self, frame: EncodedFrame) -> None:
+        if frame.codec.full_chroma is not self._crisp:
+            self._crisp = frame.codec.full_chroma
+            self._inbox.crisp_changed(self._crisp)
         if frame.stamps is not None:
             self._inbox.frame_sent(rtp.sent_timestamp(self._transceiver.sender), frame.stamps)
 

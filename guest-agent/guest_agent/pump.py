@@ -199,7 +199,9 @@ class Pump:
         action, key = due
         picture = self._picture
         if picture is None:
-            picture = self._picture = Picture(screen.width_px & ~1, screen.height_px & ~1)
+            picture = self._picture = Picture(
+                screen.width_px & ~1, screen.height_px & ~1, full_chroma=self._codec.full_chroma
+            )
             self._everything = True
         stamps: FrameStamps | None = None
         if action is Action.CAPTURE:
@@ -317,8 +319,13 @@ class Pump:
             self._encoder = None
 
     def _set_codec(self, codec: Codec) -> None:
-        if codec is not self._codec:
-            self._codec, self._encoder = codec, None
+        if codec is self._codec:
+            return
+        if codec.full_chroma is not self._codec.full_chroma:
+            # The picture has the encoder's chroma: it is captured anew.
+            self._picture = None
+            self._schedule.damage()
+        self._codec, self._encoder = codec, None
 
     def _close(self) -> None:
         self._closing = True

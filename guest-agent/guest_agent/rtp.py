@@ -20,7 +20,7 @@ from guest_agent import videosender
 from guest_agent.audio.opus import SoundPacket
 from guest_agent.rtpstream import ABS_CAPTURE_TIME_URI, PLAYOUT_DELAY_URI
 from guest_agent.twcc import TRANSPORT_CC_URI
-from guest_agent.videocodec import Codec
+from guest_agent.videocodec import Codec, PayloadTypes
 from guest_agent.videosender import SENDER_ENCODER, adapt_sender, install_feedback, replace_name, sent_timestamp
 
 __all__ = [
@@ -35,7 +35,7 @@ __all__ = [
     "negotiate_extensions",
     "prefer_h264",
     "sent_timestamp",
-    "settle_codec",
+    "settle_codecs",
     "touched_names",
 ]
 
@@ -65,14 +65,58 @@ def prefer_h264(transceiver: RTCRtpTransceiver) -> None:
     transceiver.setCodecPreferences(h264 + [c for c in codecs if c.mimeType in (Codec.VP8.value, "video/rtx")])
 
 
-def settle_codec(transceiver: RTCRtpTransceiver) -> Codec:
-    """Of what the offer has, keep the one codec that the stream will have. Between offer and answer."""
+def settle_codecs(transceiver: RTCRtpTransceiver, offer: sdp.SessionDescription) -> dict[Codec, PayloadTypes]:
+    """Of what the offer has, keep the codec that the stream begins with and, with H.264, its 4:4:4 profile.
+
+    Between offer and answer. The answer names both, so a stream changes at a keyframe, without another offer.
+    """
     codecs: list[RTCRtpCodecParameters] = transceiver._codecs
-    codec = Codec(codecs[0].mimeType)
+    first = codecs[0]
+    codec = Codec(first.mimeType)
     types = {c.payloadType for c in codecs if c.mimeType == codec.value}
     kept = [c for c in codecs if c.payloadType in types or c.parameters.get("apt") in types]
+    settled = {codec: _payload_types(first, kept)}
+    media = next((media for media in offer.media if media.rtp.muxId == transceiver.mid), None)
+    if codec is Codec.H264 and media is not None:
+        crisp = [_answer_to(c, first) for c in media.rtp.codecs if _has_full_chroma(c)][:1]
+        crisp += [c for c in media.rtp.codecs if crisp and c.parameters.get("apt") == crisp[0].payloadType]
+        if crisp:
+            settled[Codec.H264_444] = _payload_types(crisp[0], crisp)
+            kept += crisp
     replace_name(transceiver, "_codecs", kept)
-    return codec
+    return settled
+
+
+def _has_full_chroma(offered: RTCRtpCodecParameters) -> bool:
+    """Whether this is H.264 High 4:4:4 Predictive in the form that h264.py packs (RFC 6184 8.1)."""
+    if offered.mimeType.lower() != "video/h264" or offered.payloadType is None:
+        return False
+    if str(offered.parameters.get("packetization-mode")) != "1":
+        return False
+    try:
+        profile, _ = sdp.parse_h264_profile_level_id(str(offered.parameters.get("profile-level-id")))
+    except ValueError:
+        return False
+    # Chromium has more codecs than numbers from 96 on and goes below. aiortc refuses RTCP's, and takes eight bits.
+    return offered.payloadType < 128 and profile is sdp.H264Profile.PROFILE_PREDICTIVE_HIGH_444
+
+
+def _answer_to(offered: RTCRtpCodecParameters, like: RTCRtpCodecParameters) -> RTCRtpCodecParameters:
+    """Accept a codec that aiortc does not know, with the feedback that another has."""
+    feedback = [f for f in like.rtcpFeedback if f in offered.rtcpFeedback]
+    return RTCRtpCodecParameters(
+        mimeType=like.mimeType,
+        clockRate=like.clockRate,
+        payloadType=offered.payloadType,
+        rtcpFeedback=feedback,
+        parameters=dict(offered.parameters),
+    )
+
+
+def _payload_types(codec: RTCRtpCodecParameters, codecs: list[RTCRtpCodecParameters]) -> PayloadTypes:
+    assert codec.payloadType is not None
+    repair = next((c.payloadType for c in codecs if c.parameters.get("apt") == codec.payloadType), None)
+    return PayloadTypes(codec.payloadType, repair)
 
 
 def negotiate_extensions(transceiver: RTCRtpTransceiver, offer: sdp.SessionDescription) -> set[str]:

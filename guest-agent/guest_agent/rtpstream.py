@@ -117,6 +117,10 @@ class RtpStream:
         """The next packet is the first of a keyframe: nobody needs what was before it any more."""
         self._key_seq = self._seq
 
+    def switch(self, payload_type: int, rtx_payload_type: int | None) -> None:
+        """The next packet is of another codec; it is a keyframe's first, so nothing older is repeated."""
+        self._payload_type, self._rtx_payload_type = payload_type, rtx_payload_type
+
     def lost(self, seq: int, *, rtt_s: float, now: float) -> int | None:
         """A packet was reported lost: its payload's size, if it is to be sent again.
 

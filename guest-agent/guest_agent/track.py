@@ -8,12 +8,12 @@ follows until the next keyframe.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from guest_agent.h264 import EncodedFrame
-from guest_agent.videocodec import Codec
+from guest_agent.videocodec import Codec, PayloadTypes
 
 __all__ = ["ScreenTrack"]
 
@@ -36,8 +36,10 @@ class ScreenTrack(MediaStreamTrack):
         self._sending: EncodedFrame | None = None
         self.on_sent: Callable[[EncodedFrame], None] | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self.codec = Codec.H264
-        """What the viewer decodes; known before the first pull."""
+        self.codecs: tuple[Codec, ...] = (Codec.H264,)
+        """What the viewer decodes, first what its stream begins with; known before the first pull."""
+        self.payload_types: Mapping[Codec, PayloadTypes] = {}
+        """Of each codec, for the sender."""
         self.needs_key = True
         """Frames are dropped until a keyframe comes."""
         self._pulling = False
@@ -53,6 +55,10 @@ class ScreenTrack(MediaStreamTrack):
     def pending(self) -> bool:
         """A frame waits for the sender."""
         return self._frame is not None
+
+    def settle(self, payload_types: Mapping[Codec, PayloadTypes]) -> None:
+        """What was negotiated."""
+        self.codecs, self.payload_types = tuple(payload_types), payload_types
 
     def restart(self) -> None:
         """The next frame is of another encode."""

@@ -26,6 +26,7 @@ from guest_agent.path import LONGEST_WAIT_S, Path
 from guest_agent.rtpstream import RtpStream
 from guest_agent.times import now_us
 from guest_agent.twcc import TRANSPORT_CC_FMT, TRANSPORT_CC_URI
+from guest_agent.videocodec import Codec
 
 __all__ = ["SENDER_ENCODER", "adapt_sender", "install_feedback", "replace_name", "sent_timestamp", "touched_names"]
 
@@ -116,6 +117,8 @@ class _Adapted:
         self._path = path
         self._on_keyframe = on_keyframe
         self._stream: RtpStream | None = None
+        self._codec = Codec.H264
+        """Of the last frame."""
         self._extensions = _Extensions()
         self._stock_handle = sender._handle_rtcp_packet
         replace_name(sender, "_handle_rtcp_packet", self._handle)
@@ -141,7 +144,7 @@ class _Adapted:
         track = getattr(sender, _SENDER_TRACK)
         getattr(sender, _SENDER_STARTED).set()
         try:
-            self._stream = self._open(codec)
+            self._stream, self._codec = self._open(codec), track.codecs[0]
             while True:
                 await self._send(await track.recv(), self._stream)
                 track.all_sent()
@@ -179,6 +182,10 @@ class _Adapted:
         path.waited_s = 0.0
         if frame.key:
             stream.start_keyframe()
+        if frame.codec is not self._codec:
+            self._codec = frame.codec
+            types = getattr(sender, _SENDER_TRACK).payload_types[frame.codec]
+            stream.switch(types.media, types.repair)
         for i, payload in enumerate(frame.payloads):
             if (wait_s := path.packet_wait_s()) > 0:
                 path.waited_s += wait_s

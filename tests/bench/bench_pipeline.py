@@ -1,4 +1,5 @@
-"""What a frame costs: medians of each stage, and from a drawing request to the encoded frame.
+"""What a frame costs: medians of each stage, and from a drawing request to the encoded frame; and what full chroma
+(4:4:4) costs compared with that, in turn in the same run.
 
 Run: ``PYTHONPATH=.:guest-agent python tests/bench/bench_pipeline.py [--display :1] [--samples 200]``. Without
 ``--display`` it starts an Xorg of its own. Prints JSON lines; judges nothing.
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from guest_agent.h264 import EncodedFrame
 from guest_agent.pump import Pump
+from guest_agent.videocodec import Codec
 from tests.x11.conftest import start_xorg
 from tests.x11.painter import Painter
 
@@ -50,6 +52,44 @@ class Meter:
 def cpu_s() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
+
+
+async def full_chroma(meter: Meter, painter: Painter, samples: int) -> None:
+    """The medians of 4:4:4 as multiples of 4:2:0's: a typed character, and text scrolled by an even and an odd number
+    of rows. Four rounds each, in turn."""
+    steps = {"key": None, "scroll 14": 14, "scroll 17": 17}
+    kinds = (Codec.H264, Codec.H264_444)
+    stages: tuple[str, ...] = ("convert_us", "encode_us")
+    figures = {
+        (name, codec): {stage: list[int]() for stage in (*stages, "bytes")} for name in steps for codec in kinds
+    }
+    for _ in range(4):
+        for codec in kinds:
+            meter.pump.set_codec(codec)
+            painter.page(0)
+            for name, step in steps.items():
+                for i in range(samples // 4):
+                    await asyncio.sleep(0.03)
+                    captures = meter.pump.counters.captures
+                    if step is None:
+                        painter.fill(100 + i % 80 * 8, 300, 7, 13, 0xFF4040 if i % 2 else 0x40A040)
+                    else:
+                        painter.scroll(step)
+                    while meter.pump.counters.captures == captures:
+                        await meter.next()
+                    taken = figures[name, codec]
+                    for stage in stages:
+                        taken[stage].append(getattr(meter.pump.counters, stage))
+                    taken["bytes"].append(meter.frames[-1].size_bytes)
+    meter.pump.set_codec(Codec.H264)
+    for name in steps:
+        plain, full = (figures[name, codec] for codec in kinds)
+        ratios = {f: round(statistics.median(full[f]) / statistics.median(plain[f]), 2) for f in plain}
+        print(
+            json.dumps(
+                {"what": f"4:4:4 to 4:2:0, {name}", "size": f"{painter.width_px}x{painter.height_px}", **ratios}
+            )
+        )
 
 
 async def measure(display: str, samples: int) -> None:
@@ -85,6 +125,7 @@ async def measure(display: str, samples: int) -> None:
             **{stage: int(statistics.median(values)) for stage, values in stages.items()},
             "frame_bytes": int(statistics.median(sizes)),
         }))  # fmt: skip
+    await full_chroma(meter, painter, samples)
     await asyncio.sleep(1.0)
     for watched in (True, False):
         meter.pump.watch(watched)

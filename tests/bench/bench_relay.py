@@ -1,4 +1,4 @@
-"""What a datagram costs in the relay, beside asyncio's own datagram protocol doing the same.
+"""What a datagram costs in the relay, by UDP and by TCP, beside asyncio's own datagram protocol doing the same.
 
 Run: ``PYTHONPATH=.:guest-agent python tests/bench/bench_relay.py [--rounds 400]``. Judges nothing.
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import socket
 import statistics
@@ -49,6 +50,9 @@ class End:
         self.missing = count
         self.complete.clear()
 
+    def send(self, data: bytes, to: Address) -> None:
+        self.sock.sendto(data, to)
+
     def _read(self) -> None:
         while True:
             try:
@@ -58,6 +62,38 @@ class End:
             self.missing -= 1
             if self.missing == 0:
                 self.complete.set()
+
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self.sock)
+        self.sock.close()
+
+
+class FramedEnd:
+    """A viewer by TCP; all frames that it is sent are of SIZE_BYTES."""
+
+    def __init__(self, relay: Relay) -> None:
+        with socket.create_server((LOOPBACK, 0)) as listening:
+            self.sock = socket.create_connection(listening.getsockname())
+            relay.take(listening.accept()[0])
+        self.sock.setblocking(False)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.missing_bytes = 0
+        self.complete = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self.sock, self._read)
+
+    def expect(self, count: int) -> None:
+        self.missing_bytes = count * (2 + SIZE_BYTES)
+        self.complete.clear()
+
+    def send(self, data: bytes, to: Address) -> None:
+        self.sock.sendall(len(data).to_bytes(2, "big") + data)
+
+    def _read(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while got := len(self.sock.recv(65536)):
+                self.missing_bytes -= got
+                if self.missing_bytes == 0:
+                    self.complete.set()
 
     def close(self) -> None:
         asyncio.get_running_loop().remove_reader(self.sock)
@@ -92,12 +128,12 @@ class StockInner(asyncio.DatagramProtocol):
         self.relay.transport.sendto(data, self.client)
 
 
-async def burst_us(sender: End, to: Address, receiver: End) -> float:
+async def burst_us(sender: End | FramedEnd, to: Address, receiver: End | FramedEnd) -> float:
     """Time for each datagram of one burst, in µs."""
     receiver.expect(BURST)
     data = b"\x80" * SIZE_BYTES
     for _ in range(BURST):
-        sender.sock.sendto(data, to)
+        sender.send(data, to)
     started = time.perf_counter()
     await asyncio.wait_for(receiver.complete.wait(), 5)
     return (time.perf_counter() - started) / BURST * 1e6
@@ -120,6 +156,11 @@ async def compare(rounds: int) -> dict[str, list[float]]:
     viewer.sock.sendto(binding_request("ufragone", PWD), ours)
     await guest.complete.wait()
     ours_inside = guest.heard_from
+    framed = FramedEnd(relay)
+    guest.expect(1)
+    framed.send(binding_request("ufragone", PWD), ours)
+    await guest.complete.wait()
+    tcp_inside = guest.heard_from
 
     outer, stock = await loop.create_datagram_endpoint(StockRelay, local_addr=(LOOPBACK, 0))
     inner, _ = await loop.create_datagram_endpoint(
@@ -135,6 +176,8 @@ async def compare(rounds: int) -> dict[str, list[float]]:
             ("ours to guest", viewer, ours, guest),
             ("stock to guest", viewer, theirs, guest),
             ("ours to viewer", guest, ours_inside, viewer),
+            ("tcp to guest", framed, ours, guest),
+            ("tcp to viewer", guest, tcp_inside, framed),
             ("stock to viewer", guest, theirs_inside, viewer),
         ):
             times.setdefault(name, []).append(await burst_us(sender, to, receiver))
@@ -142,6 +185,7 @@ async def compare(rounds: int) -> dict[str, list[float]]:
     inner.close()
     await relay.close()
     viewer.close()
+    framed.close()
     guest.close()
     return times
 
@@ -153,12 +197,9 @@ def main() -> None:
     direct = statistics.median(times.pop("direct"))
     cost = {name: statistics.median(values) - direct for name, values in times.items()}
     for way in ("to guest", "to viewer"):
-        ours, stock = cost[f"ours {way}"], cost[f"stock {way}"]
-        print(
-            json.dumps(
-                {"way": way, "ours_us": round(ours, 1), "stock_us": round(stock, 1), "ratio": round(stock / ours, 1)}
-            )
-        )
+        ours, tcp, stock = (cost[f"{what} {way}"] for what in ("ours", "tcp", "stock"))
+        figures = {"ours_us": ours, "tcp_us": tcp, "stock_us": stock, "ratio": stock / ours}
+        print(json.dumps({"way": way, **{name: round(figure, 1) for name, figure in figures.items()}}))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from gateway.sessions.control import Viewer
 from gateway.sessions.session import Session
 from tests.contract.api import KEYS, Api
 
-PUBLIC = {"/", "/s/{sid}", "/healthz", "/readyz", "/openapi.json"}
+PUBLIC = {"/", "/s/{sid}", "/embed/{sid}", "/healthz", "/readyz", "/openapi.json"}
 FOR_VIEWERS = {
     ("GET", "/v1/sessions/{sid}"),
     ("GET", "/v1/sessions/{sid}/events"),
@@ -24,6 +24,7 @@ FOR_VIEWERS = {
     ("POST", "/v1/sessions/{sid}/resume"),
     ("GET", "/v1/sessions/{sid}/clipboard"),
     ("PUT", "/v1/sessions/{sid}/clipboard"),
+    ("GET", "/v1/sessions/{sid}/screenshot"),
     ("GET", "/v1/sessions/{sid}/files/{path}"),
     ("HEAD", "/v1/sessions/{sid}/files/{path}"),
     ("PUT", "/v1/sessions/{sid}/files/{path}"),
@@ -47,7 +48,7 @@ def filled(path: str, session: Session) -> str:
 async def test_no_credential_opens_nothing(api: Api) -> None:
     session = await api.stage.ready()
     calls = guarded(api)
-    assert len(calls) == 30
+    assert len(calls) == 34
     for method, path in calls:
         response = await api.client.request(method, filled(path, session))
         assert response.status == 401, (method, path)
@@ -91,6 +92,8 @@ async def open_all(api: Api, session: Session, headers: Mapping[str, str]) -> No
                 continue
             response = await api.client.request(method, filled(path, session), headers=headers)
             assert response.status not in (401, 403), (method, path)
+        elif path == "/v1/tickets/exchange":
+            await api.refused(method, path, 401, "unauthorized", headers=headers)
         else:
             await api.refused(method, filled(path, session), 403, "forbidden", headers=headers)
     assert session.state.value == "ready"
@@ -132,6 +135,9 @@ async def test_tokens_are_made_with_role_lifetime_and_origins(api: Api) -> None:
     made = await (await api.call("POST", f"/v1/sessions/{session.id}/tokens", 201, json=body)).json()
     assert made["role"] == "view"
     assert made["viewer_url"] == f"/s/{session.id}#token={made['token']}"
+    path, fragment = made["embed_url"].split("#")
+    assert path.startswith(f"/embed/{session.id}?frame=")
+    assert fragment == f"token={made['token']}"
     headers = {"Authorization": f"Bearer {made['token']}"}
     assert (await api.client.get(f"/v1/sessions/{session.id}", headers=headers)).status == 200
 
@@ -153,6 +159,11 @@ async def test_a_token_is_made_with_defaults(api: Api) -> None:
         {"origins": ["https://a.example/path"]},
         {"origins": ["javascript:alert(1)"]},
         {"origins": ["*"]},
+        {"origins": ["https://*.example"]},
+        {"origins": ["https://a.example;script-src https://b.example"]},
+        {"origins": ["https://a.example 'unsafe-inline'"]},
+        {"origins": ["https://me@a.example"]},
+        {"origins": ["null"]},
         {"origins": ["https://a.example"] * 17},
         {"scope": "all"},
     ],

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import ImageError
+from gateway.exits import ExitCheck, ExitReport
 from gateway.sessions.lifecycle import State
 from guest_agent.protocol.stream import FILES_PORT
 from tests.contract.api import KEYS, Api
@@ -40,7 +41,7 @@ Fenster = Callable[..., Coroutine[Any, Any, Done]]
 
 @pytest.fixture
 async def fenster(api: Api, tmp_path: Path) -> Fenster:
-    """Runs a command; keyword arguments are added to its environment."""
+    """Runs a command; keyword arguments but ``typed``, its standard input, are added to its environment."""
     environ = {key: value for key, value in os.environ.items() if not key.startswith("FENSTER_")}
     environ |= {
         "PYTHONPATH": f"{ROOT}:{ROOT / 'guest-agent'}",
@@ -52,13 +53,13 @@ async def fenster(api: Api, tmp_path: Path) -> Fenster:
         "COLUMNS": "200",
     }
 
-    async def run(*argv: str, **more: str) -> Done:
+    async def run(*argv: str, typed: str = "", **more: str) -> Done:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gateway.cli", *argv,
-            env=environ | more, cwd=tmp_path, stdin=asyncio.subprocess.DEVNULL,
+            env=environ | more, cwd=tmp_path, stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        out, err = await process.communicate()
+        out, err = await process.communicate(typed.encode())
         assert process.returncode is not None
         assert b"Traceback" not in err, err.decode()
         return Done(process.returncode, out.decode(), err.decode())
@@ -95,6 +96,21 @@ async def test_every_command_answers_in_json(api: Api, fenster: Fenster) -> None
     assert (await fenster("show", sid, "--json")).json["id"] == sid
     assert (await fenster("open", sid, "--json")).json["role"] == "control"
     assert (await fenster("rm", sid, "--json")).json == {"removed": [sid]}
+
+
+async def test_an_exit_is_set_and_shown_without_its_password(api: Api, fenster: Fenster) -> None:
+    assert (await fenster("new", "--proxy", "-", typed="http://anna:s3cret@proxy.example:8080\n")).code == 0
+    (session,) = api.stage.manager.list()
+    assert session.out.password.get_secret_value() == "s3cret"
+    error = "the upstream does not take the user name and password"
+    check = ExitCheck(1_700_000_000.0, 81.5, "203.0.113.50", ours=True)
+    api.stage.dataplane.report(session.id, ExitReport("failing", "upstream-auth", error, check))
+    shown = await fenster("show", session.id)
+    assert f"http failing ({error}) seen as 203.0.113.50 in 82 ms - which is an address of the gateway" in shown.out
+    assert "s3cret" not in shown.out
+    refused = await fenster("new", "--proxy", "http://anna:s3cret@proxy.example")
+    assert (refused.code, "s3cret" in refused.err) == (1, False)
+    assert (await fenster("new", "--json")).json["egress"]["type"] == "none"
 
 
 async def test_a_session_that_fails_says_why(api: Api, fenster: Fenster) -> None:

@@ -16,32 +16,38 @@ MAX_FUNCTION_LINES = 60
 
 BASE = {"gateway", "gateway.errors"}
 """The package's own __init__ (its version), and the errors."""
-CONTRACTS = BASE | {"gateway.vm.driver", "gateway.dataplane"}
+CONTRACTS = BASE | {"gateway.vm.driver", "gateway.dataplane", "gateway.exits"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "gateway.errors": set(),
-    "gateway.dataplane": BASE | {"gateway.vm.driver"},
+    "gateway.exits": BASE,
+    "gateway.dataplane": BASE | {"gateway.vm.driver", "gateway.exits"},
     "gateway.tokens": BASE,
+    "gateway.tickets": BASE | {"gateway.tokens"},
+    "gateway.origins": set(),
     "gateway.keyfiles": BASE | {"gateway.tokens"},
     "gateway.host": BASE,
     "gateway.demux": BASE,
     "gateway.log": BASE,
     "gateway.metrics": BASE,
-    "gateway.settings": BASE | {"gateway.host", "gateway.sessions.record"},
+    "gateway.settings": BASE | {"gateway.exits", "gateway.host", "gateway.origins", "gateway.sessions.record"},
     "gateway.sessions": CONTRACTS | {"guest_agent.protocol"},
     "gateway.vm": BASE | {"gateway.netns", "gateway.dataplane", "guest_agent.protocol"},
     "gateway.netns": CONTRACTS,
     "gateway.relay": CONTRACTS | {"gateway.netns"},
+    "gateway.egress": BASE | {"gateway.exits", "gateway.netns"},
     "gateway.vnc": BASE | {"guest_agent.protocol"},
     "gateway.signaling": CONTRACTS | {"gateway.sessions", "gateway.relay", "guest_agent.protocol"},
     "gateway.guest_stream": BASE | {"guest_agent.protocol"},
-    "gateway.local_dataplane": CONTRACTS | {"gateway.netns", "gateway.relay"},
+    "gateway.local_dataplane": CONTRACTS | {"gateway.netns", "gateway.relay", "gateway.egress"},
     "gateway.routes": CONTRACTS
     | {
         "gateway.sessions",
         "gateway.signaling",
         "gateway.vnc",
         "gateway.tokens",
+        "gateway.tickets",
+        "gateway.origins",
         "gateway.keyfiles",
         "gateway.metrics",
         "gateway.guest_stream",
@@ -69,6 +75,7 @@ ONLY_IN: dict[str, set[str]] = {
     "jwt": {"gateway.tokens"},
     "typer": {"gateway.cli", "golden"},
     "prometheus_client": {"gateway.metrics"},
+    "h11": {"gateway.egress"},
 }
 """Third-party packages that have one place."""
 
@@ -78,8 +85,18 @@ PURE = [
     "gateway/sessions/expiry.py",
     "gateway/sessions/lifecycle.py",
     "gateway/tokens.py",
+    "gateway/tickets.py",
+    "gateway/origins.py",
     "gateway/signaling/sdp.py",
     "gateway/signaling/advertise.py",
+    "gateway/exits.py",
+    "gateway/egress/account.py",
+    "gateway/egress/decodo.py",
+    "gateway/egress/http1.py",
+    "gateway/egress/limits.py",
+    "gateway/egress/pages.py",
+    "gateway/egress/policy.py",
+    "gateway/egress/socks5.py",
     "gateway/signaling/candidates.py",
     "gateway/relay/framing.py",
     "gateway/relay/stun.py",

@@ -11,7 +11,7 @@ import contextlib
 import os
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 from playwright.async_api import Browser, async_playwright
@@ -25,6 +25,9 @@ BROWSER_IP = f"{_NET}.2"
 
 MAGIC_COOKIE = 0x2112A442
 """RFC 8489 5."""
+DROP_UDP = "meta l4proto udp drop;"
+DROP_ICE_TCP = f"meta l4proto tcp @ih,48,32 {MAGIC_COOKIE:#x} drop;"
+"""A segment that begins with a framed STUN message: its magic cookie stands behind length, type and length."""
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -70,16 +73,14 @@ class BrowserHost:
         run(*inside, "link", "set", inner, "up")
         # Chromium offers no candidate at all on a host without a default route.
         run(*inside, "route", "add", "default", "via", GATEWAY_IP)
-        self._filter(udp=True, ice_tcp=True)
+        self._rules = ""
+        self._filter(self._rules)
 
     def _cable(self, inner: str) -> None:
         """Makes the two ends, the inner one in the namespace."""
         run("ip", "link", "add", self._outer, "type", "veth", "peer", "name", inner, "netns", self.name)
 
-    def _filter(self, *, udp: bool, ice_tcp: bool) -> None:
-        udp_rule = "" if udp else "meta l4proto udp drop;"
-        # A segment that begins with a framed STUN message: its magic cookie stands behind length, type and length.
-        tcp_rule = "" if ice_tcp else f"meta l4proto tcp @ih,48,32 {MAGIC_COOKIE:#x} drop;"
+    def _filter(self, rules: str) -> None:
         run(
             "ip", "netns", "exec", self.name, "nft", "-f", "-",
             stdin=f"""
@@ -88,29 +89,42 @@ class BrowserHost:
             table inet browser {{
               chain out {{
                 type filter hook output priority 0; policy drop;
-                oifname "lo" accept; {udp_rule} {tcp_rule} ip daddr {GATEWAY_IP} accept
+                oifname "lo" accept; {rules} ip daddr {GATEWAY_IP} accept
               }}
               chain in {{
                 type filter hook input priority 0; policy drop;
-                iifname "lo" accept; {udp_rule} ip saddr {GATEWAY_IP} accept
+                iifname "lo" accept; {rules} ip saddr {GATEWAY_IP} accept
               }}
             }}
             """,
         )  # fmt: skip
 
     def drop_udp(self) -> None:
-        self._filter(udp=False, ice_tcp=True)
+        self._set(DROP_UDP)
 
     def drop_media(self) -> None:
         """UDP, and ICE-TCP on whatever port: what a filter that knows protocols does."""
-        self._filter(udp=False, ice_tcp=False)
+        self._set(DROP_UDP + DROP_ICE_TCP)
 
     def drop_all(self) -> None:
         """The cable is there, and nothing passes."""
-        run("ip", "netns", "exec", self.name, "nft", "flush", "table", "inet", "browser")
+        self._set("drop;")
 
     def pass_udp(self) -> None:
-        self._filter(udp=True, ice_tcp=True)
+        self._set("")
+
+    def _set(self, rules: str) -> None:
+        self._rules = rules
+        self._filter(rules)
+
+    @contextlib.contextmanager
+    def cut_off(self) -> Iterator[None]:
+        """No packet passes, and nobody is told."""
+        self._filter("drop;")
+        try:
+            yield
+        finally:
+            self._filter(self._rules)
 
     def close(self) -> None:
         subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True)

@@ -9,10 +9,12 @@ from typing import Literal
 
 from playwright.async_api import CDPSession, Page, TimeoutError
 
-__all__ = ["Transport", "Viewer"]
+__all__ = ["PIN_BAR", "Transport", "Viewer"]
 
 Transport = Literal["webrtc", "novnc"]
 
+PIN_BAR = "localStorage.setItem('fenster.bar', 'pinned')"
+"""The bar beside the picture, where it can be clicked at any time; as a person pins it."""
 RESULTS = Path(__file__).resolve().parents[2] / "test-results"
 
 
@@ -24,7 +26,8 @@ class Viewer:
 
     @classmethod
     async def open(cls, page: Page, url: str, transport: Transport, display_px: tuple[int, int]) -> Viewer:
-        """Load the page and wait until it has painted its first frame over ``transport``."""
+        """Load the page, its bar pinned, and wait until it has painted its first frame over ``transport``."""
+        await page.add_init_script(PIN_BAR)
         await page.goto(url)
         try:
             await page.wait_for_selector(

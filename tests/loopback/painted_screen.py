@@ -20,7 +20,17 @@ from numpy.typing import NDArray
 
 from guest_agent.rects import Rect
 
-__all__ = ["HEIGHT_PX", "WIDTH_PX", "PaintedScreen", "Painting", "Seen", "Watch", "paint_page", "painted_screen"]
+__all__ = [
+    "HEIGHT_PX",
+    "WIDTH_PX",
+    "PaintedScreen",
+    "Painting",
+    "Seen",
+    "Watch",
+    "paint",
+    "paint_page",
+    "painted_screen",
+]
 
 WIDTH_PX, HEIGHT_PX = 400, 240
 _BITS = 16
@@ -62,10 +72,10 @@ class PaintedScreen:
         self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         _screens.append(self)
 
-    def paint(self, grey: NDArray[np.uint8]) -> None:
-        """From any thread."""
+    def paint(self, image: NDArray[np.uint8]) -> None:
+        """From any thread. Grey, or BGRX."""
         with self._lock:
-            self._pixels[:HEIGHT_PX] = grey[..., None]
+            self._pixels[:HEIGHT_PX] = image if image.ndim == 3 else image[..., None]
             self._damaged = True
             if self._fd >= 0:
                 os.eventfd_write(self._fd, 1)
@@ -108,6 +118,14 @@ def painted_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on the media thread reads a PaintedScreen."""
     _screens.clear()
     monkeypatch.setattr("guest_agent.pump.Screen", PaintedScreen)
+
+
+async def paint(image: NDArray[np.uint8]) -> None:
+    """Once the media thread has its screen."""
+    async with asyncio.timeout(10):
+        while not _screens:  # noqa: ASYNC110 - nothing to wait on
+            await asyncio.sleep(0.01)
+    _screens[-1].paint(image)
 
 
 class Painting:

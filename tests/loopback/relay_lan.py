@@ -29,6 +29,8 @@ class LoopbackLan:
         self.gate = asyncio.Event()
         self.gate.set()
         self.udp_error: NetnsError | None = None
+        self.listening = 0
+        """The port that listen() took in place of the one asked for."""
 
     async def open_tap(self) -> int:
         raise NetnsError("no tap here")
@@ -60,6 +62,12 @@ class LoopbackLan:
         sock.setblocking(False)
         sock.connect((LOOPBACK, guest_port))
         self.opened += 1
+        return sock
+
+    async def listen(self, port: int) -> socket.socket:
+        sock = socket.create_server((LOOPBACK, 0))
+        sock.setblocking(False)
+        self.listening = sock.getsockname()[1]
         return sock
 
     async def close(self) -> None:

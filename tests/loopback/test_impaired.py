@@ -29,7 +29,7 @@ SETTLE_S = 1.5
 
 @dataclass
 class Scene:
-    """An agent whose screen is painted, and the viewers that watch it through a relay each."""
+    """An agent whose screen is painted, and the viewers that watch it through a relay each; the first controls."""
 
     agent: Agent
     painting: Painting
@@ -38,6 +38,8 @@ class Scene:
     async def join(self, peer: str, role: str, impairment: Impairment, seed: int) -> Watching:
         viewer = await self.stack.enter_async_context(Viewer(transport_cc=True))
         offer = await viewer.offer()
+        if not self.agent.hub.peers():
+            self.agent.hub.control(peer)
         result = await self.agent.hub.offer(peer, offer, role)
         relay = await self.stack.enter_async_context(impaired(result.port, seed))
         relay.down.impairment = impairment
@@ -190,10 +192,11 @@ async def test_five_percent_loss_freezes_nothing(scene: Scene) -> None:
 
 
 @pytest.mark.timeout(170)
-async def test_a_watcher_on_one_megabit_takes_nothing_from_the_controller(scene: Scene) -> None:
+@pytest.mark.parametrize("role", ["view", "control"])
+async def test_a_watcher_on_one_megabit_takes_nothing_from_the_controller(scene: Scene, role: str) -> None:
     viewer = await scene.join("p1", "control", GOOD, seed=7)
     alone = await on_a_good_path(scene, viewer, "controller, alone", 3.0)
-    watcher = await scene.join("p2", "view", Impairment(rate_bps=1_000_000, delay_s=0.02), seed=9)
+    watcher = await scene.join("p2", role, Impairment(rate_bps=1_000_000, delay_s=0.02), seed=9)
     lagged_s = await until(lambda: scene.count("lag_viewers") == 1, 40)
     print(f"\na watcher with 1 Mb/s; a second encode after {lagged_s:.2f} s", end="")
     keyframes, began = scene.count("keyframes"), time.monotonic()
@@ -210,3 +213,8 @@ async def test_a_watcher_on_one_megabit_takes_nothing_from_the_controller(scene:
     assert slow.mbps < 1.1
     assert scene.count("encoders") == 1
     assert (scene.count("keyframes") - keyframes) / (until_now - began) < 2
+    scene.agent.hub.control("p2")
+    if role == "control":
+        assert scene.count("rung_bps") < 2_000_000, "from now on the picture is made for the other's path"
+    else:
+        assert scene.count("rung_bps") == MAX_BPS, "it may not control"

@@ -1,4 +1,4 @@
-"""A person's own machine: an X server with a keyboard of some layout, and Chromium in a window on it.
+"""A person's own machine: an X server with a keyboard of some layout, and a browser in a window on it.
 
 Keys are pressed by where they are; what they mean is decided by the layout, the browser and its input method.
 """
@@ -6,8 +6,8 @@ Keys are pressed by where they are; what they mean is decided by the layout, the
 from __future__ import annotations
 
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tests.e2e.browser_host import BrowserHost, chromium
 from tests.x11.conftest import start_xorg
 from tests.x11.desk import Programs
 
-__all__ = ["Keyboard", "own_machine"]
+__all__ = ["Keyboard", "own_display", "own_machine"]
 
 _xcb: Any = xcffib
 SCREEN_PX = (1400, 900)
@@ -80,21 +80,30 @@ class Keyboard:
         self._xtest.FakeInput(kind, code + EVDEV, 0, 0, 0, 0, 0)
 
 
-@asynccontextmanager
-async def own_machine(
-    host: BrowserHost, origin: str, folder: Path, layout: str, variant: str = ""
-) -> AsyncIterator[tuple[Keyboard, Browser]]:
-    """The keyboard has its layout before the browser starts."""
-    server = start_xorg(folder, SCREEN_PX)
+@contextmanager
+def own_display(
+    folder: Path, layout: str, variant: str = "", size_px: tuple[int, int] = SCREEN_PX
+) -> Iterator[tuple[Keyboard, Programs]]:
+    """The machine without a browser yet: its keyboard has the layout before one starts."""
+    server = start_xorg(folder, size_px)
     xserver = next(server)
     programs = Programs(xserver, folder)
     keyboard = Keyboard(xserver.display)
     try:
         keyboard.layout(layout, variant)
         programs.window_manager()
-        async with chromium(host, origin, env=programs.env) as browser:
-            yield keyboard, browser
+        yield keyboard, programs
     finally:
         keyboard.close()
         programs.close()
         server.close()
+
+
+@asynccontextmanager
+async def own_machine(
+    host: BrowserHost, origin: str, folder: Path, layout: str, variant: str = ""
+) -> AsyncIterator[tuple[Keyboard, Browser]]:
+    """A machine with Chromium."""
+    with own_display(folder, layout, variant) as (keyboard, programs):
+        async with chromium(host, origin, env=programs.env) as browser:
+            yield keyboard, browser

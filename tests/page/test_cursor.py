@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from playwright.async_api import Browser
 
+from gateway.tokens import Role
 from tests.e2e.guest import eventually
 from tests.e2e.viewer import Viewer
 from tests.page.conftest import Show
@@ -45,6 +46,18 @@ async def shape(viewer: Viewer, show: Show) -> tuple[int, int, NDArray[Any]] | N
     """The hotspot and the pixels that the browser shows; None without an image."""
     image = IMAGE.match(await cursor(viewer, show))
     return (int(image[2]), int(image[3]), decoded(base64.b64decode(image[1]))) if image else None
+
+
+async def ghost(viewer: Viewer, show: Show) -> tuple[bool, float, float, int]:
+    """The pointer as a watcher's page shows it: whether it does, x and y in client px, width of the image."""
+    shown = await viewer.page.evaluate(
+        """frame => {
+          const image = document.querySelector(frame + ' + .ghost'), at = image.getBoundingClientRect();
+          return [!image.hidden, at.x, at.y, image.naturalWidth];
+        }""",
+        {"webrtc": "#video", "novnc": "#vnc"}[show.transport],
+    )
+    return tuple(shown)
 
 
 def worn(client: Client) -> tuple[int, int, int, int]:
@@ -87,8 +100,14 @@ async def test_a_page_that_opens_later_has_the_shape_at_once(
     await viewer.move(*CORNER)
     await eventually(lambda: shows(viewer, show, 22, 4), "the cursor on the first page")
     second = await show.open(browser)
+
+    async def there() -> bool | None:
+        # It does not control, so it sees the pointer itself.
+        shown, _, _, width = await ghost(second, show)
+        return (shown and width == 22) or None
+
     try:
-        await eventually(lambda: shows(second, show, 22, 4), "the cursor on the second page")
+        await eventually(there, "the cursor on the second page")
     finally:
         await second.page.context.close()
 
@@ -123,29 +142,25 @@ async def test_the_picture_has_no_pointer(show: Show, viewer: Viewer, client: Cl
     await eventually(blue, "the blue square")
 
 
-@pytest.mark.parametrize("show", ["webrtc"], indirect=True)
+@pytest.mark.parametrize("role", ["view", "control"])
 async def test_a_watcher_sees_where_the_pointer_goes(
-    show: Show, viewer: Viewer, browser: Browser, client: Client
+    show: Show, viewer: Viewer, browser: Browser, client: Client, role: Role
 ) -> None:
-    """RFB has no such message: on noVNC a watcher sees what the pointer does."""
     client.wear(client.argb(20, RED, 3))
     await viewer.move(*CORNER)
-    watcher = await show.open(browser, "view")
-    ghost = """() => {
-      const image = document.querySelector('.ghost'), at = image.getBoundingClientRect();
-      return [image.hidden, at.x, at.y];
-    }"""
+    watcher = await show.open(browser, role)
     try:
         for place in (CORNER, (1101, 650), (1200, 601)):
             await viewer.move(*place)
             x, y = await watcher.on_page(*place)
 
             async def there(x: float = x, y: float = y) -> bool | None:
-                hidden, left, top = await watcher.page.evaluate(ghost)
-                return (not hidden and abs(left + 3 - x) <= 1 and abs(top + 3 - y) <= 1) or None
+                shown, left, top, _ = await ghost(watcher, show)
+                return (shown and abs(left + 3 - x) <= 1 and abs(top + 3 - y) <= 1) or None
 
             await eventually(there, f"the pointer at {place}")
-        assert (await viewer.page.evaluate(ghost))[0], "who moves it sees it once"
-        assert await cursor(watcher, show) == "", "a watcher's own pointer is its own"
+        assert not (await ghost(viewer, show))[0], "who moves it sees it once"
+        own = "what => getComputedStyle(document.querySelector(what)).cursor"
+        assert await watcher.page.evaluate(own, CANVAS[show.transport]) in ("auto", "default"), "its own is its own"
     finally:
         await watcher.page.context.close()

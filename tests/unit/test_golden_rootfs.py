@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.exits import PROXY_URL
 from gateway.vm import local_sound
 from golden.overlay import merge, read_tree
 from golden.recipe import load_default
@@ -57,10 +58,25 @@ def test_the_terminal_starts_with_its_size() -> None:
 
 def test_chromium_keeps_its_sandbox_and_uses_the_machines_proxy() -> None:
     policy = json.loads(COMMON["etc/chromium/policies/managed/fenster.json"])
-    assert policy["ProxySettings"]["ProxyServer"] == "http://169.254.0.22:3128"
+    assert policy["ProxySettings"]["ProxyServer"] == PROXY_URL
+    # What would go round it.
+    assert policy["QuicAllowed"] is False
+    assert policy["WebRtcIPHandling"] == "disable_non_proxied_udp"
+    assert (policy["DnsOverHttpsMode"], policy["BuiltInDnsClientEnabled"]) == ("off", False)
     every = COMMON["etc/chromium.d/fenster"] + COMMON[f"{UNITS}/fenster-chromium.service"]
     assert b"no-sandbox" not in every
     assert b"User=user" in every
+
+
+def test_every_tool_finds_the_proxy_where_the_gateway_has_it() -> None:
+    for name in ("etc/apt/apt.conf.d/90fenster", "etc/gitconfig", "etc/npmrc", "etc/pip.conf"):
+        assert PROXY_URL in COMMON[name].decode(), name
+    kept = COMMON["etc/sudoers.d/fenster"].decode()
+    assert all(f"{name} " in kept for name in ("HTTP_PROXY", "https_proxy", "no_proxy", "NODE_OPTIONS"))
+    preload = "usr/lib/fenster/node-proxy.cjs"
+    assert preload in COMMON
+    assert f"NODE_OPTIONS=--require=/{preload}\n" in COMMON["usr/lib/fenster/desktop.env"].decode()
+    assert f"--require=/{preload}" in COMMON["etc/profile.d/fenster.sh"].decode()
 
 
 def test_no_secret_is_baked_in() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.keyfiles import api_key_path, load_keys, read_api_key
+from gateway.keyfiles import api_key_path, load_keys, load_sealing_key, read_api_key
 
 
 def test_keys_are_made_once_private_and_read_again(tmp_path: Path) -> None:
@@ -56,3 +56,14 @@ def test_a_state_directory_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
     with pytest.raises(ConfigError, match="cannot keep keys"):
         load_keys(tmp_path / "state")
+
+
+def test_the_sealing_key_is_made_once_and_private(tmp_path: Path) -> None:
+    key = load_sealing_key(tmp_path)
+    assert len(key) == 32
+    assert load_sealing_key(tmp_path) == key
+    path = tmp_path / "sealing-key"
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.write_text("z" * 64)
+    with pytest.raises(ConfigError, match="sealing-key"):
+        load_sealing_key(tmp_path)

@@ -48,8 +48,10 @@ class Clock:
         return self.now
 
 
-def frame(number: int, *, key: bool = False, size: int = 100, rung: int = MAIN) -> EncodedFrame:
-    return EncodedFrame([bytes(4)], number * 1500, key, size, rung=rung)
+def frame(
+    number: int, *, key: bool = False, size: int = 100, rung: int = MAIN, codec: Codec = Codec.H264
+) -> EncodedFrame:
+    return EncodedFrame([bytes(4)], number * 1500, key, size, rung=rung, codec=codec)
 
 
 async def pulling(track: ScreenTrack) -> asyncio.Task[EncodedFrame]:
@@ -66,7 +68,7 @@ def make() -> tuple[Broadcast, Source, Clock]:
 
 async def test_watching_starts_with_the_first_pull() -> None:
     broadcast, source, _ = make()
-    track = broadcast.stream(leads=True).track
+    track = broadcast.stream().track
     assert source.calls == []
     pull = await pulling(track)
     assert source.calls == ["watch"]
@@ -79,7 +81,7 @@ async def test_watching_starts_with_the_first_pull() -> None:
 
 async def test_the_next_frame_waits_until_every_sender_is_back() -> None:
     broadcast, source, _ = make()
-    one, two = broadcast.stream(leads=True).track, broadcast.stream(leads=True).track
+    one, two = broadcast.stream().track, broadcast.stream().track
     pulls = [await pulling(one), await pulling(two)]
     source.calls.clear()
     broadcast.deliver(frame(0, key=True))
@@ -98,7 +100,7 @@ async def test_the_next_frame_waits_until_every_sender_is_back() -> None:
 
 async def test_a_frame_without_its_predecessors_is_not_sent() -> None:
     broadcast, source, _ = make()
-    track = broadcast.stream(leads=True).track
+    track = broadcast.stream().track
     pull = await pulling(track)
     source.calls.clear()
     broadcast.deliver(frame(0))
@@ -113,7 +115,7 @@ async def test_a_frame_without_its_predecessors_is_not_sent() -> None:
 
 async def test_a_stuck_viewer_loses_frames_until_a_keyframe_and_no_one_else_does() -> None:
     broadcast, _, _ = make()
-    stuck, well = broadcast.stream(leads=True).track, broadcast.stream(leads=True).track
+    stuck, well = broadcast.stream().track, broadcast.stream().track
     pulls = [await pulling(stuck), await pulling(well)]
     broadcast.deliver(frame(0, key=True))
     await asyncio.gather(*pulls)
@@ -134,7 +136,7 @@ async def test_a_stuck_viewer_loses_frames_until_a_keyframe_and_no_one_else_does
 
 async def test_recv_raises_nothing_but_the_end() -> None:
     broadcast, _, _ = make()
-    track = broadcast.stream(leads=True).track
+    track = broadcast.stream().track
     pull = await pulling(track)
     track.stop()
     track.stop()
@@ -146,7 +148,7 @@ async def test_recv_raises_nothing_but_the_end() -> None:
 
 async def test_a_cancelled_pull_can_be_repeated() -> None:
     broadcast, _, _ = make()
-    track = broadcast.stream(leads=True).track
+    track = broadcast.stream().track
     pull = await pulling(track)
     pull.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -160,8 +162,13 @@ async def test_a_cancelled_pull_can_be_repeated() -> None:
 class Watching:
     """A viewer whose sender takes frames when it is told to."""
 
-    def __init__(self, broadcast: Broadcast, *, leads: bool) -> None:
-        self.stream = broadcast.stream(leads=leads)
+    def __init__(
+        self, broadcast: Broadcast, *, leads: bool = False, codecs: tuple[Codec, ...] = (Codec.H264,)
+    ) -> None:
+        self.stream = broadcast.stream()
+        self.stream.track.codecs = codecs
+        if leads:
+            broadcast.lead(self.stream)
         self._pull: asyncio.Task[EncodedFrame] | None = None
 
     async def ready(self) -> None:
@@ -223,6 +230,55 @@ async def test_a_watcher_with_less_gets_the_second_encode_and_the_leader_notices
     await leader.leave()
 
 
+async def test_who_may_control_and_does_not_is_a_watcher_until_control_is_handed_over() -> None:
+    broadcast, source, _ = make()
+    one, other = Watching(broadcast), Watching(broadcast)
+    await one.ready()
+    await other.ready()
+    other.full(1_000_000)
+    broadcast.lead(one.stream)
+    assert broadcast.rung_bps == MAX_BPS, "the other's path is no affair of who controls"
+    assert broadcast.counters()["lag_viewers"] == 1
+    assert broadcast.counters()["path_target_bps"] == MAX_BPS
+    for number in (0, 1):
+        broadcast.deliver(frame(number, key=number == 0))
+        await one.take()
+        await one.ready()
+    assert source.calls.count("taken") == 2, "it waits for who controls"
+    source.calls.clear()
+    broadcast.lead(other.stream)
+    assert {f"rate {broadcast.rung_bps}", "key", "leave lag"} <= set(source.calls)
+    assert 800_000 < broadcast.rung_bps < 1_000_000
+    broadcast.deliver(frame(2, key=True))
+    source.calls.clear()
+    await one.take()
+    await one.ready()
+    assert source.calls == [], "and now for the other"
+    await other.take()
+    await other.ready()
+    assert source.calls == ["taken"]
+    broadcast.lead(one.stream)
+    assert broadcast.rung_bps == MAX_BPS
+    assert broadcast.counters()["lag_viewers"] == 1
+    await one.leave()
+    await other.leave()
+
+
+async def test_a_frame_that_waits_for_who_controls_no_more_waits_no_longer() -> None:
+    broadcast, source, _ = make()
+    one, other = Watching(broadcast, leads=True), Watching(broadcast)
+    await one.ready()
+    await other.ready()
+    broadcast.deliver(frame(0, key=True))
+    await other.take()
+    await other.ready()
+    assert "taken" not in source.calls, "who controls has not sent it yet"
+    broadcast.lead(other.stream)
+    assert source.calls[-1] == "taken"
+    await one.leave()
+    await other.leave()
+
+
 async def test_a_watcher_that_takes_no_frame_is_not_waited_for() -> None:
     broadcast, source, _ = make()
     leader, watcher = Watching(broadcast, leads=True), Watching(broadcast, leads=False)
@@ -266,3 +322,27 @@ async def test_a_request_on_a_still_screen_gets_a_plain_frame_once() -> None:
     assert source.calls[-1] == "key", "something was lost"
     assert (broadcast.key_requests, broadcast.still_requests) == (4, 1)
     await viewer.leave()
+
+
+async def test_full_chroma_is_asked_of_the_source_and_kept_from_who_cannot_decode_it() -> None:
+    broadcast, source, _ = make()
+    leader = Watching(broadcast, leads=True, codecs=(Codec.H264, Codec.H264_444))
+    watcher = Watching(broadcast, leads=False)
+    broadcast.want_crisp(leader.stream, True)
+    assert source.calls == [], "it does not watch yet"
+    await leader.ready()
+    assert source.calls == ["h264_444", "watch"]
+    assert broadcast.counters()["crisp"] == 1
+    await watcher.ready()
+    assert {"watch lag", "key lag"} < set(source.calls)
+    source.calls.clear()
+    broadcast.want_crisp(leader.stream, True)
+    assert source.calls == []
+    await leader.leave()
+    assert "h264" in source.calls
+    # One that was made before goes to nobody; the watcher is back in the leaders' place.
+    broadcast.deliver(frame(0, key=True, codec=Codec.H264_444))
+    plain = frame(1, key=True)
+    broadcast.deliver(plain)
+    assert await watcher.take() is plain
+    await watcher.leave()

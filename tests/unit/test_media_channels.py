@@ -15,8 +15,10 @@ from guest_agent.protocol.messages import (
     Audio,
     Channel,
     Control,
+    Crisp,
     Direction,
     Hello,
+    IsCrisp,
     Key,
     Message,
     Ping,
@@ -29,6 +31,7 @@ class Sink:
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.listens: list[bool] = []
+        self.wishes: list[bool] = []
 
     def handle(self, peer: str, message: Message) -> None:
         self.messages.append(message)
@@ -49,7 +52,17 @@ def make(
         sent.append(data)
         return reads
 
-    inbox = Inbox("p", role, sink, send, lambda: (800, 600), counters, lambda: controls, listen=sink.listens.append)
+    inbox = Inbox(
+        "p",
+        role,
+        sink,
+        send,
+        lambda: (800, 600),
+        counters,
+        lambda: controls,
+        listen=sink.listens.append,
+        want_crisp=sink.wishes.append,
+    )
     return inbox, sink, sent, counters
 
 
@@ -68,9 +81,8 @@ def test_whatever_comes_is_counted_once_and_nothing_raises(
     inbox.receive(channel, data)
     assert counters.messages + counters.malformed == 1
     answers = len(sent) - (len(sent) == 2)  # Hello has two.
-    assert (
-        len(sink.messages) + len(sink.listens) + answers + counters.view_dropped + counters.gated == counters.messages
-    )
+    taken = len(sink.messages) + len(sink.listens) + len(sink.wishes)
+    assert taken + answers + counters.view_dropped + counters.gated == counters.messages
     assert not sink.messages or (role is Role.CONTROL and controls)
     for message in sink.messages:
         assert message.channel is channel
@@ -90,6 +102,14 @@ def test_any_viewer_may_listen(role: Role) -> None:
     for on in (True, False):
         inbox.receive(Channel.CONTROL, codec.encode(Audio(on)))
     assert (sink.listens, sink.messages, sent) == ([True, False], [], [])
+
+
+def test_a_wish_for_a_crisp_picture_is_passed_on_and_its_coming_told() -> None:
+    inbox, sink, sent, _ = make(Role.CONTROL)
+    inbox.receive(Channel.CONTROL, codec.encode(Crisp(True)))
+    assert (sink.wishes, sent) == ([True], [])
+    inbox.crisp_changed(True)
+    assert sent == [codec.encode(IsCrisp(True))]
 
 
 def test_a_viewer_may_look_but_not_touch() -> None:

@@ -15,35 +15,39 @@ from guest_agent.convert import OVERREAD_BYTES, Picture
 from guest_agent.rects import Rect, plan
 
 WIDTH, HEIGHT = 128, 72
-BT709 = {
+BT601 = {
     (255, 255, 255): (235, 128, 128),
     (0, 0, 0): (16, 128, 128),
-    (255, 0, 0): (63, 102, 240),
-    (0, 255, 0): (173, 42, 26),
-    (0, 0, 255): (32, 240, 118),
+    (255, 0, 0): (81, 90, 240),
+    (0, 255, 0): (145, 54, 34),
+    (0, 0, 255): (41, 240, 110),
     (128, 128, 128): (126, 128, 128),
 }
-"""ITU-R BT.709, limited range."""
+"""ITU-R BT.601, limited range."""
 
 
 def pixels(width: int, height: int, seed: int) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 4), np.uint8)
 
 
-@pytest.mark.parametrize("rgb", BT709)
-def test_colours_are_bt709_limited_range(rgb: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("full_chroma", [False, True], ids=["420", "444"])
+@pytest.mark.parametrize("rgb", BT601)
+def test_colours_are_bt601_limited_range(rgb: tuple[int, int, int], full_chroma: bool) -> None:
     image = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
     image[..., :3] = rgb[::-1]
     image[..., 3] = 77
-    picture = Picture(WIDTH, HEIGHT)
+    picture = Picture(WIDTH, HEIGHT, full_chroma=full_chroma)
     picture.update(Rect(0, 0, WIDTH, HEIGHT), image)
     y, u, v = planes(picture)
-    for plane, wanted in zip((y, u, v), BT709[rgb], strict=True):
+    for plane, wanted in zip((y, u, v), BT601[rgb], strict=True):
         assert plane.min() == plane.max()
         assert abs(int(plane[0, 0]) - wanted) <= 1
 
 
 def planes(picture: Picture) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    if picture.full_chroma:
+        y, u, v = np.split(picture.array, 3)
+        return y, u, v
     flat = picture.array.reshape(-1)
     luma, chroma = picture.width_px * picture.height_px, picture.width_px * picture.height_px // 4
     half = (picture.height_px // 2, picture.width_px // 2)
@@ -52,11 +56,17 @@ def planes(picture: Picture) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDAr
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, WIDTH - 1), st.integers(0, HEIGHT - 1), st.integers(1, WIDTH), st.integers(1, HEIGHT))
-def test_a_damaged_rectangle_equals_the_whole(x: int, y: int, width: int, height: int) -> None:
+@given(
+    st.integers(0, WIDTH - 1),
+    st.integers(0, HEIGHT - 1),
+    st.integers(1, WIDTH),
+    st.integers(1, HEIGHT),
+    st.booleans(),
+)
+def test_a_damaged_rectangle_equals_the_whole(x: int, y: int, width: int, height: int, full_chroma: bool) -> None:
     before, after = pixels(WIDTH, HEIGHT, 1), pixels(WIDTH, HEIGHT, 2)
     whole = Rect(0, 0, WIDTH, HEIGHT)
-    partly, fully = Picture(WIDTH, HEIGHT), Picture(WIDTH, HEIGHT)
+    partly, fully = (Picture(WIDTH, HEIGHT, full_chroma=full_chroma) for _ in range(2))
     partly.update(whole, before)
     screen = before.copy()
     for rect in plan([Rect(x, y, width, height)], WIDTH, HEIGHT):
@@ -65,6 +75,24 @@ def test_a_damaged_rectangle_equals_the_whole(x: int, y: int, width: int, height
         partly.update(rect, np.ascontiguousarray(screen[part]))
     fully.update(whole, screen)
     assert np.array_equal(partly.array, fully.array)
+
+
+def test_full_chroma_keeps_the_colour_of_every_pixel_and_is_still_there_as_i420() -> None:
+    """One column in four is red: 4:2:0 has one colour for two columns."""
+    image = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    image[:, ::4, 2] = 255
+    full = Picture(WIDTH, HEIGHT, full_chroma=True)
+    full.update(Rect(0, 0, WIDTH, HEIGHT), image)
+    y, u, v = planes(full)
+    assert np.all(np.abs(v[:, ::4].astype(int) - 240) <= 1)
+    assert np.all(v[:, 1::4] == 128)
+    halved = full.i420()
+    assert halved.shape == (HEIGHT * 3 // 2, WIDTH)
+    assert np.array_equal(halved[:HEIGHT], y)
+    chroma = halved[HEIGHT:].reshape(2, HEIGHT // 2, WIDTH // 2)
+    assert np.array_equal(chroma, np.stack([u[::2, ::2], v[::2, ::2]]))
+    plain = Picture(WIDTH, HEIGHT)
+    assert plain.i420() is plain.array
 
 
 def test_more_sizes_than_are_kept() -> None:

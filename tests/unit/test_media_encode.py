@@ -77,7 +77,8 @@ def test_the_stream_says_how_it_is_made() -> None:
     assert sps[1] == 66, "Baseline"
     assert sps[2] & 0x40, "constraint_set1: also Main, so Constrained Baseline"
     frame = decode([unit])[0]
-    assert (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc) == (1, 1, 1, 1)
+    assert (frame.colorspace, frame.color_range) == (6, 1), "BT.601 (ITU-T H.273), limited range"
+    assert (frame.color_primaries, frame.color_trc) == (1, 1), "BT.709's, near sRGB's"
 
 
 def test_threads_make_slices_and_the_same_picture() -> None:
@@ -158,3 +159,41 @@ def test_few_pictures_share_the_rate_as_many_do(fps: int) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (552, 640), np.uint8)
     sizes = [len(encoder.encode(np.roll(noise, i * 31), i * 90_000 // fps, key=False)[0]) for i in range(60)]
     assert 0.7e6 < sum(sizes[30:]) / 30 * fps * 8 < 1.15e6
+
+
+def coloured(full_chroma: bool) -> tuple[NDArray[np.uint8], Picture]:
+    """Strokes of one pixel in strong colours on black, as a terminal's text; BGRX and converted."""
+    rng = np.random.default_rng(3)
+    image = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    for left in range(4, WIDTH - 4, 5):
+        rows = rng.random(HEIGHT) < 0.5
+        image[rows, left, rng.integers(0, 3)] = 255
+    picture = Picture(WIDTH, HEIGHT, full_chroma=full_chroma)
+    picture.update(Rect(0, 0, WIDTH, HEIGHT), image)
+    return image, picture
+
+
+def test_with_full_chroma_text_keeps_its_colours() -> None:
+    psnr_db = {}
+    for full_chroma in (False, True):
+        image, picture = coloured(full_chroma)
+        encoder = Encoder(WIDTH, HEIGHT, max_bps=20_000_000, threads=2, full_chroma=full_chroma)
+        units = [encoder.encode(picture.array, i * 1500, key=False) for i in range(4)]
+        assert [key for _, key in units] == [True, False, False, False]
+        frame = decode([unit for unit, _ in units])[-1]
+        assert frame.format.name == ("yuv444p" if full_chroma else "yuv420p")
+        assert (frame.color_range, frame.colorspace) == (1, 6)
+        shown = frame.reformat(format="bgra", src_colorspace="ITU601", dst_color_range="JPEG").to_ndarray()
+        psnr_db[full_chroma] = 10 * np.log10(255**2 / np.mean((shown[..., :3].astype(float) - image[..., :3]) ** 2))
+    print(psnr_db)
+    assert psnr_db[True] > psnr_db[False] + 10
+
+
+def test_with_full_chroma_too_it_is_retuned_and_takes_only_its_own_pictures() -> None:
+    _, picture = coloured(True)
+    encoder = Encoder(WIDTH, HEIGHT, max_bps=20_000_000, threads=1, full_chroma=True)
+    encoder.encode(picture.array, 0, key=False)
+    assert encoder.retune(1_000_000)
+    assert not encoder.encode(picture.array, 1500, key=False)[1]
+    with pytest.raises(EncoderError):
+        encoder.encode(picture.i420(), 3000, key=False)

@@ -113,3 +113,17 @@ def test_what_a_keyframe_replaced_is_not_repeated_and_what_is_forgotten_takes_a_
     assert out.lost(first, rtt_s=0, now=1.0) == 1
     sent(out, 5000)
     assert out.lost(first, rtt_s=0, now=1.0) == 0
+
+
+def test_another_codec_has_numbers_of_its_own_and_what_was_before_is_not_repeated() -> None:
+    out = stream(seq=10)
+    out.packet(b"old", 0, marker=True, transport_seq=1, abs_send_time=0)
+    out.start_keyframe()
+    out.switch(41, 42)
+    packet = RtpPacket.parse(out.packet(b"new", 1, marker=True, transport_seq=2, abs_send_time=0))
+    assert (packet.payload_type, packet.sequence_number) == (41, 11)
+    assert out.lost(10, rtt_s=0.01, now=1.0) is None
+    assert out.lost(11, rtt_s=0.01, now=1.0) == 3
+    again = RtpPacket.parse(out.repeat(11, transport_seq=3, abs_send_time=0))
+    assert (again.payload_type, again.ssrc) == (42, 12)
+    assert unwrap_rtx(again, payload_type=41, ssrc=11).payload == b"new"

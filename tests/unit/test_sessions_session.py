@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import Conflict, DiskError, ImageError, LinkClosed, NetnsError
+from gateway.exits import PROXY_URL
 from gateway.sessions.lifecycle import State
 from gateway.sessions.session import Session
 from gateway.sessions.world import Timeouts
@@ -64,7 +65,7 @@ async def test_the_guest_is_told_who_it_is(stage: Stage) -> None:
     assert len(bytes.fromhex(calls["identify"]["entropy"])) == 32
     assert len(bytes.fromhex(calls["identify"]["machine_id"])) == 16
     assigned = calls["assign"]
-    assert (assigned["session_id"], assigned["proxy"], assigned["display"]) == (session.id, None, [1280, 720])
+    assert (assigned["session_id"], assigned["proxy"], assigned["display"]) == (session.id, PROXY_URL, [1280, 720])
     assert assigned["epoch_ns"] > 1_600_000_000 * 10**9
     assert len(assigned["vnc_password"]) == 8
     assert assigned["vnc_password"] == session.vnc_password

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError, StoreError
+from gateway.exits import NO_EXIT, parse_exit
 from gateway.sessions.record import Lifetime, MachineRecord, SessionRecord, Template
+from gateway.sessions.seal import Seal
 from gateway.sessions.store import KEY_LIFE_S, SCHEMA, Store, machine_uuids
 from gateway.sessions.view import ErrorView
 from gateway.sessions.world import Keeper
@@ -249,3 +251,32 @@ async def test_the_uuids_of_what_was_left_can_be_had_without_the_store(tmp_path:
 
 def test_a_record_does_not_show_its_password_in_the_log() -> None:
     assert "Secret12" not in repr(session("aaaaaaaa"))
+
+
+async def test_a_sessions_proxy_is_sealed_in_the_file(tmp_path: Path) -> None:
+    path, key = tmp_path / "sessions.db", Seal(b"k" * 32)
+    out = parse_exit("http://anna:s3cret-word@proxy.example:8080")
+    store = await Store.open(path, key)
+    await store.put_session(session("aaaaaaaa").model_copy(update={"out": out}))
+    await store.close()
+    written = await asyncio.to_thread(lambda: [file.read_bytes() for file in tmp_path.iterdir()])
+    for word in (b"s3cret-word", b"anna", b"proxy.example"):
+        assert not any(word in data for data in written)
+    again = await Store.open(path, key)
+    assert (await again.sessions())[0].out == out
+    await again.close()
+    # With another key a session has no exit, and never another's.
+    strange = await Store.open(path, Seal(b"x" * 32))
+    assert (await strange.sessions())[0].out == NO_EXIT
+    await strange.close()
+
+
+def test_a_seal_is_one_sessions_alone() -> None:
+    seal = Seal(b"k" * 32)
+    out = parse_exit("socks5://a:b@h:1")
+    sealed = seal.close(out, "aaaaaaaa")
+    assert seal.open(sealed, "aaaaaaaa") == out
+    assert seal.close(out, "aaaaaaaa") != sealed
+    for text, sid in ((sealed, "bbbbbbbb"), (sealed[:-4], "aaaaaaaa"), ("nonsense", "aaaaaaaa"), ("é", "aaaaaaaa")):
+        assert seal.open(text, sid) == NO_EXIT
+    assert seal.close(NO_EXIT, "aaaaaaaa") == ""

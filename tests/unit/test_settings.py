@@ -104,3 +104,39 @@ def test_lists_sizes_and_names_from_the_environment() -> None:
 def test_bad_displays(text: str) -> None:
     with pytest.raises(ValueError, match="display"):
         parse_display(text)
+
+
+def test_the_proxys_settings(tmp_path: Path) -> None:
+    config = tmp_path / "fenster.toml"
+    config.write_text(
+        'proxy_allow = ["example.com", "*.example.net"]\nproxy_ports = [80, 443]\n'
+        '[proxy]\ntype = "http"\nhost = "gate.example"\nport = 7000\nusername = "sp1"\npassword = "s3cret"\n'
+        'decodo = { country = "de" }\n'
+    )
+    read = load({}, environ={"FENSTER_PROXY_DENY": "a.example, 10.0.0.1"}, config=config)
+    assert (read.proxy.host, read.proxy.password.get_secret_value()) == ("gate.example", "s3cret")
+    assert (read.proxy_allow, read.proxy_ports) == (("example.com", "*.example.net"), (80, 443))
+    assert read.proxy_deny == ("a.example", "10.0.0.1")
+    assert "s3cret" not in repr(read)
+    # The environment is stronger.
+    assert load({}, environ={"FENSTER_PROXY": "none"}, config=config).proxy.type == "none"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("proxy", "http://u:s3cret@h"), ("proxy_allow", "a b"), ("proxy_ports", "0"), ("proxy_check_url", "ftp://h/")],
+)
+def test_bad_settings_of_the_proxy(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=f"FENSTER_{name.upper()}") as caught:
+        load({}, environ={f"FENSTER_{name.upper()}": value, "FENSTER_CONFIG": "/dev/null"})
+    assert "s3cret" not in str(caught.value)
+
+
+def test_embedding_origins_are_origins(tmp_path: Path) -> None:
+    environ = {
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "FENSTER_EMBED_ORIGINS": "https://a.example:443, http://b.example:81",
+    }
+    assert load({}, environ=environ).embed_origins == ("https://a.example", "http://b.example:81")
+    with pytest.raises(ConfigError, match=r"EMBED_ORIGINS.*origin is scheme"):
+        load({}, environ={**environ, "FENSTER_EMBED_ORIGINS": "https://a.example/shop"})

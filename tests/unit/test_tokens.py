@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Unauthorized
-from gateway.tokens import API_KEY_PREFIX, Claims, mint, new_api_key, same_key, verify
+from gateway.tokens import API_KEY_PREFIX, Claims, framers, mint, mint_frame, new_api_key, same_key, verify
 
 KEY = b"k" * 64
 NOW = 1_700_000_000.5
@@ -87,3 +87,18 @@ def test_api_keys_are_long_different_and_compared_whole() -> None:
     assert not same_key(one, other)
     assert not same_key(one[:-1], one)
     assert not same_key("clé", one)
+
+
+def test_a_frame_grant_says_who_may_frame_and_opens_nothing() -> None:
+    grant = mint_frame(KEY, sid="abcdefgh", now=NOW, lifetime_s=60, origins=["https://a.example"])
+    assert framers(KEY, grant, sid="abcdefgh", now=NOW + 59) == ("https://a.example",)
+    assert framers(KEY, grant, sid="abcdefgh", now=NOW + 60) == ()
+    assert framers(KEY, grant, sid="abcdefgi", now=NOW) == ()
+    assert framers(b"x" * 64, grant, sid="abcdefgh", now=NOW) == ()
+    with pytest.raises(Unauthorized):
+        verify(KEY, grant, now=NOW)
+
+
+def test_a_viewer_token_is_no_frame_grant() -> None:
+    token, _ = mint(KEY, sid="abcdefgh", role="view", now=NOW, lifetime_s=60, origins=["https://a.example"])
+    assert framers(KEY, token, sid="abcdefgh", now=NOW) == ()

@@ -191,6 +191,64 @@ async def test_a_switch_that_is_off_lets_nothing_through(server: Server, turned:
     assert await server.reader.readexactly(10) == UPDATE
 
 
+async def test_a_page_that_falls_silent_keeps_no_key(server: Server) -> None:
+    viewer, report = Viewer(b"", KEY_DOWN), Report()
+    serving = asyncio.create_task(
+        serve(viewer, *server.gateway, role="control", password="secret", lease_s=0.05, report=report)
+    )
+    server.tasks.append(serving)
+    await server.accept()
+    assert await server.reader.readexactly(8) == KEY_DOWN
+    assert await server.reader.readexactly(8) == KEY_UP
+    assert report.leases_ended == 1
+    viewer.inbox.put_nowait(KEY_DOWN)
+    assert await server.reader.readexactly(8) == KEY_DOWN, "it came back"
+    viewer.inbox.put_nowait(None)
+    assert await server.reader.readexactly(8) == KEY_UP
+    assert (await serving).ended is Ended.VIEWER
+
+
+@pytest.mark.parametrize("beats", [True, False])
+async def test_a_key_stays_while_there_are_heartbeats_or_none_was_promised(server: Server, beats: bool) -> None:
+    viewer = Viewer(b"", KEY_DOWN) if beats else Viewer(KEY_DOWN)
+    server.tasks.append(
+        asyncio.create_task(serve(viewer, *server.gateway, role="control", password="secret", lease_s=0.5))
+    )
+    await server.accept()
+    assert await server.reader.readexactly(8) == KEY_DOWN
+    loop = asyncio.get_running_loop()
+    until = loop.time() + 1.2
+    while (left_s := until - loop.time()) > 0:
+        if beats:
+            viewer.inbox.put_nowait(b"")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(min(left_s, 0.05)):
+                await server.reader.read(1)
+    viewer.inbox.put_nowait(UPDATE)
+    assert await server.reader.readexactly(10) == UPDATE
+
+
+async def test_what_came_while_the_server_was_stuck_counts_as_heard(server: Server) -> None:
+    viewer, report = Viewer(b"", KEY_DOWN), Report()
+    serving = asyncio.create_task(
+        serve(viewer, *server.gateway, role="control", password="secret", lease_s=0.05, report=report)
+    )
+    server.tasks.append(serving)
+    await server.accept()
+    assert await server.reader.readexactly(8) == KEY_DOWN
+    server.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    for _ in range(200):
+        viewer.inbox.put_nowait(MUCH)
+    await asyncio.sleep(0.2)
+    assert not viewer.inbox.empty(), "the pump stands still, and the lease is long over"
+    viewer.inbox.put_nowait(KEY_UP)
+    server.writer.transport.resume_reading()  # type: ignore[attr-defined]
+    while (await server.reader.readexactly(8))[:1] != KEY_UP[:1]:
+        # Of 10 bytes each.
+        await server.reader.readexactly(2)
+    assert report.leases_ended == 0
+
+
 async def test_the_server_ends_it(server: Server) -> None:
     viewer = Viewer()
     serving = server.serve(viewer)

@@ -199,6 +199,10 @@ class KeyWindow:
         bits = bytes(bytearray(self._core.QueryKeymap().reply().keys))
         return {8 * at + bit for at, byte in enumerate(bits) for bit in range(8) if byte >> bit & 1}
 
+    def buttons_down(self) -> set[int]:
+        mask = self._core.QueryPointer(self._window).reply().mask
+        return {button for button in range(1, 6) if mask >> (7 + button) & 1}
+
     def close(self) -> None:
         self._conn.disconnect()
 

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+from playwright.async_api import Browser, async_playwright
 
 from gateway.app import Serving, serving
 from gateway.routes.api import viewer_token
 from gateway.sessions.session import Session
 from gateway.settings import Settings
 from gateway.tokens import Role
+from tests.e2e.browser_host import CHROMIUM_FLAGS
 
-__all__ = ["Desktop", "process_desktop"]
+__all__ = ["Desktop", "local_chromium", "process_desktop"]
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,11 @@ class Desktop:
 
 
 @contextlib.asynccontextmanager
-async def process_desktop(state_dir: Path, *, host: str = "127.0.0.1") -> AsyncIterator[Desktop]:
-    """Serve on a free port, with one session that is ready."""
+async def process_desktop(state_dir: Path, *, host: str = "127.0.0.1", display: str = "") -> AsyncIterator[Desktop]:
+    """Serve on a free port, with one session that is ready; of a desktop of its own unless ``display`` names one."""
     with tempfile.TemporaryDirectory(prefix="fproc-", dir="/tmp") as run_dir:  # short: socket paths end at 108 bytes
         settings = Settings(host=host, port=0, state_dir=state_dir, run_dir=Path(run_dir) / "r", driver="process",
-                            reserve_memory_mib=0, reserve_disk_mib=0)  # fmt: skip
+                            reserve_memory_mib=0, reserve_disk_mib=0, process_display=display)  # fmt: skip
         async with serving(settings) as gateway:
             session = await gateway.services.manager.create()
             async with asyncio.timeout(100):
@@ -56,3 +58,14 @@ async def process_desktop(state_dir: Path, *, host: str = "127.0.0.1") -> AsyncI
             async with aiohttp.ClientSession(headers=headers) as http:
                 yield Desktop(gateway, session, http)
             await gateway.services.manager.destroy(session.id)
+
+
+@contextlib.asynccontextmanager
+async def local_chromium() -> AsyncIterator[Browser]:
+    """On this host's own network, where the gateway's loopback address is secure."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", headless=True, args=CHROMIUM_FLAGS
+        )
+        yield browser
+        await browser.close()

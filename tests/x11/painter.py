@@ -53,6 +53,17 @@ class Painter:
         self.conn.core.PolyFillRectangle(self.window, self.gc, len(strokes), strokes)
         self._sync()
 
+    def scroll(self, rows_px: int) -> None:
+        """What is shown goes up by so much, and what leaves at the top comes in at the bottom."""
+        height, core = self.height_px - rows_px, self.conn.core
+        top = self.conn.generate_id()
+        core.CreatePixmap(24, top, self.window, self.width_px, rows_px)
+        core.CopyArea(self.window, top, self.gc, 0, 0, 0, 0, self.width_px, rows_px)
+        core.CopyArea(self.window, self.window, self.gc, 0, rows_px, 0, 0, self.width_px, height)
+        core.CopyArea(top, self.window, self.gc, 0, 0, 0, height, self.width_px, rows_px)
+        core.FreePixmap(top)
+        self._sync()
+
     def close(self) -> None:
         self.conn.disconnect()
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from guest_agent.h264 import EncodedFrame
 from guest_agent.media import MediaHub
 from guest_agent.ports import PeerEvent
-from guest_agent.protocol.messages import VERSION, Channel, Hello, Size, Welcome
+from guest_agent.protocol.messages import VERSION, Channel, Control, Hello, Size, Welcome
 from guest_agent.pump import Pump
 from guest_agent.rungs import LAG
 from tests.loopback.media_viewer import LOOPBACK, Recorder, Viewer
@@ -272,6 +272,7 @@ async def test_a_viewer_sees_the_display(xserver: XServer) -> None:
             await viewer.opened["control"].wait()
         viewer.send(Channel.CONTROL, Hello(VERSION))
         assert await viewer.receive() == Welcome(VERSION, False, 1280, 720)
+        assert await viewer.receive() == Control(False)
         for colour in (0xFFFFFF, 0x000000, 0xFFFFFF):
             painter.fill(0, 0, 1280, 720, colour)
             wanted = 235 if colour else 16

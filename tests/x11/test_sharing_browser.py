@@ -14,12 +14,11 @@ from typing import Literal
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
-from tests.e2e.browser_host import CHROMIUM_FLAGS
 from tests.e2e.guest import Guest, eventually
 from tests.e2e.viewer import Viewer
-from tests.x11.desktops import Desktop, process_desktop
+from tests.x11.desktops import Desktop, local_chromium, process_desktop
 from tests.x11.test_clipboard_selection import png
 
 pytestmark = [pytest.mark.x11, pytest.mark.timeout(170), pytest.mark.asyncio(loop_scope="module")]
@@ -76,12 +75,8 @@ async def desktop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Des
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", headless=True, args=CHROMIUM_FLAGS
-        )
+    async with local_chromium() as browser:
         yield browser
-        await browser.close()
 
 
 async def opened(

@@ -18,6 +18,7 @@ from gateway.settings import Settings
 from gateway.tokens import mint
 from tests.e2e.browser_host import CHROMIUM_FLAGS
 from tests.e2e.guest import Guest, eventually
+from tests.e2e.viewer import PIN_BAR
 from tests.tones import TONE_HZ, tone_pcm
 from tests.x11.sound_server import RAW
 
@@ -118,6 +119,7 @@ async def desk() -> AsyncIterator[Desk]:
             )
             page = await browser.new_page()
             await page.add_init_script(KEEP_CONNECTIONS)
+            await page.add_init_script(PIN_BAR)
             yield Desk(page, Guest(session.link), f"{gateway.url}/s/{session.id}#token={token}", tone)
             await browser.close()
 

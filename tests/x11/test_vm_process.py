@@ -73,6 +73,16 @@ async def test_it_says_that_it_isolates_nothing(bench: Bench, caplog: pytest.Log
     await vm.stop()
 
 
+async def test_x_servers_that_start_together_compile_their_keymaps_apart(bench: Bench) -> None:
+    """Both are display :1, which names the file; one that finds the other's half written does not start."""
+    found = set()
+    for vm in await asyncio.gather(bench.start("aaaaaaaa"), bench.start("bbbbbbbb")):
+        argv = ["stat", "--format=%d", "/var/lib/xkb"]
+        params = {"argv": argv, "timeout_s": 30, "as_user": False, "stdin": ""}
+        found.add((await vm.link.call("exec", params, timeout_s=60.0))["stdout"].strip())
+    assert len(found - {str(os.stat("/var/lib/xkb").st_dev)}) == 2
+
+
 async def test_a_dead_x_server_ends_it_with_that_reason(bench: Bench) -> None:
     vm = await bench.start("aaaaaaaa")
     await vm.link.hello(bench.patience_s)

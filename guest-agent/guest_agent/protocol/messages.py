@@ -51,6 +51,7 @@ __all__ = [
     "ClipboardOffer",
     "ClipboardWays",
     "Control",
+    "Crisp",
     "Cursor",
     "Direction",
     "FrameTimes",
@@ -61,6 +62,7 @@ __all__ = [
     "Held",
     "Hello",
     "Instant",
+    "IsCrisp",
     "Key",
     "Message",
     "Move",
@@ -215,6 +217,19 @@ class Audio(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Crisp(Message):
+    """The viewer asks for a picture with full chroma (4:4:4), or no longer does; answered by IsCrisp if it comes.
+
+    Only where the answer to its offer has H.264 High 4:4:4 Predictive, and only of those whose role is to control.
+    """
+
+    code = 0x27
+    channel = Channel.CONTROL
+    direction = Direction.TO_AGENT
+    on: bool = wire("bool")
+
+
+@dataclass(frozen=True, slots=True)
 class Welcome(Message):
     """Answer to Hello: the agent's version, whether this viewer's role is to control, and the display in px."""
 
@@ -290,6 +305,16 @@ class Pointer(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class IsCrisp(Message):
+    """Whether this viewer's picture has full chroma from now on. It has none at first, and may change unasked."""
+
+    code = 0x88
+    channel = Channel.CONTROL
+    direction = Direction.TO_VIEWER
+    on: bool = wire("bool")
+
+
+@dataclass(frozen=True, slots=True)
 class FrameTimes(Message):
     """When a frame came to be: instants of the agent's clock in us, which wraps (times.FrameStamps says of what)."""
 
@@ -323,8 +348,8 @@ MESSAGES: dict[int, type[Message]] = {
     m.code: m
     for m in (
         *(Move, Key, Button, Wheel, Text, ReleaseAll, Held),
-        *(Hello, Ping, WantTimes, Audio),
-        *(Welcome, Pong, Size, Control, Cursor, Pointer, FrameTimes, Instant),
+        *(Hello, Ping, WantTimes, Audio, Crisp),
+        *(Welcome, Pong, Size, Control, Cursor, Pointer, IsCrisp, FrameTimes, Instant),
         *(ClipboardOffer, ClipboardChunk, ClipboardCancel, ClipboardAck),
         *(GuestClipboardOffer, GuestClipboardChunk, GuestClipboardCancel, GuestClipboardAck, ClipboardWays),
     )

@@ -1,4 +1,5 @@
-"""Requests over TCP to the services in the guest: files (port FILES_PORT), clipboard (CLIPBOARD_PORT). Pure.
+"""Requests over TCP to the services in the guest: files (port FILES_PORT), clipboard (CLIPBOARD_PORT),
+the screen (SCREEN_PORT). Pure.
 
 One request on a connection. Both sides speak a *head*, a JSON object on one line of at most MAX_HEAD_BYTES; raw bytes
 follow where the table says so. The gateway is the one client, and speaks HTTP to everybody else: no web page in the
@@ -18,12 +19,15 @@ clip    {op: "get", known, wait_s}       {kind, digest, length, copied};        
                                          {} without any
 clip    {op: "put", kind, length}        {} to go on; {} when the guest's         ``length``, from the gateway,
                                          programs can paste it                    between the answers
+screen  {op: "shot", kind, width, known} {digest, width, height, length}          ``length`` of the picture
 ======= ================================ ======================================== ===========================
 
 Paths are relative to the user's home, parted by "/"; "" is the home. ``start`` and ``stop`` are as in a Python slice:
 negative counts from the end, null is the file's own; ``exclusive`` replaces no file. ``kind`` of a file is "file",
 "directory" or "other"; of a clipboard "text" (UTF-8) or "png". A clipboard's "get" waits up to ``wait_s`` for content
-whose digest is not ``known``; ``copied`` by a program of the guest, and not sent by a viewer.
+whose digest is not ``known``; ``copied`` by a program of the guest, and not sent by a viewer. ``kind`` of a screen's
+picture is "png" or "jpeg", ``width`` what it is made smaller to in px (0: as it is); one whose digest is ``known``
+has no bytes.
 
 Trouble is {error: one of ERRORS, message: a sentence}, and ends the connection; with "range" comes the file's size.
 """
@@ -39,6 +43,7 @@ __all__ = [
     "ERRORS",
     "FILES_PORT",
     "MAX_HEAD_BYTES",
+    "SCREEN_PORT",
     "BadHead",
     "decode_head",
     "encode_head",
@@ -47,6 +52,7 @@ __all__ = [
 
 FILES_PORT = 5902
 CLIPBOARD_PORT = 5903
+SCREEN_PORT = 5904
 MAX_HEAD_BYTES = 32 * 1024
 """A path has up to MAX_PATH_BYTES, and JSON makes up to six of one."""
 MAX_PATH_BYTES = 4096

@@ -1,8 +1,8 @@
 """The window that every product shows: it answers a press with a changed pixel, scrolls text, or plays an animation.
 
-``python -m tests.bench.photon.target :7``. Commands come as lines on standard input, each answered by a line:
-``scroll``, ``animate``, ``stop``. Presses need no command: a button turns PATCH, a key turns CELL, from black to
-white and back, in the very moment in which the server tells of it.
+``python -m tests.bench.photon.target :7``, or with how many steps of motion a second behind it. Commands come as
+lines on standard input, each answered by a line: ``scroll``, ``animate``, ``stop``. Presses need no command: a button
+turns PATCH, a key turns CELL, from black to white and back, in the very moment in which the server tells of it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import xcffib
 import xcffib.xproto as xp
 
-__all__ = ["CELL", "PATCH", "TICK_S", "main"]
+__all__ = ["CELL", "PATCH", "STEPS_PER_S", "main"]
 
 _xcb: Any = xcffib
 _RECT: Any = xp.RECTANGLE
@@ -25,10 +25,10 @@ PATCH = (0.4, 0.35, 0.16, 0.28)
 """x, y, width, height as fractions of the display: about 200 px square at 720p."""
 CELL = (0.2, 0.5, 0.01, 0.03)
 """The same: about as large as a character."""
-TICK_S = 1 / 60
+STEPS_PER_S = 60.0
 LINE_PX = 18
 SCROLL_PX = 48
-"""A wheel notch in most programs, here for every tick."""
+"""A wheel notch in most programs, here for every step."""
 BLACK, WHITE, PAPER, INK = 0x000000, 0xFFFFFF, 0xF4F4F0, 0x202428
 WORDS = b"the quick brown fox jumps over the lazy dog 0123456789 {}[]()<>;:,. "
 
@@ -148,8 +148,9 @@ class Target:
         return found
 
 
-def main(display: str) -> None:
+def main(display: str, steps_per_s: float = STEPS_PER_S) -> None:
     target = Target(display)
+    step_s = 1 / steps_per_s
     print("ready", flush=True)
     due = time.monotonic()
     while True:
@@ -165,8 +166,8 @@ def main(display: str) -> None:
         target.handle()
         if target.moving and time.monotonic() >= due:
             target.tick()
-            due = max(due + TICK_S, time.monotonic())
+            due = max(due + step_s, time.monotonic())
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], *map(float, sys.argv[2:]))

@@ -2,6 +2,7 @@
  * Keys and tokens: taken from the URL's fragment, which browsers do not send, kept for this tab, and removed
  * from the address bar.
  */
+import { tab } from "./storage";
 import { isRecord } from "./types";
 import type { Role } from "./types";
 
@@ -27,9 +28,15 @@ export function roleOf(token: string): Role | null {
 
 /** Take `name` from the fragment into this tab's storage under `slot`; else what the storage has; else "". */
 export function claim(name: string, slot: string): string {
+  const given = taken(name);
+  if (given === null) return tab.get(slot) ?? "";
+  tab.set(slot, given);
+  return given;
+}
+
+/** The fragment's value of `name`, which is removed from the address bar; null when there is none. */
+export function taken(name: string): string | null {
   const given = fragmentValue(location.hash, name);
-  if (given === null) return sessionStorage.getItem(slot) ?? "";
-  sessionStorage.setItem(slot, given);
-  history.replaceState(history.state, "", location.pathname + location.search);
+  if (given !== null) history.replaceState(history.state, "", location.pathname + location.search);
   return given;
 }

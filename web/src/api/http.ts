@@ -1,6 +1,7 @@
 /** One call to the gateway: bearer token, JSON in and out, problems as {@link ApiError}. */
 import { parseProblem } from "./types";
 import type { Problem } from "./types";
+import { t } from "../words/words";
 
 export class ApiError extends Error {
   override name = "ApiError";
@@ -10,12 +11,9 @@ export class ApiError extends Error {
   }
 }
 
-export const UNREACHABLE: Problem = {
-  status: 0,
-  kind: "unreachable",
-  detail: "The gateway does not answer.",
-  hint: "Check that it runs and that this device is online.",
-};
+export function unreachable(): Problem {
+  return { status: 0, kind: "unreachable", detail: t("trouble.unreachable"), hint: t("trouble.unreachable.hint") };
+}
 
 export interface Call {
   readonly method?: string;
@@ -43,7 +41,7 @@ export async function request(url: string, bearer: string, call: Call = {}): Pro
   if (call.signal !== undefined) init.signal = call.signal;
   const response = await fetch(url, init).catch((error: unknown) => {
     if (call.signal?.aborted === true) throw error;
-    throw new ApiError(UNREACHABLE);
+    throw new ApiError(unreachable());
   });
   if (!response.ok && call.also?.includes(response.status) !== true) throw new ApiError(parseProblem(response.status, await bodyOf(response)));
   return response;
@@ -58,5 +56,5 @@ async function bodyOf(response: Response): Promise<unknown> {
 export function problemOf(error: unknown): Problem {
   if (error instanceof ApiError) return error.problem;
   const detail = error instanceof Error ? error.message : String(error);
-  return { status: 0, kind: "client", detail, hint: "Reload this page." };
+  return { status: 0, kind: "client", detail, hint: t("trouble.client.hint") };
 }

@@ -83,7 +83,8 @@ export function text(value: unknown, otherwise = ""): string {
   return typeof value === "string" ? value : otherwise;
 }
 
-function count(value: unknown): number {
+/** 0 for what is no number. */
+export function count(value: unknown): number {
   return typeof value === "number" && Number.isFinite(value) ? value : 0;
 }
 

@@ -5,6 +5,8 @@
  * A tab that is duplicated copies the storage. So the id is there only while no page of the tab lives: taken out at the
  * start, put back when the page goes.
  */
+import { tab } from "./storage";
+
 const BYTES = 16;
 const SHAPE = /^[0-9a-f]{32}$/;
 const NAME_CHARS = 8;
@@ -18,17 +20,17 @@ export function nameOf(id: string): string {
 export function claimViewerId(slot: string): string {
   const id = taken(slot) ?? drawn();
   window.addEventListener("pagehide", () => {
-    sessionStorage.setItem(slot, id);
+    tab.set(slot, id);
   });
   window.addEventListener("pageshow", (event) => {
-    if (event.persisted) sessionStorage.removeItem(slot);
+    if (event.persisted) tab.remove(slot);
   });
   return id;
 }
 
 function taken(slot: string): string | null {
-  const kept = sessionStorage.getItem(slot);
-  sessionStorage.removeItem(slot);
+  const kept = tab.get(slot);
+  tab.remove(slot);
   return kept !== null && SHAPE.test(kept) ? kept : null;
 }
 

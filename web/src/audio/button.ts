@@ -1,4 +1,5 @@
 /** What the sound button says in every situation. Pure. */
+import { t } from "../words/words";
 
 /** How the desktop can be heard now. */
 export type Hearing =
@@ -20,14 +21,14 @@ export interface SoundView {
 export function soundView(hearing: Hearing, wanted: boolean, blocked: boolean): SoundView {
   switch (hearing) {
     case "none":
-      return { state: "unavailable", label: "Sound comes with the picture" };
+      return { state: "unavailable", label: t("sound.none") };
     case "novnc":
-      return { state: "unavailable", label: "noVNC carries no sound" };
+      return { state: "unavailable", label: t("sound.novnc") };
     case "mute":
-      return { state: "unavailable", label: "This desktop sends no sound" };
+      return { state: "unavailable", label: t("sound.mute") };
     case "ready":
-      if (!wanted) return { state: "off", label: "Turn the sound on" };
-      if (blocked) return { state: "blocked", label: "Click anywhere to hear the desktop" };
-      return { state: "on", label: "Turn the sound off" };
+      if (!wanted) return { state: "off", label: t("sound.off") };
+      if (blocked) return { state: "blocked", label: t("sound.blocked") };
+      return { state: "on", label: t("sound.on") };
   }
 }

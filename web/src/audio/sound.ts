@@ -2,6 +2,7 @@
  * Hearing the desktop: the sound button, an audio element of its own (the picture never waits for it), and what the
  * person chose, which outlives transports and reloads of this tab.
  */
+import { tab } from "../api/storage";
 import type { Transport } from "../session/machine";
 import { soundView } from "./button";
 import type { Hearing } from "./button";
@@ -27,7 +28,7 @@ export class Sound {
     private readonly audio: HTMLAudioElement,
     private readonly slot: string,
   ) {
-    this.#wanted = sessionStorage.getItem(slot) === "on";
+    this.#wanted = tab.get(slot) === "on";
     button.addEventListener("click", () => {
       this.#choose(!this.#wanted);
     });
@@ -48,7 +49,7 @@ export class Sound {
 
   #choose(wanted: boolean): void {
     this.#wanted = wanted;
-    sessionStorage.setItem(this.slot, wanted ? "on" : "off");
+    tab.set(this.slot, wanted ? "on" : "off");
     this.#apply();
     this.#show();
   }

@@ -12,6 +12,7 @@ import { atMost, KeyGate } from "./gate";
 import type { ClipboardLine, LineEvents } from "./line";
 import * as local from "./local";
 import { isPaste } from "./paste_keys";
+import { t } from "../words/words";
 
 /**
  * How long Ctrl+V waits for its content to be in the guest, in ms: longer for more, since a key that comes first pastes
@@ -111,7 +112,7 @@ export class ClipboardHub implements LineEvents {
     this.trouble = tooLarge(content) ?? "";
     const taken = this.trouble === "" && (await this.#line.send(content));
     if (!taken && same(this.#shared, content)) this.#shared = null;
-    if (!taken && this.trouble === "") this.trouble = "The desktop did not take the clipboard.";
+    if (!taken && this.trouble === "") this.trouble = t("clipboard.untaken");
     this.events.changed();
     return taken;
   }

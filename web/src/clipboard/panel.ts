@@ -4,30 +4,31 @@ import { SidePanel } from "../view/side";
 import { textContent } from "./content";
 import type { ClipboardHub } from "./hub";
 import { fromPaste, read, write } from "./local";
+import { t } from "../words/words";
 
 export class ClipboardPanel {
   readonly #side = new SidePanel("clipboard", () => {
     this.show();
   });
-  readonly #guest = el("textarea", { readonly: "", rows: "5", "aria-label": "The desktop's clipboard" });
-  readonly #picture = el("img", { alt: "The picture in the desktop's clipboard" });
-  readonly #nothing = el("p", {}, "Nothing was copied on the desktop yet.");
-  readonly #field = el("textarea", { rows: "4", placeholder: "Paste here", "aria-label": "Text or picture for the desktop" });
+  readonly #guest = el("textarea", { readonly: "", rows: "5", "aria-label": t("clipboard.guest") });
+  readonly #picture = el("img", { alt: t("clipboard.picture") });
+  readonly #nothing = el("p", {}, t("clipboard.nothing"));
+  readonly #field = el("textarea", { rows: "4", placeholder: t("clipboard.paste"), "aria-label": t("clipboard.field") });
   readonly #said = el("p", { role: "status" });
-  readonly #copy = button("Copy", () => {
+  readonly #copy = button(t("clipboard.copy"), () => {
     void this.#toBrowser();
   });
-  readonly #down = el("section", {}, el("h2", {}, "From the desktop"), this.#nothing, this.#guest, this.#picture, this.#copy);
+  readonly #down = el("section", {}, el("h2", {}, t("clipboard.from")), this.#nothing, this.#guest, this.#picture, this.#copy);
   readonly #up: HTMLElement;
 
   constructor(private readonly hub: ClipboardHub) {
-    const send = button("Send", () => {
+    const send = button(t("clipboard.send"), () => {
       void this.#toGuest();
     }, "primary");
-    const look = button("Read the browser's", () => {
+    const look = button(t("clipboard.read"), () => {
       void this.#readOwn();
     });
-    this.#up = el("section", {}, el("h2", {}, "To the desktop"), this.#field, el("div", { class: "row" }, send, look));
+    this.#up = el("section", {}, el("h2", {}, t("clipboard.to")), this.#field, el("div", { class: "row" }, send, look));
     this.#field.addEventListener("paste", (event) => {
       void this.#pastedPicture(event);
     });
@@ -56,21 +57,21 @@ export class ClipboardPanel {
     const { guest } = this.hub;
     if (guest === null) return;
     const written = await write(guest);
-    this.#said.textContent = written ? "Copied." : "The browser refused. Select the text and copy it by hand.";
+    this.#said.textContent = written ? t("clipboard.copied") : t("clipboard.refused");
     if (!written) this.#guest.select();
   }
 
   async #toGuest(): Promise<void> {
     const taken = await this.hub.send(textContent(this.#field.value));
-    this.#said.textContent = taken ? "Ready to be pasted on the desktop." : this.hub.trouble;
+    this.#said.textContent = taken ? t("clipboard.sent") : this.hub.trouble;
   }
 
   async #readOwn(): Promise<void> {
     const content = await read();
     const taken = content !== null && (await this.hub.send(content));
     if (content?.kind === "text") this.#field.value = content.text;
-    const refused = content === null ? "The browser gave nothing. Paste into the field instead." : this.hub.trouble;
-    this.#said.textContent = taken ? "Ready to be pasted on the desktop." : refused;
+    const refused = content === null ? t("clipboard.unread") : this.hub.trouble;
+    this.#said.textContent = taken ? t("clipboard.sent") : refused;
   }
 
   /** Text goes into the field, to be looked at; a picture cannot, and is sent at once. */
@@ -78,6 +79,6 @@ export class ClipboardPanel {
     const content = await fromPaste(event.clipboardData);
     if (content?.kind !== "png") return;
     const taken = await this.hub.send(content);
-    this.#said.textContent = taken ? "The picture is ready to be pasted on the desktop." : this.hub.trouble;
+    this.#said.textContent = taken ? t("clipboard.sent.picture") : this.hub.trouble;
   }
 }

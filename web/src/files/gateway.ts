@@ -1,9 +1,10 @@
 /** The desktop's files over HTTP: list, upload with progress, download with progress. */
-import { ApiError, problemOf, request, UNREACHABLE } from "../api/http";
+import { ApiError, problemOf, request, unreachable } from "../api/http";
 import { isRecord, parseProblem, text } from "../api/types";
 import { sessionUrl } from "../api/watch";
 import type { Access } from "../session/runner";
 import { encodePath, nextName } from "./names";
+import { t } from "../words/words";
 
 /** Where uploads go and downloads come from, below the home: what the guest's own browser uses too. */
 export const FOLDER = "Downloads";
@@ -75,7 +76,7 @@ function send(url: string, token: string, file: File, progress: Progress, signal
       else fail(new ApiError(parseProblem(xhr.status, parse(xhr.responseText))));
     });
     xhr.addEventListener("error", () => {
-      fail(new ApiError(UNREACHABLE));
+      fail(new ApiError(unreachable()));
     });
     xhr.addEventListener("abort", () => {
       fail(new DOMException("given up", "AbortError"));
@@ -112,7 +113,7 @@ export async function download(access: Access, entry: Entry, progress: Progress,
     }
   } catch (error) {
     if (signal.aborted) throw error;
-    throw new ApiError({ ...problemOf(error), kind: "cut-off", detail: "The download was cut off.", hint: "Try again." });
+    throw new ApiError({ ...problemOf(error), kind: "cut-off", detail: t("files.cut"), hint: t("files.cut.hint") });
   }
   return new Blob(parts, { type: "application/octet-stream" });
 }

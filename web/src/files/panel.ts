@@ -2,11 +2,12 @@
 import { problemOf } from "../api/http";
 import type { FILES_POLICIES } from "../api/types";
 import type { Access } from "../session/runner";
-import { button, el } from "../view/dom";
+import { button, el, save } from "../view/dom";
 import { SidePanel } from "../view/side";
 import { download, FOLDER, list, upload } from "./gateway";
 import type { Entry, Progress } from "./gateway";
 import { size } from "./names";
+import { t } from "../words/words";
 
 type Policy = (typeof FILES_POLICIES)[number];
 
@@ -15,7 +16,7 @@ export class FilesPanel {
     void this.#refresh();
   });
   readonly #chooser = el("input", { type: "file", multiple: "", hidden: "" });
-  readonly #choose = button("Upload files", () => {
+  readonly #choose = button(t("files.upload"), () => {
     this.#chooser.click();
   }, "primary");
   readonly #transfers = el("ul", { class: "transfers" });
@@ -30,11 +31,11 @@ export class FilesPanel {
     private readonly access: Access,
     private readonly stage: HTMLElement,
   ) {
-    const refresh = button("Refresh", () => {
+    const refresh = button(t("files.refresh"), () => {
       void this.#refresh();
     });
-    this.#down = el("section", {}, el("h2", {}, `In ${FOLDER}`), this.#entries, this.#said, refresh);
-    this.#side.root.append(el("section", {}, el("h2", {}, "Files"), this.#choose, this.#chooser, this.#transfers), this.#down);
+    this.#down = el("section", {}, el("h2", {}, t("files.folder", { folder: FOLDER })), this.#entries, this.#said, refresh);
+    this.#side.root.append(el("section", {}, el("h2", {}, t("files.name")), this.#choose, this.#chooser, this.#transfers), this.#down);
     this.#chooser.addEventListener("change", () => {
       this.#upload([...(this.#chooser.files ?? [])]);
       this.#chooser.value = "";
@@ -84,7 +85,7 @@ export class FilesPanel {
       this.#queue = this.#queue.then(async () => {
         await row.run(async (progress, signal) => {
           const name = await upload(this.access, file, progress, signal);
-          return `In ${FOLDER}${name === file.name ? "" : ` as ${name}`}`;
+          return name === file.name ? t("files.done", { folder: FOLDER }) : t("files.done.as", { folder: FOLDER, name });
         });
         await this.#refresh();
       });
@@ -96,7 +97,7 @@ export class FilesPanel {
     try {
       const entries = await list(this.access);
       this.#entries.replaceChildren(...entries.map((entry) => this.#entry(entry)));
-      this.#said.textContent = entries.length === 0 ? "Nothing is there." : "";
+      this.#said.textContent = entries.length === 0 ? t("files.nothing") : "";
     } catch (error) {
       const { detail, hint } = problemOf(error);
       this.#said.textContent = `${detail} ${hint}`.trim();
@@ -104,10 +105,10 @@ export class FilesPanel {
   }
 
   #entry(entry: Entry): HTMLElement {
-    const fetch = button("Download", () => {
+    const fetch = button(t("files.download"), () => {
       void this.#row(entry.name).run(async (progress, signal) => {
         save(await download(this.access, entry, progress, signal), entry.name);
-        return "Downloaded";
+        return t("files.downloaded");
       });
     });
     return el("li", {}, el("span", { class: "name", title: entry.name }, entry.name), el("span", { class: "size" }, size(entry.size)), fetch);
@@ -123,9 +124,9 @@ export class FilesPanel {
 /** One transfer, with how far it is and a button that gives it up. */
 class Row {
   readonly #bar = el("progress", { max: "1", value: "0" });
-  readonly #said = el("span", { class: "size" }, "Waiting");
+  readonly #said = el("span", { class: "size" }, t("files.waiting"));
   readonly #abort = new AbortController();
-  readonly #stop = button("Cancel", () => {
+  readonly #stop = button(t("files.cancel"), () => {
     this.#abort.abort();
   });
   readonly node: HTMLElement;
@@ -143,7 +144,7 @@ class Row {
       this.node.dataset["outcome"] = "done";
     } catch (error) {
       const { detail, hint } = problemOf(error);
-      this.#said.textContent = this.#abort.signal.aborted ? "Cancelled" : `${detail} ${hint}`.trim();
+      this.#said.textContent = this.#abort.signal.aborted ? t("files.cancelled") : `${detail} ${hint}`.trim();
       this.node.dataset["outcome"] = this.#abort.signal.aborted ? "cancelled" : "failed";
     }
     this.#bar.hidden = this.#stop.hidden = true;
@@ -151,15 +152,6 @@ class Row {
 
   readonly #progress: Progress = (done, total) => {
     this.#bar.value = total === 0 ? 1 : done / total;
-    this.#said.textContent = `${size(done)} of ${size(total)}`;
+    this.#said.textContent = t("files.progress", { done: size(done), total: size(total) });
   };
-}
-
-function save(blob: Blob, name: string): void {
-  const url = URL.createObjectURL(blob);
-  el("a", { href: url, download: name }).click();
-  // The browser reads it a moment later.
-  setTimeout(() => {
-    URL.revokeObjectURL(url);
-  }, 60_000);
 }

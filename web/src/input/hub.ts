@@ -4,6 +4,8 @@ import { KeyInputDom } from "./keys_dom";
 import type { KeyOp } from "./keyboard";
 import { PointerInputDom } from "./pointer_dom";
 import type { KeySink, PointerSink } from "./sink";
+import { asKeys, chordOps, KEYSYMS } from "./special";
+import type { KeyName } from "./special";
 
 /** What is held is said again this often (messages.py: Held), in ms. */
 const HEARTBEAT_MS = 500;
@@ -16,7 +18,11 @@ export interface Sinks {
 
 export class InputHub {
   readonly #keys: KeyInputDom;
-  readonly #pointer: PointerInputDom;
+  readonly pointer: PointerInputDom;
+  /** Modifiers that the page's buttons hold down. */
+  readonly stuck = new Set<KeyName>();
+  /** The page's buttons need a word of it. */
+  onStuck: () => void = () => undefined;
   #sinks: Sinks | null = null;
   #allowed = false;
 
@@ -28,12 +34,15 @@ export class InputHub {
     passes: (event: KeyboardEvent) => boolean,
   ) {
     const emit = (ops: readonly KeyOp[]): void => {
-      this.#sinks?.keys.keys(ops);
+      this.#sinks?.keys.keys(this.stuck.size > 0 ? asKeys(ops, this.stuck) : ops);
+      if (!ops.some((op) => op.op === "release-all")) return;
       // After a release-all the guest holds no button either.
-      if (ops.some((op) => op.op === "release-all")) this.#pointer.forget();
+      this.pointer.forget();
+      this.stuck.clear();
+      this.onStuck();
     };
     this.#keys = new KeyInputDom(field, emit, passes);
-    this.#pointer = new PointerInputDom(video);
+    this.pointer = new PointerInputDom(video);
     // noVNC stops its mouse events from bubbling, and may take the focus.
     stage.addEventListener("pointerdown", this.#onPress, { capture: true });
     // A press beside the picture would take the focus away.
@@ -51,12 +60,12 @@ export class InputHub {
 
   /** The display in px. */
   set size(size: Extent) {
-    this.#pointer.size = size;
+    this.pointer.size = size;
   }
 
   /** The video's own size in px. */
   set picture(picture: Extent) {
-    this.#pointer.picture = picture;
+    this.pointer.picture = picture;
   }
 
   /** May this viewer control? Off, nothing is sent and the browser keeps its keys. */
@@ -64,6 +73,10 @@ export class InputHub {
     if (allowed === this.#allowed) return;
     this.#allowed = allowed;
     this.#apply();
+  }
+
+  get allowed(): boolean {
+    return this.#allowed;
   }
 
   /** Where input goes from now on. What was held is released where it was pressed; the focus stays. */
@@ -77,10 +90,24 @@ export class InputHub {
     this.#keys.focus();
   }
 
+  /** Press keys that the person's keyboard cannot, and let them go. */
+  press(keys: readonly KeyName[]): void {
+    if (this.#allowed) this.#sinks?.keys.keys(chordOps(keys));
+  }
+
+  /** Hold a modifier down, or let it go. */
+  stick(key: KeyName, down: boolean): void {
+    if (!this.#allowed || this.#sinks === null || down === this.stuck.has(key)) return;
+    if (down) this.stuck.add(key);
+    else this.stuck.delete(key);
+    this.#sinks.keys.keys([{ op: "key", keysym: KEYSYMS[key], down }]);
+    this.onStuck();
+  }
+
   #apply(): void {
     const active = this.#allowed && this.#sinks !== null;
     this.#keys.enabled = active;
-    this.#pointer.sink = active ? (this.#sinks?.pointer ?? null) : null;
+    this.pointer.sink = active ? (this.#sinks?.pointer ?? null) : null;
     this.stage.dataset["input"] = active ? "on" : "off";
     if (active && document.activeElement === document.body) this.#keys.focus();
   }
@@ -93,8 +120,8 @@ export class InputHub {
   };
 
   readonly #beat = (): void => {
-    const keysyms = this.#keys.held;
-    const buttons = this.#pointer.held;
+    const keysyms = [...this.#keys.held, ...[...this.stuck].map((key) => KEYSYMS[key])];
+    const buttons = this.pointer.held;
     if (this.#allowed && (keysyms.length > 0 || buttons !== 0)) this.#sinks?.keys.held(keysyms, buttons);
   };
 }

@@ -94,7 +94,7 @@ export class RfbKeySink implements KeySink {
     }
   }
 
-  /** RFB has no heartbeat; the gateway releases what a viewer held when its socket goes. */
+  /** RFB has no heartbeat; transport/vnc.ts has one, of which the gateway's lease knows. */
   held(): void {
     return;
   }

@@ -1,17 +1,32 @@
-/** The page that lists sessions, creates, opens and destroys them. */
+/** The dashboard: lists sessions with live pictures, creates, opens, shares, keeps and ends them; shows the host's health. */
+import "../words/start";
 import { claim } from "../api/credentials";
 import { problemOf } from "../api/http";
+import { tab } from "../api/storage";
 import type { Problem, Role, SessionInfo } from "../api/types";
 import { sentences } from "../session/why";
+import { pageChoices } from "../view/choices";
 import { byId, el } from "../view/dom";
+import { timeOfDay } from "../view/stages";
+import { t } from "../words/words";
 import { isSettled } from "./actions";
+import { confirmed, written } from "./dialogs";
 import { Gateway } from "./gateway";
+import { HostView } from "./host";
 import { Row } from "./row";
+import type { RowActions } from "./row";
+import { Thumbs } from "./thumbs";
 
 const KEY_SLOT = "fenster.key";
 /** The API has no stream of all sessions: it is asked this often while one is on its way, and else, in ms. */
 const BUSY_MS = 1_000;
 const CALM_MS = 3_000;
+/** The host is asked with every so many lists. */
+const HOST_EVERY = 3;
+const HOUR_S = 3600;
+const TTL_HOURS = [1, 4, 8, 24];
+/** The gateway's TEMPLATE_NAME (sessions/record.py). */
+const TEMPLATE_NAME = "[a-z0-9][a-z0-9\\-]{0,31}";
 
 class ListPage {
   readonly #login = byId("login", HTMLFormElement);
@@ -20,10 +35,14 @@ class ListPage {
   readonly #createButton = byId("create-button", HTMLButtonElement);
   readonly #display = byId("display", HTMLSelectElement);
   readonly #template = byId("template", HTMLSelectElement);
+  readonly #ttl = byId("ttl", HTMLSelectElement);
   readonly #list = byId("sessions", HTMLElement);
   readonly #empty = byId("empty", HTMLElement);
   readonly #notice = byId("notice", HTMLElement);
+  readonly #host = new HostView(byId("host", HTMLElement));
+  readonly #thumbs = new Thumbs();
   readonly #rows = new Map<string, Row>();
+  #lists = 0;
   #gateway: Gateway | null = null;
   #asking: AbortController | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -31,6 +50,11 @@ class ListPage {
   #unheard = false;
 
   constructor() {
+    byId("choices", HTMLElement).append(...pageChoices());
+    this.#ttl.append(
+      el("option", { value: "" }, t("list.default")),
+      ...TTL_HOURS.map((count) => el("option", { value: String(count * HOUR_S) }, t("list.hours", { count }))),
+    );
     this.#login.addEventListener("submit", (event) => {
       event.preventDefault();
       this.enter(this.#keyField.value.trim());
@@ -47,11 +71,13 @@ class ListPage {
   /** Go on with this API key; without one, ask for it. */
   enter(key: string): void {
     this.#gateway = key === "" ? null : new Gateway(key);
-    if (key !== "") sessionStorage.setItem(KEY_SLOT, key);
+    this.#thumbs.gateway = this.#gateway;
+    if (key !== "") tab.set(KEY_SLOT, key);
     this.#login.hidden = key !== "";
     this.#create.hidden = key === "";
     this.#say(null);
     if (this.#gateway === null) {
+      this.#host.show(null);
       this.#keyField.focus();
       return;
     }
@@ -71,6 +97,9 @@ class ListPage {
       const sessions = await gateway.list(asking.signal);
       if (this.#asking !== asking) return;
       this.#draw(sessions);
+      // The list is of use without it.
+      if (this.#lists % HOST_EVERY === 0) this.#host.show(await gateway.host(asking.signal).catch(() => null));
+      this.#lists += 1;
       if (this.#unheard) this.#say(null);
       if (sessions.some((info) => !isSettled(info.state))) pause = BUSY_MS;
     } catch (error) {
@@ -97,6 +126,7 @@ class ListPage {
     for (const [id, row] of this.#rows) {
       if (seen.has(id)) continue;
       row.node.remove();
+      this.#thumbs.drop(id);
       this.#rows.delete(id);
     }
     newestFirst.forEach((info, index) => {
@@ -109,28 +139,56 @@ class ListPage {
   }
 
   #newRow(id: string): Row {
-    const row = new Row(id, {
-      open: (of) => void this.#attempt(async (gateway) => {
-        openTab(await gateway.link(of, "control"));
-      }),
-      share: (of) => void this.#share(of, "view"),
-      suspend: (of) => void this.#attempt(async (gateway) => {
-        await gateway.suspend(of);
-        await this.#refresh();
-      }),
-      fork: (of) => void this.#attempt(async (gateway) => {
-        openTab((await gateway.fork(of)).viewerUrl);
-        await this.#refresh();
-      }),
-      destroy: (of) => void this.#attempt(async (gateway) => {
-        const gone = gateway.destroy(of);
-        void this.#refresh();
-        await gone;
-        await this.#refresh();
-      }),
-    });
+    const row = new Row(id, this.#actions);
     this.#rows.set(id, row);
+    this.#thumbs.add(id, row);
     return row;
+  }
+
+  /** With the list drawn anew after it. */
+  readonly #actions: RowActions = {
+    open: ({ id }) => void this.#attempt(async (gateway) => {
+      openTab(await gateway.link(id, "control"));
+    }),
+    shareView: ({ id }) => void this.#share(id, "view"),
+    shareControl: ({ id }) => void this.#share(id, "control"),
+    suspend: ({ id }) => void this.#change((gateway) => gateway.suspend(id)),
+    resume: ({ id }) => void this.#change((gateway) => gateway.resume(id)),
+    fork: ({ id }) => void this.#change(async (gateway) => {
+      openTab((await gateway.fork(id)).viewerUrl);
+    }),
+    save: ({ id }) => void this.#save(id),
+    extend: ({ id, endsAt }) => void this.#change(async (gateway) => {
+      const leftS = Math.max(0, ((endsAt ?? 0) - Date.now()) / 1000);
+      const time = await gateway.live(id, leftS + HOUR_S);
+      if (time !== null) this.#tell(t("list.extend.done", { id, time: timeOfDay(time) }));
+    }),
+    unlimit: ({ id }) => void this.#change(async (gateway) => {
+      await gateway.live(id, null);
+      this.#tell(t("list.unlimit.done", { id }));
+    }),
+    destroy: (info) => void this.#destroy(info),
+  };
+
+  async #destroy({ id, state }: SessionInfo): Promise<void> {
+    // Of a failed one nothing is left to lose.
+    const sure = state === "failed" || (await confirmed(t("list.destroy.title", { id }), t("list.destroy.text"), t("list.destroy")));
+    if (!sure) return;
+    await this.#change(async (gateway) => {
+      const gone = gateway.destroy(id);
+      void this.#refresh();
+      await gone;
+    });
+  }
+
+  async #save(id: string): Promise<void> {
+    const name = await written(t("list.save.title", { id }), t("list.save.text"), t("list.save.field"), TEMPLATE_NAME, t("list.save.go"));
+    if (name === null) return;
+    await this.#change(async (gateway) => {
+      await gateway.saveTemplate(id, name);
+      await this.#loadTemplates(gateway);
+      this.#tell(t("list.save.done", { name }));
+    });
   }
 
   async #onCreate(): Promise<void> {
@@ -139,7 +197,8 @@ class ListPage {
     const template = this.#template.value === "" ? null : this.#template.value;
     this.#createButton.disabled = true;
     await this.#attempt(async (gateway) => {
-      const created = await gateway.create(display, template);
+      const ttlS = this.#ttl.value === "" ? null : Number(this.#ttl.value);
+      const created = await gateway.create(display, template, ttlS);
       openTab(created.viewerUrl);
       await this.#refresh();
     });
@@ -151,17 +210,17 @@ class ListPage {
       const link = new URL(await gateway.link(id, role), location.href).href;
       try {
         await navigator.clipboard.writeText(link);
-        this.#tell("The view-only link is in your clipboard.");
+        this.#tell(t(`list.share.${role}.done`));
       } catch {
         // No clipboard without TLS, or not allowed: it can be copied by hand.
-        this.#tell("Copy this view-only link:", link);
+        this.#tell(t("list.share.manual"), link);
       }
     });
   }
 
   async #loadTemplates(gateway: Gateway): Promise<void> {
     const names = await gateway.templates().catch(() => []);
-    this.#template.replaceChildren(el("option", { value: "" }, "Default"), ...names.map((name) => el("option", { value: name }, name)));
+    this.#template.replaceChildren(el("option", { value: "" }, t("list.default")), ...names.map((name) => el("option", { value: name }, name)));
     byId("template-field", HTMLElement).hidden = names.length < 2;
   }
 
@@ -175,8 +234,16 @@ class ListPage {
     }
   }
 
+  /** Do it, and draw the list anew. */
+  async #change(action: (gateway: Gateway) => Promise<void>): Promise<void> {
+    await this.#attempt(async (gateway) => {
+      await action(gateway);
+      await this.#refresh();
+    });
+  }
+
   #refuse(problem: Problem): void {
-    sessionStorage.removeItem(KEY_SLOT);
+    tab.remove(KEY_SLOT);
     this.#draw([]);
     this.#empty.hidden = true;
     this.enter("");

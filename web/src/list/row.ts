@@ -2,81 +2,89 @@
 import type { SessionInfo } from "../api/types";
 import { sentences } from "../session/why";
 import { button, el } from "../view/dom";
-import { age, seconds, STATE_LABELS, stagesOf } from "../view/stages";
-import { isOffered } from "./actions";
+import { age, seconds, stagesOf, stateLabel } from "../view/stages";
+import { t } from "../words/words";
+import { ACTIONS, isOffered, isSettled } from "./actions";
 import type { ActionName } from "./actions";
+import type { Frame } from "./thumbs";
 
-export type RowActions = Readonly<Record<ActionName, (id: string) => void>>;
+export type RowActions = Readonly<Record<ActionName, (info: SessionInfo) => void>>;
 
-/** How long a first click on Destroy waits for its second, in ms. */
-const CONFIRM_MS = 4_000;
-
-/** A list item that keeps its nodes (and so focus and an open stage list) while its session changes. */
-export class Row {
-  readonly node = el("li", { class: "session" });
+/** A list item that keeps its nodes (and so focus and what is open in it) while its session changes. */
+export class Row implements Frame {
+  readonly #image = el("img", { alt: "", decoding: "async", hidden: "" });
+  readonly #now = el("span", { class: "now" });
+  readonly #thumb = el("div", { class: "thumb" }, this.#image, this.#now);
   readonly #state = el("span", { class: "state" });
   readonly #facts = el("p", { class: "facts" });
   readonly #error = el("p", { class: "error" });
   readonly #stages = el("ol", { class: "stages" });
-  readonly #more = el("details", {}, el("summary", {}, "Timings"), this.#stages);
+  readonly #timings = el("details", {}, el("summary", {}, t("list.timings")), this.#stages);
   readonly #buttons: Readonly<Record<ActionName, HTMLButtonElement>>;
-  #confirm: ReturnType<typeof setTimeout> | undefined;
+  readonly #rest = el("div", { class: "rest", hidden: "" });
+  readonly #more: HTMLButtonElement;
+  readonly node: HTMLElement;
+  #info: SessionInfo | null = null;
   #shown = "";
 
   constructor(id: string, actions: RowActions) {
-    const destroy = button("Destroy", () => {
-      this.#onDestroy(id, actions);
-    }, "danger");
-    const plain = (action: ActionName, label: string, kind = ""): HTMLButtonElement =>
-      button(label, () => {
-        actions[action](id);
-      }, kind);
-    // In the order shown.
-    this.#buttons = {
-      open: plain("open", "Open", "primary"),
-      share: plain("share", "Copy view-only link"),
-      suspend: plain("suspend", "Suspend"),
-      fork: plain("fork", "Fork"),
-      destroy,
-    };
-    for (const [action, node] of this.#all()) {
-      const what = action === "share" ? "Copy view-only link of" : node.textContent;
-      node.setAttribute("aria-label", `${what} ${id}`);
-    }
-    this.node.append(
-      el(
-        "div",
-        { class: "body" },
-        el("div", { class: "head" }, el("code", { class: "id" }, id), this.#state),
-        this.#facts,
-        this.#error,
-        this.#more,
-      ),
-      el("div", { class: "actions" }, ...Object.values(this.#buttons)),
-    );
+    const made = ACTIONS.map((action) => {
+      const node = button(labelOf(action), () => {
+        if (this.#info !== null) actions[action](this.#info);
+      }, KINDS[action] ?? "");
+      node.dataset["action"] = action;
+      return [action, node] as const;
+    });
+    this.#buttons = Object.fromEntries(made) as Record<ActionName, HTMLButtonElement>;
+    this.#buttons.open.setAttribute("aria-label", t("list.open.of", { id }));
+    this.#more = button(t("list.more"), () => {
+      this.#rest.hidden = !this.#rest.hidden;
+      this.#more.ariaExpanded = String(!this.#rest.hidden);
+    });
+    this.#more.ariaExpanded = "false";
+    this.#more.setAttribute("aria-label", t("list.more.of", { id }));
+    this.#rest.append(...made.filter(([action]) => action !== "open" && action !== "resume").map(([, node]) => node));
+    const head = el("div", { class: "head" }, el("h2", { class: "id" }, id), this.#state);
+    const main = el("div", { class: "actions" }, this.#buttons.open, this.#buttons.resume, this.#more);
+    this.node = el("li", { class: "session" }, this.#thumb, el("div", { class: "body" }, head, this.#facts, this.#error, main, this.#rest, this.#timings));
+    this.node.dataset["id"] = id;
+  }
+
+  get live(): boolean {
+    return this.#info?.state === "ready";
+  }
+
+  picture(blob: Blob): void {
+    const url = URL.createObjectURL(blob);
+    const before = this.#image.src;
+    this.#image.src = url;
+    this.#image.hidden = false;
+    this.#image.alt = t("list.picture", { id: this.node.dataset["id"] ?? "" });
+    if (before !== "") URL.revokeObjectURL(before);
   }
 
   show(info: SessionInfo, now: number): void {
+    this.#info = info;
     this.#facts.textContent = facts(info, now);
     const key = JSON.stringify(info);
     if (key === this.#shown) return;
     this.#shown = key;
-    this.#state.textContent = STATE_LABELS[info.state];
-    this.#state.dataset["state"] = info.state;
+    this.node.dataset["state"] = this.#state.dataset["state"] = info.state;
+    this.#state.textContent = stateLabel(info.state);
     this.#error.hidden = info.error === null;
     this.#error.textContent = info.error === null ? "" : sentences(info.error.message, info.error.hint);
-    for (const [action, node] of this.#all()) node.hidden = !isOffered(action, info.state);
-    if (this.#confirm === undefined) this.#buttons.destroy.textContent = destroyLabel(info);
+    for (const action of ACTIONS) this.#buttons[action].hidden = !isOffered(action, info);
+    this.#buttons.destroy.textContent = t(info.state === "failed" ? "list.remove" : "list.destroy");
+    this.#more.hidden = ACTIONS.every((action) => action === "open" || action === "resume" || !isOffered(action, info));
     this.#drawStages(info);
-  }
-
-  #all(): [ActionName, HTMLButtonElement][] {
-    return Object.entries(this.#buttons) as [ActionName, HTMLButtonElement][];
   }
 
   #drawStages(info: SessionInfo): void {
     const stages = stagesOf(info);
-    this.#more.hidden = stages.length === 0;
+    // Where the picture is, or will be: on its way, the stage; else why there is none.
+    const instead = isSettled(info.state) ? stateLabel(info.state) : (stages.at(-1)?.label ?? "");
+    this.#now.textContent = info.state === "ready" ? "" : instead;
+    this.#timings.hidden = stages.length === 0;
     this.#stages.replaceChildren(
       ...stages.map((stage) =>
         el(
@@ -89,30 +97,14 @@ export class Row {
       ),
     );
   }
-
-  /** Twice to destroy: it cannot be undone. */
-  #onDestroy(id: string, actions: RowActions): void {
-    const label = this.#buttons.destroy.textContent;
-    if (this.#confirm !== undefined) {
-      this.#calm("Destroy");
-      actions.destroy(id);
-      return;
-    }
-    this.#buttons.destroy.textContent = "Click again to destroy";
-    this.#confirm = setTimeout(() => {
-      this.#calm(label);
-    }, CONFIRM_MS);
-  }
-
-  #calm(label: string): void {
-    clearTimeout(this.#confirm);
-    this.#confirm = undefined;
-    this.#buttons.destroy.textContent = label;
-  }
 }
 
-function destroyLabel(info: SessionInfo): string {
-  return info.state === "failed" ? "Remove" : "Destroy";
+const KINDS: Partial<Record<ActionName, string>> = { open: "primary", destroy: "danger" };
+
+function labelOf(action: ActionName): string {
+  if (action === "shareView") return t("list.share.view");
+  if (action === "shareControl") return t("list.share.control");
+  return t(`list.${action}`);
 }
 
 /** "1280 × 720 · TCG · 2 viewers · ready in 14.2 s · 4 min old · ends in 56 min". Pure. */
@@ -121,11 +113,11 @@ export function facts(info: SessionInfo, now: number): string {
   if (info.display.width > 0) parts.push(`${info.display.width} × ${info.display.height}`);
   if (info.template !== "") parts.push(info.template);
   if (info.accelerator !== null) parts.push(info.accelerator.toUpperCase());
-  if (info.viewers > 0) parts.push(info.viewers === 1 ? "1 viewer" : `${info.viewers} viewers`);
+  if (info.viewers > 0) parts.push(info.viewers === 1 ? t("list.viewers.one") : t("list.viewers", { count: info.viewers }));
   const ready = info.timings.find(([stage]) => stage === "ready");
-  if (ready !== undefined) parts.push(`ready in ${seconds(ready[1])}`);
-  if (Number.isFinite(info.createdAt)) parts.push(`${age(now - info.createdAt)} old`);
+  if (ready !== undefined) parts.push(t("list.ready-in", { time: seconds(ready[1]) }));
+  if (Number.isFinite(info.createdAt)) parts.push(t("list.age", { age: age(now - info.createdAt) }));
   const over = info.state === "stopped" || info.state === "failed";
-  if (info.endsAt !== null && !over) parts.push(`ends in ${age(info.endsAt - now)}`);
+  if (info.endsAt !== null && !over) parts.push(t("list.ends-in", { age: age(info.endsAt - now) }));
   return parts.join(" · ");
 }

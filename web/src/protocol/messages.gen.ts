@@ -78,6 +78,11 @@ export interface Audio {
   readonly on: boolean;
 }
 
+export interface Crisp {
+  readonly type: "Crisp";
+  readonly on: boolean;
+}
+
 export interface Welcome {
   readonly type: "Welcome";
   readonly version: number;
@@ -114,6 +119,11 @@ export interface Pointer {
   readonly type: "Pointer";
   readonly x: number;
   readonly y: number;
+}
+
+export interface IsCrisp {
+  readonly type: "IsCrisp";
+  readonly on: boolean;
 }
 
 export interface FrameTimes {
@@ -200,12 +210,14 @@ export type Message =
   | Ping
   | WantTimes
   | Audio
+  | Crisp
   | Welcome
   | Pong
   | Size
   | Control
   | Cursor
   | Pointer
+  | IsCrisp
   | FrameTimes
   | Instant
   | ClipboardOffer
@@ -309,6 +321,13 @@ export const PLANS: readonly Plan[] = [
     fields: [["on", "bool"]],
   },
   {
+    type: "Crisp",
+    code: 0x27,
+    channel: "control",
+    direction: "to-agent",
+    fields: [["on", "bool"]],
+  },
+  {
     type: "Welcome",
     code: 0x80,
     channel: "control",
@@ -349,6 +368,13 @@ export const PLANS: readonly Plan[] = [
     channel: "control",
     direction: "to-viewer",
     fields: [["x", "u16"], ["y", "u16"]],
+  },
+  {
+    type: "IsCrisp",
+    code: 0x88,
+    channel: "control",
+    direction: "to-viewer",
+    fields: [["on", "bool"]],
   },
   {
     type: "FrameTimes",

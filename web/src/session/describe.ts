@@ -7,6 +7,7 @@ import { isPainted, pathOf, transportOf } from "./machine";
 import type { State } from "./machine";
 import { isUnderWay } from "./wake";
 import { sentence, sentences, whyNotWebrtc } from "./why";
+import { t } from "../words/words";
 
 export type Action = { readonly label: string; readonly does: "again" | "wake" | "list" };
 
@@ -19,9 +20,11 @@ export interface Panel {
   readonly action: Action | null;
 }
 
-const AGAIN: Action = { label: "Try again", does: "again" };
-const WAKING = "Waking your desktop";
-const LIST: Action = { label: "Go to your desktops", does: "list" };
+const again = (): Action => ({ label: t("panel.again"), does: "again" });
+const list = (): Action => ({ label: t("panel.list"), does: "list" });
+/** While the person, or the page around this one, wants no picture. */
+export const disconnected = (): Panel =>
+  panel("calm", t("panel.disconnected"), t("panel.disconnected.text"), [], { label: t("panel.connect"), does: "again" });
 
 /** @param verdict of the network's test (verdict.ts), for where the picture does not come back by itself. */
 export function panelOf(state: State, verdict = ""): Panel | null {
@@ -33,21 +36,21 @@ export function panelOf(state: State, verdict = ""): Panel | null {
     case "booting":
     case "restoring":
     case "assigning":
-      return panel("busy", "Starting your desktop", watchTrouble(state), hasBeenReady(session) ? [] : stagesOf(session), null);
+      return panel("busy", t("panel.starting"), watchTrouble(state), hasBeenReady(session) ? [] : stagesOf(session), null);
     case "suspending":
-      return panel("busy", "Your desktop is going to sleep", watchTrouble(state), [], null);
+      return panel("busy", t("panel.suspending"), watchTrouble(state), [], null);
     case "suspended":
       return asleep(state, session);
     case "resuming":
-      return panel("busy", WAKING, watchTrouble(state), [], null);
+      return panel("busy", t("panel.waking"), watchTrouble(state), [], null);
     case "stopping":
-      return panel("calm", "The desktop is shutting down", "", [], null);
+      return panel("calm", t("panel.stopping"), "", [], null);
     case "stopped":
-      return panel("calm", "This desktop has ended", "Nothing of it is left. A new one takes a moment.", [], LIST);
+      return panel("calm", t("panel.stopped"), t("panel.stopped.text"), [], list());
     case "failed": {
       const error = session.error;
-      const text = error === null ? "The gateway gave no reason." : sentences(error.message, error.hint);
-      return panel("bad", "The desktop failed", text, [], LIST);
+      const text = error === null ? t("panel.failed.unknown") : sentences(error.message, error.hint);
+      return panel("bad", t("panel.failed"), text, [], list());
     }
     case "ready":
       if (state.gap?.stale === true) return interrupted(state, verdict);
@@ -55,18 +58,24 @@ export function panelOf(state: State, verdict = ""): Panel | null {
   }
 }
 
-/** One sentence for the status bar: what disturbs the transport or awaits the session; else why this transport. */
+/** What disturbs the transport or awaits the session, in one sentence; empty when all is well. */
+export function warningOf(state: State): string {
+  const { phase, session } = state;
+  if (state.gap !== null) return t("note.interrupted");
+  if (isPainted(phase) && state.watch.problem !== null) return watchTrouble(state);
+  return session?.state === "ready" ? expiryNote(session) : "";
+}
+
+/** One sentence for the status bar: what is to be known; else why this transport. */
 export function noteOf(state: State): string {
   const { phase, session } = state;
-  if (state.gap !== null) return "The connection is interrupted; looking for a way back.";
-  if (isPainted(phase) && state.watch.problem !== null) return watchTrouble(state);
-  const expiry = session?.state === "ready" ? expiryNote(session) : "";
-  if (expiry !== "") return expiry;
+  const warning = warningOf(state);
+  if (warning !== "") return warning;
   if (session !== null && session.notice !== "") return session.notice;
   switch (transportOf(phase)) {
     case "webrtc":
-      if (!isPainted(phase)) return "Connecting by WebRTC.";
-      return pathOf(phase) === "tcp" ? "Video by TCP, because UDP does not get through; UDP would be faster." : "Direct video, the fastest way.";
+      if (!isPainted(phase)) return t("note.connecting");
+      return pathOf(phase) === "tcp" ? t("note.tcp") : t("note.webrtc");
     case "novnc":
       return state.why === null ? "" : whyNotWebrtc(state.why);
     case null:
@@ -85,56 +94,56 @@ function hasBeenReady({ timings }: SessionInfo): boolean {
 
 function asleep(state: State, { error }: SessionInfo): Panel {
   const { wake } = state;
-  if (isUnderWay(wake)) return panel("busy", WAKING, watchTrouble(state), [], null);
+  if (isUnderWay(wake)) return panel("busy", t("panel.waking"), watchTrouble(state), [], null);
   if (wake.name === "refused") return unwoken(wake.problem.detail, wake.problem.hint);
   // The call was taken, and came to nothing.
   if (error !== null) return unwoken(error.message, error.hint);
-  const text = sentences("Woken, it goes on where it was", watchTrouble(state));
-  return panel("calm", "Your desktop sleeps", text, [], { label: "Wake it", does: "wake" });
+  const text = sentences(t("panel.asleep.text"), watchTrouble(state));
+  return panel("calm", t("panel.asleep"), text, [], { label: t("panel.wake"), does: "wake" });
 }
 
 function unwoken(what: string, hint: string): Panel {
-  return panel("bad", "The desktop could not be woken", sentences(what, hint), [], { label: "Try again", does: "wake" });
+  return panel("bad", t("panel.unwoken"), sentences(what, hint), [], { label: t("panel.again"), does: "wake" });
 }
 
 /** Over a picture from which nothing has come for a while. */
 function interrupted(state: State, verdict: string): Panel {
   const { problem } = state.watch;
-  const what = problem === null ? "Nothing comes from the desktop any more" : problem.detail;
+  const what = problem === null ? t("panel.interrupted.silent") : problem.detail;
   const more = problem === null ? verdict : problem.hint;
-  return panel("busy", "The picture is interrupted", sentences(what, "Connecting again", more), [], AGAIN);
+  return panel("busy", t("panel.interrupted"), sentences(what, t("panel.interrupted.now"), more), [], again());
 }
 
 function connecting(state: State, stages: readonly Stage[], verdict: string): Panel {
   const { phase, why } = state;
   if (phase.name === "retry") {
     const { problem } = state.watch;
-    const what = problem === null ? "The noVNC connection closed" : problem.detail;
-    const text = sentences(what, "Connecting again in a moment", problem === null ? verdict : problem.hint);
-    return panel("busy", "The picture is interrupted", text, [], AGAIN);
+    const what = problem === null ? t("panel.interrupted.novnc") : problem.detail;
+    const text = sentences(what, t("panel.interrupted.next"), problem === null ? verdict : problem.hint);
+    return panel("busy", t("panel.interrupted"), text, [], again());
   }
   if (phase.name === "novnc") {
-    const text = state.failures > 0 ? "Connecting again by noVNC." : why === null ? "" : `${whyNotWebrtc(why)} Using noVNC.`;
-    return panel("busy", "Connecting the picture", text, [], null);
+    const text = state.failures > 0 ? t("panel.reconnecting.novnc") : why === null ? "" : t("panel.using.novnc", { why: whyNotWebrtc(why) });
+    return panel("busy", t("panel.connecting"), text, [], null);
   }
-  return panel("busy", "Connecting the picture", "", [...stages, { label: "Connecting by WebRTC", seconds: null }], null);
+  return panel("busy", t("panel.connecting"), "", [...stages, { label: t("now.webrtc"), seconds: null }], null);
 }
 
 function unknown(state: State): Panel {
   const problem = state.watch.problem;
-  if (problem === null) return panel("busy", "Asking for your desktop", "", [], null);
-  return panel("bad", "The gateway is out of reach", sentences(watchTrouble(state), problem.hint), [], AGAIN);
+  if (problem === null) return panel("busy", t("panel.asking"), "", [], null);
+  return panel("bad", t("panel.unreachable"), sentences(watchTrouble(state), problem.hint), [], again());
 }
 
 function watchTrouble(state: State): string {
   const problem = state.watch.problem;
   if (problem === null) return "";
-  return `${sentence(problem.detail)}${state.watch.retryAt === null ? "" : " Trying again."}`;
+  return `${sentence(problem.detail)}${state.watch.retryAt === null ? "" : ` ${t("trouble.retrying")}`}`;
 }
 
 function blocked(problem: Problem): Panel {
   if (problem.status === 404) {
-    return panel("bad", "There is no such desktop", "It may have ended, or the link is wrong.", [], LIST);
+    return panel("bad", t("panel.unknown"), t("panel.unknown.text"), [], list());
   }
-  return panel("bad", "This link does not open the desktop", sentences(problem.detail, problem.hint), [], LIST);
+  return panel("bad", t("panel.refused"), sentences(problem.detail, problem.hint), [], list());
 }

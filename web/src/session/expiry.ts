@@ -1,6 +1,7 @@
 /** What awaits a session that runs out of time or of use, in one sentence. Pure. */
 import type { SessionInfo } from "../api/types";
 import { timeOfDay } from "../view/stages";
+import { t } from "../words/words";
 
 /** Empty when the gateway gives no warning. */
 export function expiryNote(info: SessionInfo): string {
@@ -8,14 +9,12 @@ export function expiryNote(info: SessionInfo): string {
     case null:
       return "";
     case "ttl":
-      return `This desktop ends ${at(info.endsAt)}.`;
-    case "idle": {
-      const what = info.idleAction === "suspend" ? "be suspended" : "end";
-      return `Nobody has used this desktop for a while; it will ${what} ${at(info.idleAt)}.`;
-    }
+      return t("expiry.ttl", { when: at(info.endsAt) });
+    case "idle":
+      return t(`expiry.idle.${info.idleAction}`, { when: at(info.idleAt) });
   }
 }
 
 function at(time: number | null): string {
-  return time === null ? "soon" : `at ${timeOfDay(time)}`;
+  return time === null ? t("expiry.soon") : t("expiry.at", { time: timeOfDay(time) });
 }

@@ -1,5 +1,5 @@
 /** Runs the machine: keeps its state, its timer and the things its effects open. The only impure part of session/. */
-import { problemOf, request, UNREACHABLE } from "../api/http";
+import { problemOf, request, unreachable } from "../api/http";
 import { sessionUrl, watchSession } from "../api/watch";
 import { deadline, INITIAL, step } from "./machine";
 import type { Effect, Event, State, Transport, Way } from "./machine";
@@ -160,7 +160,7 @@ export class Runner {
         tell({ type: "watch-ended", problem: null });
       },
       (error: unknown) => {
-        tell({ type: "watch-ended", problem: limit?.aborted === true ? UNREACHABLE : problemOf(error) });
+        tell({ type: "watch-ended", problem: limit?.aborted === true ? unreachable() : problemOf(error) });
       },
     );
   }

@@ -1,5 +1,6 @@
 /** Reasons in one sentence each. Pure. */
 import type { Problem } from "../api/types";
+import { t } from "../words/words";
 
 /** Why a transport is not, or no longer, in use. */
 export type Why =
@@ -22,19 +23,19 @@ export type Why =
 export function whyNotWebrtc(why: Why): string {
   switch (why.kind) {
     case "no-picture":
-      return "WebRTC brought no picture in time; UDP to the gateway may be blocked.";
+      return t("why.no-picture");
     case "unconnected":
-      return "WebRTC found no path to the gateway; UDP may be blocked on this network.";
+      return t("why.unconnected");
     case "lost":
-      return "The WebRTC connection was interrupted, and has not come back yet.";
+      return t("why.lost");
     case "refused":
-      return `The gateway could not set up WebRTC: ${sentence(why.problem.detail)}`;
+      return t("why.refused", { detail: sentence(why.problem.detail) });
     case "unsupported":
-      return "This browser does not offer WebRTC.";
+      return t("why.unsupported");
     case "version":
-      return "This page and the desktop's agent speak different versions; reload the page.";
+      return t("why.version");
     case "closed":
-      return "The desktop's agent ended the WebRTC connection.";
+      return t("why.closed");
   }
 }
 

@@ -1,17 +1,18 @@
 /** The WebRTC transport: one video and one sound to receive, four data channels, an offer sent at once. */
 import { stereo } from "../audio/sdp";
 import type { SoundLine } from "../audio/sound";
+import type { CrispLine } from "../view/crisp";
 import { problemOf } from "../api/http";
 import { sessionUrl } from "../api/watch";
 import { decode, encode, Malformed } from "../protocol/codec";
 import { VERSION } from "../protocol/messages.gen";
-import type { Channel, Cursor, Message } from "../protocol/messages.gen";
+import type { Channel, Cursor, FrameTimes, Message } from "../protocol/messages.gen";
 import type { Path, Way } from "../session/rungs";
 import type { Access, Link, Reports } from "../session/runner";
 import { readIce } from "./ice_stats";
 import { Liveness } from "./liveness";
 import type { Pane, Screen } from "./screen";
-import { deletePeer, postOffer, preferred } from "./whep";
+import { deletePeer, hasFullChroma, postOffer, preferred } from "./whep";
 
 export interface RtcEvents extends Reports {
   /** The agent's answer to Hello: this viewer's role and the display in px. */
@@ -23,7 +24,11 @@ export interface RtcEvents extends Reports {
   cursor(message: Cursor): void;
   /** Where another moves the pointer, as fractions of the display. */
   pointer(x: number, y: number): void;
+  /** Whether the picture has a colour for every pixel. */
+  crisp(on: boolean): void;
   rtt(ms: number): void;
+  /** How a frame came to be; only after {@link RtcTransport.wantTimes}. */
+  times(message: FrameTimes): void;
 }
 
 const CHANNELS: Readonly<Record<Channel, RTCDataChannelInit>> = {
@@ -72,6 +77,12 @@ export class RtcTransport implements Link {
   #pinging: ReturnType<typeof setInterval> | undefined;
   #forgetPainted: () => void = () => undefined;
   #open = true;
+  #fullChroma = false;
+  readonly #crisp: CrispLine = {
+    ask: (on) => {
+      this.#say({ type: "Crisp", on });
+    },
+  };
   /** Messages of the agent that were none. */
   malformed = 0;
   /** Messages not sent because their channel was full or not open. */
@@ -145,6 +156,21 @@ export class RtcTransport implements Link {
     return this.#pc;
   }
 
+  /** What the browser knows of the connection. */
+  stats(): Promise<RTCStatsReport> {
+    return this.#pc.getStats();
+  }
+
+  /** Have the agent say how each frame came to be, or no longer. */
+  wantTimes(on: boolean): void {
+    this.#say({ type: "WantTimes", on, stamp: stampNow() });
+  }
+
+  /** Null when agent and browser have no 4:4:4 in common. From the agent's welcome on. */
+  get crisp(): CrispLine | null {
+    return this.#fullChroma ? this.#crisp : null;
+  }
+
   close(): void {
     if (!this.#open) return;
     this.#open = false;
@@ -205,6 +231,7 @@ export class RtcTransport implements Link {
     }
     this.#location = answer.location;
     this.events.progress("answered");
+    this.#fullChroma = hasFullChroma(answer.sdp);
     await this.#pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
   }
 
@@ -287,8 +314,17 @@ export class RtcTransport implements Link {
       case "Pointer":
         this.events.pointer(message.x, message.y);
         break;
+      case "IsCrisp":
+        this.events.crisp(message.on);
+        break;
       case "Pong":
         this.events.rtt((stampNow() - message.stamp) >>> 0);
+        break;
+      case "FrameTimes":
+        this.events.times(message);
+        break;
+      case "Instant":
+        // For those who join the guest's clock with theirs.
         break;
       default:
         // The codec lets no other type through in this direction.

@@ -4,15 +4,19 @@ import { sessionUrl } from "../api/watch";
 import type { Access, Link, Reports } from "../session/runner";
 import { Liveness } from "./liveness";
 import { mendCursorColours } from "./novnc_cursor";
+import { followPointer } from "./novnc_pointer";
+import type { PointerEvents } from "./novnc_pointer";
 import { oneClickEach } from "./novnc_wheel";
 import { onCanvasPainted } from "./painted";
 import type { Screen } from "./screen";
 
-export interface VncEvents extends Reports {
+export interface VncEvents extends Reports, PointerEvents {
   /** Whether this page's input counts now; also said when anything else about control has changed. */
   control(controls: boolean): void;
 }
 
+/** How often the gateway is told that the page lives while it may hold something, in ms; its lease is 2 s (lease.py). */
+const BEAT_MS = 500;
 /** Of a desktop that stands still a pixel is asked for this often, so that there is something to hear, in ms. */
 const CHECK_MS = 1_000;
 /** A socket from which nothing at all has come for so long is interrupted, in ms. */
@@ -30,6 +34,8 @@ export class VncTransport implements Link {
   #open = true;
   #reason = "";
   #viewOnly = true;
+  #fits = true;
+  #beating: ReturnType<typeof setInterval> | undefined;
   readonly #closing = new AbortController();
   readonly #liveness = new Liveness(SILENT_MS, CHECK_MS);
   #checking: ReturnType<typeof setInterval> | undefined;
@@ -54,6 +60,13 @@ export class VncTransport implements Link {
   set viewOnly(viewOnly: boolean) {
     this.#viewOnly = viewOnly;
     if (this.#rfb !== null) this.#rfb.viewOnly = viewOnly;
+    this.#beat();
+  }
+
+  /** The picture fitted into its box; else a px of it is a px of the page. */
+  set fits(fits: boolean) {
+    this.#fits = fits;
+    if (this.#rfb !== null) this.#rfb.scaleViewport = fits;
   }
 
   readonly sendKey = (keysym: number, down: boolean): void => {
@@ -70,6 +83,7 @@ export class VncTransport implements Link {
     if (!this.#open) return;
     this.#open = false;
     clearInterval(this.#checking);
+    clearInterval(this.#beating);
     this.#forgetPainted();
     this.#closing.abort();
     const canvas = this.#pane.querySelector("canvas");
@@ -103,9 +117,10 @@ export class VncTransport implements Link {
 
     const rfb = new RFB(this.#pane, this.#socket, { shared: true });
     this.#rfb = rfb;
+    followPointer(rfb, this.events);
     mendCursorColours(rfb);
     oneClickEach(this.#pane, () => this.#viewOnly, this.#closing.signal);
-    rfb.scaleViewport = true;
+    rfb.scaleViewport = this.#fits;
     rfb.background = "transparent";
     // One keyboard for both transports (input/): noVNC's own must never get the focus.
     rfb.focusOnClick = false;
@@ -116,6 +131,8 @@ export class VncTransport implements Link {
     this.#forgetPainted = onCanvasPainted(this.#pane, () => {
       if (!this.#open) return;
       this.#checking = setInterval(this.#check, CHECK_MS);
+      this.#beating = setInterval(this.#beat, BEAT_MS);
+      this.#beat();
       this.events.painted();
     });
   }
@@ -124,6 +141,12 @@ export class VncTransport implements Link {
     // Between noVNC's own messages: it sends each of them whole.
     if (this.#liveness.silentMs > 0 && this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(PIXEL_REQUEST);
     if (this.#liveness.check(performance.now())) this.events.silent();
+  };
+
+  /** A message without a byte of RFB. The first promises more, so it goes before any key, and after the handshake. */
+  readonly #beat = (): void => {
+    if (this.#beating === undefined || this.#viewOnly) return;
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(new Uint8Array(0));
   };
 
   readonly #hear = (event: MessageEvent<unknown>): void => {

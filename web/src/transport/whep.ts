@@ -40,6 +40,11 @@ export function preferred<C extends { readonly mimeType: string; readonly sdpFmt
   return ranked.sort((one, other) => (one.rank ?? 0) - (other.rank ?? 0)).map(({ codec }) => codec);
 }
 
+/** Whether an answer lets the agent send H.264 with a colour for every pixel (High 4:4:4 Predictive). Pure. */
+export function hasFullChroma(answer: string): boolean {
+  return /^a=fmtp:\d+ .*profile-level-id=f4/im.test(answer);
+}
+
 function rank(codec: { readonly mimeType: string; readonly sdpFmtpLine?: string | undefined }): number | null {
   const fmtp = codec.sdpFmtpLine ?? "";
   switch (codec.mimeType.toLowerCase()) {

@@ -12,12 +12,14 @@ export function wireButtons(field: HTMLTextAreaElement, focus: () => void): void
   const fullscreen = byId("fullscreen", HTMLButtonElement);
   fullscreen.hidden = !document.fullscreenEnabled;
   fullscreen.addEventListener("click", () => {
-    root.requestFullscreen({ navigationUI: "hide" }).catch((error: unknown) => {
+    if (document.fullscreenElement !== null) void document.exitFullscreen();
+    else root.requestFullscreen({ navigationUI: "hide" }).catch((error: unknown) => {
       console.warn("the browser refused full screen", error);
     });
   });
   document.addEventListener("fullscreenchange", () => {
     // Escape, Alt+Tab and the like reach the guest; holding Escape leaves. Chromium only, and only with TLS.
+    fullscreen.ariaPressed = String(document.fullscreenElement !== null);
     const keyboard = (navigator as Navigator & { keyboard?: KeyboardLock }).keyboard;
     if (document.fullscreenElement === null) keyboard?.unlock();
     else keyboard?.lock().catch(() => undefined);
@@ -27,6 +29,8 @@ export function wireButtons(field: HTMLTextAreaElement, focus: () => void): void
   raise.addEventListener("click", () => {
     field.focus({ preventScroll: true });
   });
-  // A button that was clicked must not keep the keys for itself.
-  byId("bar", HTMLElement).addEventListener("click", focus);
+  // A button that was clicked must not keep the keys for itself; one that was pressed by keyboard does.
+  byId("bar", HTMLElement).addEventListener("click", (event) => {
+    if (event.detail > 0) focus();
+  });
 }

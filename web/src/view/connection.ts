@@ -3,31 +3,26 @@ import type { Access } from "../session/runner";
 import { pathOf } from "../session/machine";
 import type { State } from "../session/machine";
 import { verdictOf } from "../session/verdict";
-import type { Result } from "../session/verdict";
 import { SelfTest } from "../transport/self_test";
+import { t } from "../words/words";
 import { button, el } from "./dom";
 import { SidePanel } from "./side";
 
-const RESULTS: Readonly<Record<Result, string>> = { works: "works", fails: "does not get through", unknown: "not tried yet" };
-const PATHS = [
-  ["udp", "Video by UDP"],
-  ["tcp", "Video by TCP"],
-  ["ws", "noVNC by WebSocket"],
-] as const;
+const PATHS = ["udp", "tcp", "ws"] as const;
 
 export class ConnectionPanel {
   readonly #test: SelfTest;
   readonly #side = new SidePanel("connection", () => {
-    if (PATHS.some(([path]) => this.#test.found[path] === "unknown")) this.#run();
+    if (PATHS.some((path) => this.#test.found[path] === "unknown")) this.#run();
   });
   readonly #verdict = el("p", { role: "status", id: "verdict" });
   readonly #rows = el("dl", { class: "facts" });
-  readonly #again = button("Test again", () => {
+  readonly #again = button(t("connection.again"), () => {
     this.#run();
   });
 
   constructor(access: Access) {
-    this.#side.root.append(el("section", {}, el("h2", {}, "Connection"), this.#verdict, this.#rows, this.#again));
+    this.#side.root.append(el("section", {}, el("h2", {}, t("connection.name")), this.#verdict, this.#rows, this.#again));
     this.#test = new SelfTest(access, () => {
       this.#draw();
     });
@@ -64,9 +59,9 @@ export class ConnectionPanel {
 
   #draw(): void {
     const { found, running } = this.#test;
-    this.#verdict.textContent = running ? "Testing what gets through." : verdictOf(found);
-    const facts = PATHS.map(([path, label]): [string, string] => [label, RESULTS[found[path]]]);
-    if (found.decoder !== undefined) facts.push(["Video that this browser decodes", found.decoder ?? "neither H.264 nor VP8"]);
+    this.#verdict.textContent = running ? t("connection.testing") : verdictOf(found);
+    const facts = PATHS.map((path): [string, string] => [t(`connection.${path}`), t(`connection.${found[path]}`)]);
+    if (found.decoder !== undefined) facts.push([t("connection.decoder"), found.decoder ?? t("connection.decoder.none")]);
     this.#rows.replaceChildren(...facts.flatMap(([label, value]) => [el("dt", {}, label), el("dd", {}, value)]));
     // Not disabled, which would take the focus from it.
     this.#again.setAttribute("aria-disabled", String(running));

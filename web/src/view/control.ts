@@ -2,6 +2,7 @@
 import { postControl, putDisplay } from "../api/control";
 import type { Wish } from "../api/control";
 import { problemOf } from "../api/http";
+import { device } from "../api/storage";
 import type { Access } from "../session/runner";
 import type { Standing } from "../session/standing";
 import { sentences } from "../session/why";
@@ -20,7 +21,7 @@ export class ControlView {
   readonly #size = new WindowSize();
   #standing: Standing | null = null;
   #painted = false;
-  #follows = localStorage.getItem(FIT_SLOT) === "window";
+  #follows = device.get(FIT_SLOT) === "window";
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** Why the gateway refused the last wish; shown for a moment. */
   #refused = "";
@@ -42,7 +43,7 @@ export class ControlView {
     }
     this.#fit.addEventListener("click", () => {
       this.#follows = !this.#follows;
-      localStorage.setItem(FIT_SLOT, this.#follows ? "window" : "scale");
+      device.set(FIT_SLOT, this.#follows ? "window" : "scale");
       this.#render();
     });
     new ResizeObserver(() => {
@@ -61,13 +62,14 @@ export class ControlView {
     const standing = this.#standing;
     if (standing === null) return;
     const controls = standing.who === "me";
-    this.#who.textContent = this.#refused === "" ? standing.text : this.#refused;
+    const text = this.#painted ? standing.text : "";
+    this.#who.textContent = this.#refused === "" ? text : this.#refused;
     this.#deed.hidden = !this.#painted || standing.deed === null;
     this.#deed.textContent = standing.deed?.label ?? "";
     this.#ask.hidden = standing.ask === null;
     // Said again, it would be read aloud again.
-    const text = standing.ask?.text ?? "";
-    if (this.#askText.textContent !== text) this.#askText.textContent = text;
+    const asked = standing.ask?.text ?? "";
+    if (this.#askText.textContent !== asked) this.#askText.textContent = asked;
     this.#fit.hidden = !(controls && this.#painted);
     this.#fit.ariaPressed = String(this.#follows);
     this.#size.setActive(this.#follows && controls && this.#painted, performance.now());

@@ -45,37 +45,41 @@ export class CursorView {
   readonly #ghost = document.createElement("img");
   #shape: Shape | null | undefined;
   #place: Place | null = null;
+  #roaming: Place | null = null;
   #controls = false;
 
-  /** `size` is the picture's, in px, as it is fitted into the video. */
+  /** `size` is the picture's, in px, as it is fitted into `frame`. */
   constructor(
-    private readonly video: HTMLVideoElement,
+    private readonly frame: HTMLElement,
     private readonly size: () => Extent,
   ) {
     this.#ghost.className = "ghost";
     this.#ghost.alt = "";
     this.#ghost.hidden = true;
-    video.after(this.#ghost);
-    new ResizeObserver(this.#draw).observe(video);
-    video.addEventListener("resize", this.#draw);
+    frame.after(this.#ghost);
+    new ResizeObserver(this.#draw).observe(frame);
+    // Of a video.
+    frame.addEventListener("resize", this.#draw);
   }
 
   /** Another connection: nothing is known any more. */
   reset(controls: boolean): void {
     this.#shape = undefined;
     this.#place = null;
-    this.controls = controls;
+    this.#controls = controls;
+    this.#draw();
   }
 
   /** Does this viewer move the pointer? Else it sees where it goes. */
   set controls(controls: boolean) {
+    if (controls === this.#controls) return;
     this.#controls = controls;
     if (controls) this.#place = null;
     this.#draw();
   }
 
   /** Null when the pointer is hidden. */
-  show(shape: Shape | null): void {
+  wear(shape: Shape | null): void {
     this.#shape = shape;
     this.#draw();
   }
@@ -85,17 +89,23 @@ export class CursorView {
     this.#draw();
   }
 
+  /** Where the pointer is that this viewer moves without a mouse that shows it; null when there is none. */
+  roam(place: Place | null): void {
+    this.#roaming = place;
+    this.#draw();
+  }
+
   readonly #draw = (): void => {
-    this.video.style.cursor = this.#controls && this.#shape !== undefined ? cssCursor(this.#shape) : "";
+    this.frame.style.cursor = this.#controls && this.#shape !== undefined ? cssCursor(this.#shape) : "";
     const shape = this.#shape;
-    const place = this.#controls ? null : this.#place;
+    const place = this.#controls ? this.#roaming : this.#place;
     this.#ghost.hidden = place === null || !shape;
     if (place === null || !shape) return;
     if (this.#ghost.src !== shape.url) this.#ghost.src = shape.url;
-    const { clientWidth: width, clientHeight: height } = this.video;
+    const { clientWidth: width, clientHeight: height } = this.frame;
     const picture = fitted({ left: 0, top: 0, width, height }, this.size());
-    const left = picture.left + (place.x / 65536) * picture.width - shape.x;
-    const top = picture.top + (place.y / 65536) * picture.height - shape.y;
+    const left = this.frame.offsetLeft + picture.left + (place.x / 65536) * picture.width - shape.x;
+    const top = this.frame.offsetTop + picture.top + (place.y / 65536) * picture.height - shape.y;
     this.#ghost.style.translate = `${left}px ${top}px`;
   };
 }
@@ -122,14 +132,14 @@ export class CursorFeed {
     if (this.#seen) return;
     this.#seen = true;
     this.view.reset(this.#controls);
-    if (this.#shape !== undefined) this.view.show(this.#shape);
+    if (this.#shape !== undefined) this.view.wear(this.#shape);
   }
 
   take(message: Cursor): void {
     const shape = this.#shapes.take(message);
     if (shape === undefined) return;
     this.#shape = shape;
-    if (this.isFront()) this.view.show(shape);
+    if (this.isFront()) this.view.wear(shape);
   }
 
   point(place: Place): void {

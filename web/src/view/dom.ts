@@ -26,3 +26,13 @@ export function byId<T extends HTMLElement>(id: string, type: new () => T): T {
   if (!(node instanceof type)) throw new Error(`the page has no ${type.name} #${id}`);
   return node;
 }
+
+/** Hand it to the browser as a download. */
+export function save(blob: Blob, name: string): void {
+  const url = URL.createObjectURL(blob);
+  el("a", { href: url, download: name }).click();
+  // The browser reads it a moment later.
+  setTimeout(() => {
+    URL.revokeObjectURL(url);
+  }, 60_000);
+}

@@ -53,7 +53,11 @@ export class PanelView {
     const list = el("ol", { class: "stages" });
     for (const stage of stages) {
       const time = el("span", { class: "time" }, stage.seconds === null ? "" : seconds(stage.seconds));
-      if (stage.seconds === null) this.#clock = time;
+      if (stage.seconds === null) {
+        this.#clock = time;
+        // It would be read aloud ten times a second.
+        time.ariaHidden = "true";
+      }
       list.append(
         el(
           "li",

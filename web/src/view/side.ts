@@ -4,6 +4,9 @@ import { byId } from "./dom";
 const panels = new Set<SidePanel>();
 
 export class SidePanel {
+  /** Told whether any is open. */
+  static anyOpen: (open: boolean) => void = () => undefined;
+
   readonly button: HTMLButtonElement;
   readonly root: HTMLElement;
 
@@ -13,9 +16,11 @@ export class SidePanel {
     this.root = byId(`${id}-panel`, HTMLElement);
     panels.add(this);
     this.button.addEventListener("click", (event) => {
-      // The bar would give the focus back to the desktop.
-      event.stopPropagation();
       this.open = this.root.hidden;
+      // The bar would give the focus back to the desktop.
+      if (this.open) event.stopPropagation();
+      // Opened by a key, it is used by keys.
+      if (this.open && event.detail === 0) this.root.querySelector<HTMLElement>("button:not([hidden]), textarea")?.focus();
     });
     this.root.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
@@ -39,6 +44,7 @@ export class SidePanel {
     if (open) for (const other of panels) if (other !== this) other.open = false;
     this.root.hidden = !open;
     this.button.setAttribute("aria-expanded", String(open));
+    SidePanel.anyOpen([...panels].some((panel) => panel.open));
     if (open) this.opened();
   }
 }

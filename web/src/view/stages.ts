@@ -1,5 +1,6 @@
 /** A session's stages in words. Pure. */
 import type { SessionInfo, SessionState } from "../api/types";
+import { decimal, maybe, t } from "../words/words";
 
 export interface Stage {
   readonly label: string;
@@ -7,55 +8,13 @@ export interface Stage {
   readonly seconds: number | null;
 }
 
-const LABELS = new Map<string, string>([
-  ["disk", "Disk copied"],
-  ["network", "Network made"],
-  ["spawn", "Machine started"],
-  ["restore", "Snapshot restored"],
-  ["resume", "Machine resumed"],
-  ["hello", "Linux booted"],
-  ["identify", "Identity given"],
-  ["assign", "Session assigned"],
-  ["agent", "Streaming agent up"],
-  ["vnc", "VNC server up"],
-  ["ready", "Desktop ready"],
-  ["first_offer", "Viewer came"],
-  ["connected", "Viewer connected"],
-  ["painted", "First picture painted"],
-  ["complete", "Terminal and browser on screen"],
-]);
-
-const NOW: Readonly<Record<SessionState, string | null>> = {
-  creating: "Preparing the machine",
-  booting: "Booting Linux",
-  restoring: "Restoring a snapshot",
-  assigning: "Starting the desktop",
-  ready: null,
-  suspending: "Suspending",
-  suspended: null,
-  resuming: "Resuming",
-  stopping: "Shutting down",
-  stopped: null,
-  failed: null,
-};
-
-export const STATE_LABELS: Readonly<Record<SessionState, string>> = {
-  creating: "Creating",
-  booting: "Booting",
-  restoring: "Restoring",
-  assigning: "Starting",
-  ready: "Ready",
-  suspending: "Suspending",
-  suspended: "Suspended",
-  resuming: "Resuming",
-  stopping: "Stopping",
-  stopped: "Stopped",
-  failed: "Failed",
-};
+export function stateLabel(state: SessionState): string {
+  return t(`state.${state}`);
+}
 
 export function stageLabel(stage: string): string {
-  const known = LABELS.get(stage);
-  if (known !== undefined) return known;
+  const known = maybe(`stage.${stage}`);
+  if (known !== null) return known;
   const words = stage.replaceAll(/[_-]+/g, " ");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
@@ -63,7 +22,8 @@ export function stageLabel(stage: string): string {
 /** Stages reached, in order, and the one under way if there is one. */
 export function stagesOf(info: SessionInfo): Stage[] {
   const stages: Stage[] = info.timings.map(([stage, seconds]) => ({ label: stageLabel(stage), seconds }));
-  const now = NOW[info.state];
+  // States that nothing passes through have none.
+  const now = maybe(`now.${info.state}`);
   if (now !== null) stages.push({ label: now, seconds: null });
   return stages;
 }
@@ -72,7 +32,7 @@ export function stagesOf(info: SessionInfo): Stage[] {
 const NBSP = "\u00a0";
 
 export function seconds(value: number): string {
-  return `${value < 10 ? value.toFixed(2) : value.toFixed(1)}${NBSP}s`;
+  return `${decimal(value, value < 10 ? 2 : 1)}${NBSP}s`;
 }
 
 /** "14:32" or "2:32 PM", as the browser's language has it, of Unix time in ms. */
@@ -86,5 +46,5 @@ export function age(ms: number): string {
   if (total < 60) return `${total}${NBSP}s`;
   if (total < 3600) return `${Math.floor(total / 60)}${NBSP}min`;
   if (total < 86_400) return `${Math.floor(total / 3600)}${NBSP}h ${Math.floor((total % 3600) / 60)}${NBSP}min`;
-  return `${Math.floor(total / 86_400)}${NBSP}d`;
+  return `${Math.floor(total / 86_400)}${NBSP}${t("unit.day")}`;
 }

@@ -4,7 +4,7 @@ import { noteOf } from "../session/describe";
 import { isPainted, pathOf, transportOf } from "../session/machine";
 import type { State } from "../session/machine";
 import { byId } from "./dom";
-import { STATE_LABELS } from "./stages";
+import { stateLabel } from "./stages";
 
 const TRANSPORT_LABELS = { webrtc: "WebRTC", novnc: "noVNC" } as const;
 
@@ -31,7 +31,7 @@ export class StatusBar {
     this.#note.textContent = this.#note.title = noteOf(state);
     this.#note.dataset["warning"] = state.session?.warning ?? "";
     this.#role.hidden = role !== "view";
-    this.#state.textContent = state.session === null ? "" : STATE_LABELS[state.session.state];
+    this.#state.textContent = state.session === null ? "" : stateLabel(state.session.state);
     this.#state.dataset["state"] = state.session?.state ?? "";
     this.#again.hidden = !(transport === "novnc" && painted);
     if (transport !== "webrtc" || !painted) this.figures(null, null);

@@ -1,7 +1,8 @@
 /** The viewer page's composition root: joins the machine, the transports, input and the view. */
-import { claim, roleOf } from "../api/credentials";
-import { claimViewerId, nameOf } from "../api/viewer_id";
-import type { Role } from "../api/types";
+import "../words/start";
+import { roleOf } from "../api/credentials";
+import { nameOf } from "../api/viewer_id";
+import type { Problem, Role } from "../api/types";
 import { Sound } from "../audio/sound";
 import type { SoundLine } from "../audio/sound";
 import { ChannelLine } from "../clipboard/channel";
@@ -12,17 +13,21 @@ import { ClipboardPanel } from "../clipboard/panel";
 import { FilesPanel } from "../files/panel";
 import { InputHub } from "../input/hub";
 import type { Sinks } from "../input/hub";
+import type { KeyOp } from "../input/keyboard";
 import { MessageSink, RfbKeySink } from "../input/sink";
-import { panelOf } from "../session/describe";
+import { disconnected, panelOf } from "../session/describe";
 import { isPainted, pathOf, transportOf } from "../session/machine";
 import type { State } from "../session/machine";
 import { followNetwork } from "../session/network";
 import { reports, Runner } from "../session/runner";
 import type { Access, Opener } from "../session/runner";
-import { standingOf } from "../session/standing";
+import { speakerOf, standingOf } from "../session/standing";
 import { RtcTransport } from "../transport/rtc";
 import { Screen } from "../transport/screen";
 import { VncTransport } from "../transport/vnc";
+import type { Audience } from "./audience";
+import { Chrome } from "./chrome";
+import { Crisp } from "./crisp";
 import { CursorFeed, CursorView } from "./cursor";
 import { byId } from "./dom";
 import { wireButtons } from "./buttons";
@@ -36,9 +41,11 @@ const FIGURES_MS = 1_000;
 
 interface Route extends Sinks {
   readonly clipboard: ClipboardLine;
+  /** Null for noVNC. */
+  readonly rtc: RtcTransport | null;
 }
 
-class Viewer {
+export class Viewer {
   readonly #video = byId("video", HTMLVideoElement);
   readonly #screen = new Screen(this.#video);
   readonly #vnc = byId("vnc", HTMLElement);
@@ -46,13 +53,14 @@ class Viewer {
   readonly #clipboard: ClipboardHub = new ClipboardHub(this.#field, {
     changed: () => {
       this.#clipboardPanel.show();
+      this.audience?.copied(this.#clipboard.guest);
     },
   });
   readonly #input = new InputHub(this.#field, byId("stage", HTMLElement), this.#video, this.#clipboard.passes);
   readonly #clipboardPanel = new ClipboardPanel(this.#clipboard);
   readonly #files: FilesPanel;
-  readonly #connection: ConnectionPanel;
   readonly #cursor = new CursorView(this.#video, () => ({ width: this.#video.videoWidth, height: this.#video.videoHeight }));
+  readonly #vncCursor = new CursorView(this.#vnc, () => this.#vnc.querySelector("canvas") ?? { width: 0, height: 0 });
   readonly #panel = new PanelView(byId("panel", HTMLElement), (does) => {
     if (does === "list") location.assign("/");
     else this.#ask(does);
@@ -60,6 +68,10 @@ class Viewer {
   readonly #bar = new StatusBar(() => {
     this.#ask("again");
   });
+  readonly #chrome = new Chrome(byId("stage", HTMLElement), this.#video, this.#vnc, this.#input, this.#cursor, () => {
+    if (this.#vncLink !== null) this.#vncLink.fits = this.#chrome.fits;
+  });
+  readonly #connection: ConnectionPanel;
   readonly #control: ControlView;
   readonly #runner: Runner;
   /** What the token states, until the agent says what it grants. */
@@ -68,6 +80,7 @@ class Viewer {
   #frames = 0;
   readonly #lines = new Map<number, SoundLine | null>();
   readonly #sound: Sound;
+  readonly #crisp: Crisp;
   /** Where input would go, for each open attempt that takes it. */
   readonly #sinks = new Map<number, Route>();
   #routed: Route | null = null;
@@ -76,13 +89,19 @@ class Viewer {
   /** What each open attempt said last of whether input by it counts. */
   readonly #live = new Map<number, boolean>();
   #vncLink: VncTransport | null = null;
+  #off = false;
+  #readOnly = false;
 
-  constructor(private readonly access: Access) {
+  constructor(
+    private readonly access: Access,
+    private readonly audience: Audience | null = null,
+  ) {
     this.#role = roleOf(access.token);
     const [button, audio] = [byId("sound", HTMLButtonElement), byId("listen", HTMLAudioElement)];
     this.#sound = new Sound(button, audio, `fenster.sound.${access.id}`);
-    this.#files = new FilesPanel(access, byId("stage", HTMLElement));
+    this.#crisp = new Crisp(byId("crisp", HTMLButtonElement), `fenster.crisp.${access.id}`);
     this.#connection = new ConnectionPanel(access);
+    this.#files = new FilesPanel(access, byId("stage", HTMLElement));
     this.#control = new ControlView(access, byId("stage", HTMLElement), () => {
       this.#runner.dispatch({ type: "news" });
     });
@@ -100,11 +119,58 @@ class Viewer {
     setInterval(this.#figures, FIGURES_MS);
   }
 
-  start(): void {
+  /** Begin, or begin again; `openedAt` in ms since the page was opened. */
+  start(openedAt = 0): void {
+    this.#off = false;
+    this.#role = roleOf(this.access.token);
     this.#runner.dispatch({ type: "visible", visible: document.visibilityState === "visible" });
-    // performance.now() counts from the page's opening.
-    this.#runner.dispatch({ type: "start", openedAt: 0 });
+    this.#runner.dispatch({ type: "start", openedAt });
     this.#connection.start();
+  }
+
+  /** There is no credential to begin with. */
+  refuse(problem: Problem): void {
+    this.#runner.dispatch({ type: "watch-ended", problem });
+  }
+
+  /** Take the picture away until {@link start}. */
+  leave(): void {
+    this.#off = true;
+    this.#runner.dispatch({ type: "leave" });
+  }
+
+  get readOnly(): boolean {
+    return this.#readOnly;
+  }
+
+  /** This page's input does not count, though it may. */
+  set readOnly(readOnly: boolean) {
+    this.#readOnly = readOnly;
+    this.#joinClipboard();
+    this.#show(this.#runner.state);
+  }
+
+  get clipboard(): ClipboardHub {
+    return this.#clipboard;
+  }
+
+  /** The element with the picture; null while there is none. */
+  get picture(): HTMLVideoElement | HTMLCanvasElement | null {
+    const { phase } = this.#runner.state;
+    if (!isPainted(phase)) return null;
+    return transportOf(phase) === "webrtc" ? this.#video : this.#vnc.querySelector("canvas");
+  }
+
+  /** Press keys for the page around this one. False when this page's input does not count. */
+  press(ops: readonly KeyOp[]): boolean {
+    if (this.#routed === null || !this.#input.allowed) return false;
+    this.#routed.keys.keys(ops);
+    return true;
+  }
+
+  /** The gateway was told something, so the session is another now. */
+  hearNews(): void {
+    this.#runner.dispatch({ type: "news" });
   }
 
   #followPage(): void {
@@ -116,7 +182,7 @@ class Viewer {
       dispatch({ type: "leave" });
     });
     window.addEventListener("pageshow", (event) => {
-      if (event.persisted) dispatch({ type: "start", openedAt: performance.now() });
+      if (event.persisted && !this.#off) dispatch({ type: "start", openedAt: performance.now() });
     });
     followNetwork(() => {
       this.#connection.forget();
@@ -125,7 +191,8 @@ class Viewer {
   }
 
   #ask(type: "again" | "wake"): void {
-    this.#runner.dispatch({ type });
+    if (this.#off) this.start(performance.now());
+    else this.#runner.dispatch({ type });
     this.#input.focus();
   }
 
@@ -144,7 +211,8 @@ class Viewer {
         cursor.welcome(controls);
         const sink = new MessageSink(rtc.send);
         this.#lines.set(attempt, rtc.sound);
-        this.#sinks.set(attempt, { keys: this.#clipboard.gate(sink), pointer: sink, clipboard: line });
+        this.#crisp.connect(controls ? rtc.crisp : null);
+        this.#sinks.set(attempt, { keys: this.#clipboard.gate(sink), pointer: sink, clipboard: line, rtc });
         this.#show(this.#runner.state);
       },
       size: (width, height) => {
@@ -159,9 +227,13 @@ class Viewer {
       pointer: (x, y) => {
         cursor.point({ x, y });
       },
+      crisp: (on) => {
+        this.#crisp.hear(on);
+      },
       rtt: (ms) => {
         if (isFront()) this.#rttMs = ms;
       },
+      times: this.#chrome.times,
     });
     const line = new ChannelLine(rtc.clipboard);
     return {
@@ -173,27 +245,37 @@ class Viewer {
         this.#unroute(attempt);
         line.close();
         rtc.close();
+        this.#crisp.disconnect(rtc.crisp);
       },
     };
   };
 
   readonly #openNovnc: Opener = (attempt, dispatch) => {
+    this.#vncCursor.reset(false);
     const vnc = new VncTransport(this.access, this.#vnc, this.#screen, {
       ...reports(attempt, dispatch),
       painted: () => {
         const keys = this.#clipboard.gate(new RfbKeySink(vnc.sendKey));
-        this.#sinks.set(attempt, { keys, pointer: null, clipboard: line });
+        this.#sinks.set(attempt, { keys, pointer: null, clipboard: line, rtc: null });
         dispatch({ type: "painted", attempt });
       },
       control: (controls) => {
         this.#hearControl(attempt, controls);
       },
+      cursor: (shape) => {
+        this.#vncCursor.wear(shape);
+      },
+      pointer: (place) => {
+        this.#vncCursor.point(place);
+      },
     });
     const line = new HttpLine(this.access);
     this.#httpLines.add(line);
+    vnc.fits = this.#chrome.fits;
     return {
       show: () => {
         this.#vncLink = vnc;
+        vnc.fits = this.#chrome.fits;
         vnc.show();
       },
       close: () => {
@@ -216,18 +298,16 @@ class Viewer {
    * page's input counts already.
    */
   #route(state: State): void {
-    const sinks = "attempt" in state.phase ? (this.#sinks.get(this.#speaker(state.phase.attempt, state)) ?? null) : null;
+    const sinks = "attempt" in state.phase ? (this.#sinks.get(speakerOf(state.phase.attempt, state, this.#live)) ?? null) : null;
     if (sinks === this.#routed) return;
     this.#routed = sinks;
     this.#input.connect(sinks);
-    this.#clipboard.connect(sinks?.clipboard ?? null, sinks?.keys ?? null);
+    this.#joinClipboard();
   }
 
-  /** The attempt by which input counts, for the one in front. */
-  #speaker(front: number, { trials }: State): number {
-    if (this.#live.get(front) !== false) return front;
-    const heir = trials.find(({ attempt }) => this.#live.get(attempt) === true && this.#sinks.has(attempt));
-    return heir?.attempt ?? front;
+  #joinClipboard(): void {
+    const routed = this.#readOnly ? null : this.#routed;
+    this.#clipboard.connect(routed?.clipboard ?? null, routed?.keys ?? null);
   }
 
   /** The sound follows the picture too. */
@@ -246,7 +326,7 @@ class Viewer {
     if (sinks === undefined || sinks !== this.#routed) return;
     this.#routed = null;
     this.#input.connect(null);
-    this.#clipboard.connect(null, null);
+    this.#joinClipboard();
   }
 
   #show(state: State): void {
@@ -263,7 +343,10 @@ class Viewer {
     this.#listen(state);
     this.#showControl(state);
     this.#connection.show(state);
-    this.#panel.show(panelOf(state, this.#connection.verdict));
+    const panel = this.#off ? disconnected() : panelOf(state, this.#connection.verdict);
+    // Where to go from here is the affair of the page around this one.
+    const bare = this.audience !== null && panel?.action?.does === "list";
+    this.#panel.show(bare ? { ...panel, action: null } : panel);
     this.#bar.show(state, this.#role);
     document.title = state.session === null ? "Fenster" : `${state.session.id} · Fenster`;
   }
@@ -273,19 +356,22 @@ class Viewer {
     const clipboard = controls ? (state.session?.clipboard ?? "off") : "off";
     const ways = { toGuest: clipboard === "to_guest" || clipboard === "both", toViewer: clipboard === "to_viewer" || clipboard === "both" };
     for (const line of this.#httpLines) line.ways = ways;
-    this.#files.allow(this.#role === "control" && state.session?.state === "ready" ? state.session.files : "off");
+    this.#files.allow(this.#role === "control" && !this.#readOnly && state.session?.state === "ready" ? state.session.files : "off");
   }
 
   #showControl(state: State): void {
-    const live = "attempt" in state.phase ? (this.#live.get(this.#speaker(state.phase.attempt, state)) ?? null) : null;
+    const live = "attempt" in state.phase ? (this.#live.get(speakerOf(state.phase.attempt, state, this.#live)) ?? null) : null;
     const standing = standingOf(this.#role, nameOf(this.access.viewer), state.session?.control ?? null, live);
-    const controls = standing.who === "me";
+    const controls = standing.who === "me" && !this.#readOnly;
     document.documentElement.dataset["control"] = standing.who;
     // Off, what is held is released first, which must still go out.
     this.#input.allowed = controls;
     if (this.#vncLink !== null) this.#vncLink.viewOnly = !controls;
+    this.#cursor.controls = this.#vncCursor.controls = controls;
     this.#control.show(standing, isPainted(state.phase));
+    this.#chrome.show(state, standing, this.access.id);
     this.#share(state, controls);
+    this.audience?.shown({ state, role: this.#role, standing, readOnly: this.#readOnly, off: this.#off });
   }
 
   readonly #tick = (): void => {
@@ -297,16 +383,15 @@ class Viewer {
 
   readonly #figures = (): void => {
     const { phase } = this.#runner.state;
-    if (phase.name !== "webrtc" || !phase.painted) return;
+    void this.#chrome.figures(this.#runner.state, this.#rttMs, "attempt" in phase ? this.#sinks.get(phase.attempt)?.rtc : null);
+    if (phase.name !== "webrtc" || !phase.painted) {
+      if (isPainted(phase)) this.audience?.figures(null, null);
+      return;
+    }
     const frames = this.#video.getVideoPlaybackQuality().totalVideoFrames;
-    this.#bar.figures(Math.max(0, frames - this.#frames), this.#rttMs);
+    const fps = Math.max(0, frames - this.#frames);
+    this.#bar.figures(fps, this.#rttMs);
+    this.audience?.figures(fps, this.#rttMs);
     this.#frames = frames;
   };
 }
-
-const id = decodeURIComponent(/^\/s\/([^/]+)/.exec(location.pathname)?.[1] ?? "");
-// A link pasted over this one changes only the fragment.
-window.addEventListener("hashchange", () => {
-  location.reload();
-});
-new Viewer({ id, token: claim("token", `fenster.token.${id}`), viewer: claimViewerId(`fenster.viewer.${id}`) }).start();

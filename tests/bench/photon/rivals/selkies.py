@@ -103,7 +103,9 @@ async def _installed() -> Path:
             (sys.executable, "-m", "venv", str(folder)),
             (str(python), "-m", "pip", "install", "-qq", f"selkies=={VERSION}"),
         ):
-            process = await asyncio.create_subprocess_exec(*argv)
+            # Not our packages: pip would compare its pins with theirs.
+            env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+            process = await asyncio.create_subprocess_exec(*argv, env=env)
             if await asyncio.wait_for(process.wait(), INSTALL_S):
                 raise RuntimeError(f"failed: {' '.join(argv)}")
         complete.touch()

@@ -1,0 +1,63 @@
+"""What went through one session's proxy. Pure, and of bounded size whatever the guest does."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+__all__ = ["Account"]
+
+MAX_HOSTS = 64
+TOP_HOSTS = 10
+
+
+class Account:
+    def __init__(self) -> None:
+        self.bytes_up = 0
+        """From the guest."""
+        self.bytes_down = 0
+        self.connections = 0
+        """That were opened to the outside."""
+        self.errors: Counter[str] = Counter()
+        """By the error's kind, of which there are a few."""
+        self._hosts: dict[str, int] = {}
+
+    @property
+    def total_bytes(self) -> int:
+        return self.bytes_up + self.bytes_down
+
+    def opened(self, host: str) -> None:
+        self.connections += 1
+        self._credit(host, 0)
+
+    def up(self, host: str, count: int) -> None:
+        self.bytes_up += count
+        self._credit(host, count)
+
+    def down(self, host: str, count: int) -> None:
+        self.bytes_down += count
+        self._credit(host, count)
+
+    def failed(self, kind: str) -> None:
+        self.errors[kind] += 1
+
+    def add(self, other: Account) -> None:
+        """Count what another has carried as well, without its hosts."""
+        self.bytes_up += other.bytes_up
+        self.bytes_down += other.bytes_down
+        self.connections += other.connections
+        self.errors += other.errors
+
+    def top_hosts(self) -> dict[str, int]:
+        """Those that carried most, with their bytes both ways, greatest first.
+
+        Exact up to MAX_HOSTS names. Beyond, a newcomer takes the place and the count of the least (the Space-Saving
+        sketch, Metwally et al. 2005), so what carries much is always there, and its count never too low.
+        """
+        ordered = sorted(self._hosts.items(), key=lambda item: item[1], reverse=True)
+        return dict(ordered[:TOP_HOSTS])
+
+    def _credit(self, host: str, count: int) -> None:
+        if host not in self._hosts and len(self._hosts) >= MAX_HOSTS:
+            least = min(self._hosts, key=self._hosts.__getitem__)
+            self._hosts[host] = self._hosts.pop(least)
+        self._hosts[host] = self._hosts.get(host, 0) + count
