@@ -31,7 +31,10 @@ from tests.e2e.viewer import Transport, Viewer
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(170), pytest.mark.asyncio(loop_scope="module")]
 
 BOTH: tuple[Transport, ...] = ("webrtc", "novnc")
-BAR_PX = "innerHeight - document.querySelector('#stage').clientHeight"
+STAGE_PX = (
+    "(() => { const s = document.querySelector('#stage'); return [s.clientWidth & ~1, s.clientHeight & ~1]; })()"
+)
+"""What is left of the window by the bar, whose height depends on the window's width."""
 PAIRS = [("webrtc", "webrtc"), ("novnc", "novnc"), ("webrtc", "novnc"), ("novnc", "webrtc")]
 KEYS_DOWN = """
 import xcffib, xcffib.xproto
@@ -117,6 +120,11 @@ PICTURE_IS = """([width, height]) => {
 }"""
 
 
+async def stage_px(viewer: Viewer) -> tuple[int, int]:
+    width, height = await viewer.page.evaluate(STAGE_PX)
+    return width, height
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     with tempfile.TemporaryDirectory(prefix="fe2e-", dir="/tmp") as run_dir:
@@ -198,23 +206,22 @@ async def test_the_display_follows_the_controllers_window(desk: Desk, transport:
     ann = await desk.controlling(transport)
     ben = await desk.watching("novnc" if transport == "webrtc" else "webrtc")
     assert await ben.page.is_hidden("#fit")
-    bar = await ann.page.evaluate(BAR_PX)
     await ann.page.click("#fit")
-    await desk.until_size((1100, (700 - bar) & ~1), ann, ben)
+    await desk.until_size(await stage_px(ann), ann, ben)
     await ann.page.set_viewport_size({"width": 901, "height": 655})
-    await desk.until_size((900, (655 - bar) & ~1), ann, ben)
+    assert (await stage_px(ann))[0] == 900
+    await desk.until_size(await stage_px(ann), ann, ben)
     await ann.screenshot(f"resized-{transport}")
     # A watcher's window counts for nothing, and one that reloads asks for nothing else.
     await ben.page.set_viewport_size({"width": 700, "height": 500})
     await ann.page.reload()
     await ann.controls()
     await ann.page.set_viewport_size({"width": 1500, "height": 950})
-    await desk.until_size((1500, (950 - bar) & ~1), ann, ben)
+    await desk.until_size(await stage_px(ann), ann, ben)
 
     # The new controller's window counts once it wants that.
     await ben.page.click("#deed")
     await ann.page.click("#grant")
     await ben.controls()
     await ben.page.click("#fit")
-    # A narrow window's bar has two lines.
-    await desk.until_size((700, (500 - await ben.page.evaluate(BAR_PX)) & ~1), ann, ben)
+    await desk.until_size(await stage_px(ben), ann, ben)
