@@ -85,7 +85,12 @@ async def test_viewers_go_on_when_the_gateway_is_killed(gateway: KillableGateway
         guest = Guest(gateway.link(udp))
         # The shell that was open still knows what was typed into it before.
         await by_udp.type("echo $before > /tmp/after\n", 20)
-        assert await eventually(lambda: guest.read("/tmp/after"), "what was typed before") == "typed\n"
+
+        async def after() -> str | None:
+            # Made empty first, then written.
+            return await guest.read("/tmp/after") or None
+
+        assert await eventually(after, "what was typed before") == "typed\n"
         assert await page.evaluate(FRAMES) > frames
         assert offers == []
         await other.wait_for_selector('html[data-transport="novnc"][data-painted="true"]', state="attached")
