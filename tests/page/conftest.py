@@ -121,5 +121,7 @@ async def browser(show: Show) -> AsyncIterator[Browser]:
 async def viewer(show: Show, browser: Browser) -> AsyncIterator[Viewer]:
     """The controller's page."""
     viewer = await show.open(browser)
+    # The last transport's, which has gone, is expected back for a moment.
+    await viewer.controls()
     yield viewer
     await viewer.page.context.close()

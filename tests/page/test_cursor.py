@@ -73,9 +73,9 @@ async def shows(viewer: Viewer, show: Show, size_px: int, hot_px: int) -> bool |
 
 
 async def test_the_shape_is_the_guests(show: Show, viewer: Viewer, client: Client) -> None:
-    """A beam over the terminal, a window's own beside it, and the beam again."""
+    """A window's own, another where the terminal is, and both again."""
     client.wear(client.argb(20, RED, 3))
-    beams = []
+    others = []
     for _ in range(2):
         await viewer.move(*CORNER)
         await eventually(lambda: shows(viewer, show, 20, 3), "the window's own cursor")
@@ -85,12 +85,13 @@ async def test_the_shape_is_the_guests(show: Show, viewer: Viewer, client: Clien
 
         async def servers() -> tuple[int, int, NDArray[Any]] | None:
             found = await shape(viewer, show)
-            same = found is not None and (*found[:2], *found[2].shape[1::-1]) == worn(client)
-            return found if same and worn(client) != (3, 3, 20, 20) else None
+            now = worn(client)
+            same = found is not None and (*found[:2], *found[2].shape[1::-1]) == now
+            return found if same and now != (3, 3, 20, 20) else None
 
         await viewer.move(*client.centre_of_focused())
-        beams.append((await eventually(servers, "the terminal's beam"))[2])
-    assert (beams[0] == beams[1]).all()
+        others.append((await eventually(servers, "the terminal's"))[2])
+    assert (others[0] == others[1]).all()
 
 
 async def test_a_page_that_opens_later_has_the_shape_at_once(

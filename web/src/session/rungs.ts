@@ -32,7 +32,7 @@ export const RUNGS: Readonly<Record<Way, Rung>> = {
 };
 
 /** While a picture is wanted, noVNC is opened beside a WebRTC that has not painted this long after each stage, in ms. */
-export const HEDGE_MS: Readonly<Record<Stage, number>> = { opened: 5_000, answered: 1_200, reached: 5_000 };
+export const HEDGE_MS: Readonly<Record<Stage, number>> = { opened: 5_000, answered: 800, reached: 5_000 };
 
 const LEVEL: Readonly<Record<Path, number>> = { ws: 0, tcp: 1, udp: 2 };
 export const TOP = LEVEL.udp;
