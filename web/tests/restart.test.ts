@@ -22,6 +22,15 @@ describe("a restart of the gateway", () => {
     expect(bench.state.watch.problem).toBeNull();
   });
 
+  it("does not keep a frozen picture of a session that is gone", () => {
+    const bench = onWebrtc().painted();
+    bench.send({ type: "silent", attempt: bench.attempt }).send(ended(404));
+    expect(bench.state.phase).toMatchObject({ name: "webrtc", painted: true });
+    bench.now += REFUSAL_GRACE_MS;
+    bench.send(ended(404));
+    expect(bench.state.phase).toMatchObject({ name: "blocked", problem: { status: 404 } });
+  });
+
   it("leaves noVNC's picture as it is when only the state is refused", () => {
     const bench = onNovnc().painted().send(ended(404));
     expect(bench.state.phase).toMatchObject({ name: "novnc", painted: true });

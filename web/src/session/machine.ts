@@ -121,8 +121,9 @@ function onResumeAnswered(state: State, problem: Problem | null): Step {
 function onWatchEnded(state: State, problem: Problem | null, clock: Clock): Step {
   const watch = afterEnd(state.watch, problem, paceOf(state), clock);
   if (problem === null) return became({ ...state, watch });
-  // A picture that is there stays: it has its own, older permission.
-  if (isPainted(state.phase) || !isFinal(watch, state.session !== null, clock)) return ladder.onGateway({ ...state, watch }, problem, clock);
+  // A picture that lives stays: it has its own, older permission. One that is frozen is no sign of a session.
+  const lives = isPainted(state.phase) && state.gap === null;
+  if (lives || !isFinal(watch, state.session !== null, clock)) return ladder.onGateway({ ...state, watch }, problem, clock);
   return quiet({ ...state, watch: { ...watch, retryAt: null } }, { name: "blocked", problem });
 }
 
