@@ -106,6 +106,8 @@ class _Guest:
     size_px: tuple[int, int]
     display: str
     env: dict[str, str]
+    shares: bool
+    """The display is another's, and so is the IPC namespace."""
 
     def start(
         self, argv: Sequence[str], log: str, pass_fds: Sequence[int] = (), env: Mapping[str, str] | None = None
@@ -163,6 +165,8 @@ class _Guest:
         argv = [
             "x11vnc", "-display", self.display, "-rfbport", str(VNC_PORT),
             "-rfbauth", str(password), "-forever", "-shared", "-wait", "50", "-nosel", "-xrandr", "-no6",
+            # Killed, it would leave a hundred segments behind, and a host has 4096.
+            *(("-noshm",) if self.shares else ()),
         ]  # fmt: skip
         return self.start(argv, "x11vnc.log")
 
@@ -208,7 +212,7 @@ def main(run_dir: Path, size_px: tuple[int, int], display: str | None = None) ->
         env["XAUTHORITY"] = str(run_dir / "xauth")
     for name in ("PULSE_SERVER", "PIPEWIRE_REMOTE", "PIPEWIRE_RUNTIME_DIR"):
         env.pop(name, None)
-    guest = _Guest(run_dir, size_px, display or DISPLAY, env)
+    guest = _Guest(run_dir, size_px, display or DISPLAY, env, shares=display is not None)
     names = {} if display else {guest.start_x(): "the X server"}
     names[guest.start_agent()] = "the guest agent"
     servants = [guest.start_vnc, guest.start_files, *(() if display else (guest.start_sound,))]
