@@ -35,16 +35,17 @@
 
   // When there was a picture, and by what.
   const note = () => {
-    const { painted, transport } = document.documentElement.dataset;
+    // A picture whose connection was lost stays, frozen.
+    const { picture, transport } = document.documentElement.dataset;
     const last = probe.pictures.at(-1);
-    if (painted === "true" && (last === undefined || last.gone !== null || last.transport !== transport)) {
+    if (picture === "live" && (last === undefined || last.gone !== null || last.transport !== transport)) {
       if (last !== undefined && last.gone === null) last.gone = performance.now();
       probe.pictures.push({ at: performance.now(), transport, gone: null });
-    } else if (painted !== "true" && last !== undefined && last.gone === null) last.gone = performance.now();
+    } else if (picture !== "live" && last !== undefined && last.gone === null) last.gone = performance.now();
   };
   document.addEventListener("DOMContentLoaded", () => {
     note();
-    new MutationObserver(note).observe(document.documentElement, { attributeFilter: ["data-painted", "data-transport"] });
+    new MutationObserver(note).observe(document.documentElement, { attributeFilter: ["data-picture", "data-transport"] });
   });
 
   probe.shows = (transport) => {
