@@ -24,7 +24,8 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "web/examples"
 SHOP, EVIL = "shop.test", "evil.test"
 """Their sites, so that to the browser the gateway's cookies and storage in a frame are a third party's."""
 VIEWPORT = {"width": 1280, "height": 900}
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
+"""A page that was torn away keeps control until its agent has missed it: 30 s (RFC 7675 5.1)."""
 
 Way = Literal["class", "element", "iframe"]
 
