@@ -6,11 +6,9 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
-from functools import partial
 
 import pytest
 
-from gateway.dataplane import IceCredentials
 from gateway.errors import NetnsError
 from gateway.relay.flows import MAX_WAITING, Flows
 from gateway.relay.framing import MAX_FRAME_BYTES
@@ -19,11 +17,8 @@ from gateway.relay.table import RelayTable
 from gateway.relay.tcp import MAX_OUT_BYTES, TcpSide
 from tests.loopback.framed_tcp import FramedEnd, framed_end, listener
 from tests.loopback.relay_lan import LOOPBACK, LoopbackLan, UdpEnd, open_files, udp_end
+from tests.loopback.relay_world import MEDIA, PWD, REQUEST, one_peer
 from tests.stun_messages import binding_request
-
-PWD = "p" * 22
-REQUEST = binding_request("ufragone", PWD)
-MEDIA = b"\x80" + bytes(200)
 
 
 class World:
@@ -50,17 +45,8 @@ class World:
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    before = open_files()
-    lan = LoopbackLan()
-    async with udp_end() as guest:
-        relay = await Relay.open(0, bind=(LOOPBACK,), table=RelayTable(max_per_peer=3))
-        relay.admit("vm1", IceCredentials("ufragone", PWD, guest.port), partial(lan.udp, guest.port))
-        async with listener(relay.take) as port:
-            yield World(relay, lan, guest, port)
-        await relay.close()
-        await relay.close()
-    await asyncio.sleep(0)
-    assert open_files() == before
+    async with one_peer() as (relay, lan, guest), listener(relay.take) as port:
+        yield World(relay, lan, guest, port)
 
 
 async def test_both_ways_and_counted(world: World) -> None:

@@ -14,14 +14,10 @@ from gateway.errors import ConfigError, Conflict, NetnsError, NotFound
 from gateway.local_dataplane import LocalDataPlane
 from gateway.relay.flows import MAX_WAITING, OpenSocket
 from gateway.relay.relay import Relay
-from gateway.relay.table import RelayTable
 from gateway.vm.driver import Lan
 from tests.loopback.relay_lan import LOOPBACK, LoopbackLan, UdpEnd, open_files, udp_end
+from tests.loopback.relay_world import MEDIA, PWD, REQUEST, one_peer
 from tests.stun_messages import binding_request
-
-PWD = "p" * 22
-REQUEST = binding_request("ufragone", PWD)
-MEDIA = b"\x80" + bytes(200)
 
 
 class World:
@@ -44,16 +40,8 @@ class World:
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    before = open_files()
-    lan = LoopbackLan()
-    async with udp_end() as guest:
-        relay = await Relay.open(0, bind=(LOOPBACK,), table=RelayTable(max_per_peer=3))
-        relay.admit("vm1", IceCredentials("ufragone", PWD, guest.port), partial(lan.udp, guest.port))
+    async with one_peer() as (relay, lan, guest):
         yield World(relay, lan, guest)
-        await relay.close()
-        await relay.close()
-    await asyncio.sleep(0)
-    assert open_files() == before
 
 
 async def test_both_ways_and_counted(world: World) -> None:

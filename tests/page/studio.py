@@ -211,11 +211,16 @@ async def bar(studio: Studio) -> Page:
     return page
 
 
-async def menu(studio: Studio) -> Page:
+async def _with_panel(studio: Studio, button: str) -> Page:
+    """The panel of that button of the bar is open."""
     page = await studio.watched()
-    await page.click("#menu")
-    await page.wait_for_selector("#menu-panel:visible")
+    await page.click(f"#{button}")
+    await page.wait_for_selector(f"#{button}-panel:visible")
     return page
+
+
+async def menu(studio: Studio) -> Page:
+    return await _with_panel(studio, "menu")
 
 
 async def figures(studio: Studio) -> Page:
@@ -233,17 +238,11 @@ async def figures(studio: Studio) -> Page:
 
 
 async def clipboard(studio: Studio) -> Page:
-    page = await studio.watched()
-    await page.click("#clipboard")
-    await page.wait_for_selector("#clipboard-panel:visible")
-    return page
+    return await _with_panel(studio, "clipboard")
 
 
 async def files(studio: Studio) -> Page:
-    page = await studio.watched()
-    await page.click("#files")
-    await page.wait_for_selector("#files-panel:visible")
-    return page
+    return await _with_panel(studio, "files")
 
 
 async def asked(studio: Studio) -> Page:

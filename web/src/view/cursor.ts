@@ -24,10 +24,6 @@ export class Shapes {
     const url = this.#slots.get(message.slot);
     return url === undefined ? undefined : { url, x: message.x, y: message.y };
   }
-
-  clear(): void {
-    this.#slots.clear();
-  }
 }
 
 /** A CSS `cursor`. */
