@@ -47,5 +47,9 @@ def parse_origin(text: str) -> str:
 
 
 def is_own(origin: str, host: str) -> bool:
-    """Is it the server's own, by the Host header of the request that names it?"""
-    return bool(host) and urlsplit(origin).netloc.lower() == host.lower()
+    """Is it the server's own, by the Host header of the request that names it? Takes any text."""
+    try:
+        return bool(host) and urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:
+        # Brackets without an address.
+        return False

@@ -14,7 +14,7 @@ from pydantic.json_schema import models_json_schema
 from gateway import __version__
 from gateway.routes import models
 from gateway.routes.access import Access, Caller, route
-from gateway.routes.api import KEY_HEADER, MAX_KEY_LENGTH
+from gateway.routes.api import KEY_HEADER, KEY_PATTERN
 from gateway.routes.control import VIEWER_HEADER
 from gateway.routes.files import BYTES_TYPE
 from gateway.routes.middleware import PROBLEM_TYPE
@@ -68,7 +68,7 @@ _UNBUILT: Mapping[int, _Content] = {503: "text/html"}
 """The source tree without its web client says so in a page."""
 _HEADERS: Mapping[str, Mapping[str, Any]] = {
     KEY_HEADER: {
-        "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH},
+        "schema": {"type": "string", "pattern": f"^{KEY_PATTERN}$"},
         "description": "a repetition with the same key and body gives the session of the first",
     },
     VIEWER_HEADER: {
