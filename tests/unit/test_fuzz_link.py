@@ -72,6 +72,13 @@ def test_lines(count: int, seed: int) -> None:
     assert LineDecoder().feed(encode(MESSAGES[0])) == [MESSAGES[0]]
 
 
+def test_lines_cut_at_every_place() -> None:
+    whole = b"".join(encode(message) for message in MESSAGES)
+    for at in range(len(whole) + 1):
+        decoder = LineDecoder()
+        assert [*decoder.feed(whole[:at]), *decoder.feed(whole[at:])] == MESSAGES
+
+
 def vars_of(message: Any) -> dict[str, Any]:
     return {name: getattr(message, name) for name in message.__slots__}
 

@@ -136,3 +136,13 @@ def test_frames(count: int, seed: int) -> None:
     assert refused > count / 100
     assert frames > count / 2
     assert Deframer().feed(b"\x00\x02hi") == [b"hi"]
+
+
+def test_frames_cut_at_every_place() -> None:
+    whole = b"".join(FRAMES)
+    frames = Deframer().feed(whole)
+    assert len(frames) == 4
+    for at in range(len(whole) + 1):
+        deframer = Deframer()
+        assert [*deframer.feed(whole[:at]), *deframer.feed(whole[at:])] == frames
+        assert deframer.kept_bytes == 0

@@ -120,6 +120,20 @@ def test_viewers(count: int, seed: int) -> None:
     assert fresh.feed(MESSAGES[3] + MESSAGES[4]) == MESSAGES[3] + MESSAGES[4]
 
 
+def test_messages_cut_at_every_place() -> None:
+    whole = b"".join(MESSAGES)
+    passed = ClientFilter("control").feed(whole)
+    assert len(passed) > len(whole) / 2
+    for at in range(len(whole) + 1):
+        client = ClientFilter("control")
+        assert client.feed(whole[:at]) + client.feed(whole[at:]) == passed
+        # And one who leaves there holds nothing.
+        left, server = ClientFilter("control"), Server()
+        server.take(left.feed(whole[:at]), "control")
+        server.take(left.release_all(), "control")
+        assert (server.down, server.buttons) == (set(), 0)
+
+
 @volumes(8_000)
 def test_both_handshakes(count: int, seed: int) -> None:
     rng = random.Random(seed)
