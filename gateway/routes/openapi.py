@@ -269,15 +269,17 @@ def _parts(body: _Content) -> tuple[type[BaseModel] | str, ...]:
 
 
 def _content(body: _Content) -> dict[str, Any]:
-    content: dict[str, Any] = {}
-    for part in _parts(body):
-        if isinstance(part, type):
-            content["application/json"] = {"schema": {"$ref": _REF.format(model=part.__name__)}}
-        else:
-            # What is no text is any bytes: OpenAPI 3.1 says so by an empty schema.
-            kind = {"application/json": {"type": "object"}, BYTES_TYPE: {}}.get(part, {"type": "string"})
-            content[part] = {"schema": {} if part.startswith("image/") else kind}
+    content = dict(map(_media, _parts(body)))
     return {"content": content} if content else {}
+
+
+def _media(part: type[BaseModel] | str) -> tuple[str, dict[str, Any]]:
+    if isinstance(part, type):
+        return "application/json", {"schema": {"$ref": _REF.format(model=part.__name__)}}
+    if part == BYTES_TYPE or part.startswith("image/"):
+        # Bytes are described by no schema (OpenAPI 3.1, 4.8.14.3).
+        return part, {"schema": {}}
+    return part, {"schema": {"type": "object" if part == "application/json" else "string"}}
 
 
 async def openapi(request: web.Request, caller: Caller) -> web.Response:

@@ -158,8 +158,8 @@ async def test_ice_tcp_that_claims_a_ufrag_and_sends_junk(world: Scene) -> None:
                     client.send(data)
                 client.send_raw(b"\xff\xff" + rng.randbytes(300))
                 # What comes before it is cut off is the agent's answer to the replayed request, or its own check.
-                while (data := await _next(client)) is not None:
-                    assert data[0] < 4
+                while (answer := await _next(client)) is not None:
+                    assert answer[0] < 4
         await world.still_watches()
         assert world.count("tcp_closed_not_admitted") == 4
         assert world.count("tcp_closed_bad_frame") == 20

@@ -24,7 +24,7 @@ async def test_a_bridge_that_is_ended_while_it_ends_lets_go(turns: int) -> None:
     server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
     ours, theirs = socket.socketpair()
     reader, writer = await asyncio.open_connection(sock=theirs)
-    bridging = asyncio.create_task(bridge(server.sockets[0].getsockname()[1])(reader, writer))
+    bridging = asyncio.ensure_future(bridge(server.sockets[0].getsockname()[1])(reader, writer))
     far = await connected.get()
     ours.close()
     for _ in range(turns):

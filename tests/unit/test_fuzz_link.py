@@ -34,7 +34,7 @@ MESSAGES: list[Request | Notification | Result | Failure] = [
     Failure(3, -32001, "not yet\n"),
     Request(9, "exec", {"argv": ["ls"]}),
 ]
-HEADS = [
+HEADS: list[dict[str, Any]] = [
     {"size": 9, "start": 0, "length": 9, "mtime_ns": 1_700_000_000 * 10**9, "kind": "file"},
     {"error": "not-found", "message": "there is no such file"},
     {"digest": "0" * 32, "kind": "png", "length": 100, "copied": True},
