@@ -84,9 +84,6 @@ def _authorize(request: web.Request, access: Access) -> Caller:
     credential = _from_protocols(request) if access is Access.SOCKET else bearer(request)
     if not credential:
         raise Unauthorized("this call needs a credential", hint=_HINT)
-    if not credential.isascii():
-        # aiohttp makes lone surrogates of bytes that are no UTF-8, and nothing that signs or compares takes those.
-        raise Unauthorized("the credential is none that a gateway makes", hint=_HINT)
     caller = _identify(services, credential, request.match_info.get("sid"), access)
     # The key manages every session: it has no place in another's page.
     check_origin(request, () if caller.admin else (*caller.origins, *services.embed_origins))
@@ -94,6 +91,9 @@ def _authorize(request: web.Request, access: Access) -> Caller:
 
 
 def _identify(services: Services, credential: str, sid: str | None, access: Access) -> Caller:
+    if not credential.isascii():
+        # aiohttp makes lone surrogates of bytes that are no UTF-8, and nothing that signs or compares takes those.
+        raise Unauthorized("the credential is none that a gateway makes", hint=_HINT)
     if credential.startswith(TICKET_PREFIX):
         ticket = services.tickets.look(credential, now=services.clock())
         if access is not Access.TICKET:
