@@ -54,6 +54,12 @@ class Raw:
             await self.close()
         return status
 
+    async def __aenter__(self) -> Raw:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
     async def close(self) -> None:
         if self._streams is not None:
             writer = self._streams[1]
@@ -107,20 +113,20 @@ async def test_headers(api: Api) -> None:
         for method in (b"GET", b"POST", b"PUT", b"OPTIONS")
     ]  # fmt: skip
     statuses: dict[int, int] = {}
-    raw = Raw(api)
-    for _ in range(REQUESTS):
-        method, path = rng.choice(targets)
-        chosen = {b"Host": b"x", b"Authorization": choices[b"Authorization"][0]}
-        for name in rng.sample(list(choices), rng.randint(1, 4)):
-            value = rng.choice(choices[name])
-            value = changed(rng, value) if rng.random() < 0.4 else value
-            chosen[name] = bytes(byte for byte in value if byte not in b"\r\n\0")
-        head = method + b" " + path + b" HTTP/1.1\r\n" + b"".join(b"%s: %s\r\n" % one for one in chosen.items())
-        status = await raw.ask(head, rng.choice((b"", b"{}", b"\xff")))
-        statuses[status] = statuses.get(status, 0) + 1
-        # 502: this desktop has no services; 503: no web client was built.
-        assert status < 500 or status in (502, 503), (head, status)
-    await raw.close()
+    own = f"{api.client.host}:{api.client.port}".encode()
+    async with Raw(api) as raw:
+        for _ in range(REQUESTS):
+            method, path = rng.choice(targets)
+            chosen = {b"Host": own, b"Authorization": choices[b"Authorization"][0]}
+            for name in rng.sample(list(choices), rng.randint(1, 4)):
+                value = rng.choice(choices[name])
+                value = changed(rng, value) if rng.random() < 0.4 else value
+                chosen[name] = bytes(byte for byte in value if byte not in b"\r\n\0")
+            head = method + b" " + path + b" HTTP/1.1\r\n" + b"".join(b"%s: %s\r\n" % one for one in chosen.items())
+            status = await raw.ask(head, rng.choice((b"", b"{}", b"\xff")))
+            statuses[status] = statuses.get(status, 0) + 1
+            # 502: this desktop has no services; 503: no web client was built.
+            assert status < 500 or status in (502, 503), (head, status)
     assert {200, 201, 400, 401, 403, 404, 405, 415, 502} <= set(statuses), statuses
     await api.call("GET", f"/v1/sessions/{session.id}", 200)
 
@@ -129,12 +135,11 @@ async def test_trickled_fragments(api: Api) -> None:
     """They are accepted and ignored, whatever is in them."""
     rng = random.Random(20)
     session = await api.stage.ready()
-    head = f"PATCH /v1/sessions/{session.id}/whep/x HTTP/1.1\r\nHost: x\r\n"
+    head = f"PATCH /v1/sessions/{session.id}/whep/x HTTP/1.1\r\nHost: {api.client.host}:{api.client.port}\r\n"
     head += f"Authorization: {api.admin['Authorization']}\r\nContent-Type: application/trickle-ice-sdpfrag\r\n"
-    raw = Raw(api)
-    for data in drawn(rng, [FRAGMENT, FRAGMENT * 20], FRAGMENTS):
-        assert await raw.ask(head.encode(), data) == 204
-    await raw.close()
+    async with Raw(api) as raw:
+        for data in drawn(rng, [FRAGMENT, FRAGMENT * 20], FRAGMENTS):
+            assert await raw.ask(head.encode(), data) == 204
     assert session.state is State.READY
 
 
