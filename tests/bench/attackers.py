@@ -97,7 +97,8 @@ class Slow:
 
 def loris(host: str, port: int, count: int, ending: selectors.BaseSelector) -> dict[str, object]:
     """So many connections that never come to the end of a request, until stdin ends."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(4096, count + 100),) * 2)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     slow = [Slow((host, port)) for _ in range(count)]
     closed = most = refused = 0
     began, cpu = time.monotonic(), cpu_s()
