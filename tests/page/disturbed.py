@@ -55,16 +55,30 @@ class Desk:
         near = [p for p in pixels if all(abs(a - b) < 40 for a, b in zip(p, wanted, strict=True))]
         return len(near) == len(pixels) or None
 
-    async def works(self) -> None:
-        """The guest's screen is seen, and what is typed arrives, without a click and without a reload."""
+    async def reads(self, count: int) -> str:
+        """The terminal's next characters; fewer when no more come."""
+        return await asyncio.to_thread(self._terminal.read, count)
+
+    async def reads_until(self, end: str) -> str:
+        """All that the terminal reads, as far as ``end``."""
+        text = ""
+        while not text.endswith(end):
+            more = await self.reads(1)
+            assert more != "", f"after {text!r} comes nothing"
+            text += more
+        return text
+
+    async def works(self) -> str:
+        """The guest's screen is seen, and what is typed arrives without a click and without a reload; what it was."""
         colour = next(COLOURS)
         self._painter.fill(0, 0, *DISPLAY_PX, colour)
         await eventually(lambda: self.sees(colour), f"a screen of {colour:06x}", 20)
         word = next(WORDS)
         await self.viewer.type(word, 30)
-        read = await asyncio.to_thread(self._terminal.read, len(word))
+        read = await self.reads(len(word))
         assert read == word, f"{read!r} for {word!r}; seen: {await self.page.evaluate('window.seen')}; {self.offers}"
         assert await self.page.evaluate("[window.mark, document.activeElement.id]") == ["kept", "keys"]
+        return word
 
 
 @pytest.fixture(scope="module")

@@ -27,13 +27,16 @@ class Viewer:
 
     def __init__(self, *messages: bytes) -> None:
         self.inbox: asyncio.Queue[bytes | None] = asyncio.Queue()
-        for message in (BANNER, b"\x01", b"\x00", *messages):
-            self.inbox.put_nowait(message)
+        self.says(BANNER, b"\x01", b"\x00", *messages)
         self.sent: asyncio.Queue[bytes] = asyncio.Queue()
         self.takes = asyncio.Event()
         self.takes.set()
         self.gone = False
         self.closed: tuple[int, str] | None = None
+
+    def says(self, *messages: bytes | None) -> None:
+        for message in messages:
+            self.inbox.put_nowait(message)
 
     async def receive(self) -> bytes | None:
         return await self.inbox.get()
@@ -126,6 +129,20 @@ async def test_messages_may_come_with_the_handshake_and_in_pieces(server: Server
     await server.accept()
     assert await server.reader.readexactly(10) == UPDATE
     assert not serving.done()
+
+
+async def test_what_a_viewer_typed_before_it_left_arrives(server: Server) -> None:
+    viewer = Viewer()
+    serving = server.serve(viewer)
+    await server.accept()
+    assert await viewer.read(12 + 2 + 4)
+    viewer.gone = True
+    server.writer.write(b"frame")
+    await server.writer.drain()
+    # The pump hears that the viewer takes no more while this is still on its way.
+    asyncio.get_running_loop().call_later(0.05, viewer.says, KEY_DOWN, KEY_UP, None)
+    assert await server.reader.read() == KEY_DOWN + KEY_UP
+    assert (await serving).ended is Ended.VIEWER
 
 
 @pytest.mark.parametrize("how", ["leaves", "breaks", "cancelled", "nonsense"])
