@@ -7,9 +7,12 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 
 from gateway.egress.account import Account
+from gateway.egress.check import look
+from gateway.egress.home import Home
 from gateway.egress.proxy import EgressConfig, SessionProxy
+from gateway.egress.upstream import Ways
 from gateway.errors import NotFound
-from gateway.exits import Exit, ExitReport
+from gateway.exits import Exit, ExitReport, Traffic
 
 __all__ = ["Egress"]
 
@@ -23,16 +26,22 @@ class Egress:
         self._proxies: dict[str, SessionProxy] = {}
         self._accounts: OrderedDict[str, Account] = OrderedDict()
         self._forgotten = Account()
+        may_look = config.policy.direct and config.check.url
+        self._home = Home(config.own_addresses, config.public_addresses, self._look_directly if may_look else None)
 
     def open(self, vm_id: str, listener: socket.socket) -> None:
         """Serve a VM, without an exit; owns the listener from here on."""
-        self._proxies[vm_id] = SessionProxy(vm_id, listener, self._config, self._account(vm_id))
+        self._proxies[vm_id] = SessionProxy(vm_id, listener, self._config, self._account(vm_id), self._home)
 
     async def close(self, vm_id: str) -> None:
         """End what goes through a VM's proxy, and the proxy. Idempotent."""
         proxy = self._proxies.pop(vm_id, None)
         if proxy is not None:
             await proxy.close()
+        account = self._accounts.get(vm_id)
+        if account is not None and account.traffic() == Traffic():
+            # Nothing worth a place: of the warm pool, it may never be anybody's.
+            del self._accounts[vm_id]
 
     async def use(self, vm_id: str, out: Exit, changed: Callable[[], None]) -> None:
         """As DataPlane.set_upstream()."""
@@ -42,11 +51,23 @@ class Egress:
         await proxy.use(out, changed)
 
     def report(self, vm_id: str) -> ExitReport:
-        proxy = self._proxies.get(vm_id)
-        return proxy.report() if proxy is not None else ExitReport()
+        if (proxy := self._proxies.get(vm_id)) is not None:
+            return proxy.report()
+        account = self._accounts.get(vm_id)
+        return ExitReport(traffic=account.traffic()) if account is not None else ExitReport()
+
+    def recall(self, vm_id: str, traffic: Traffic) -> None:
+        """As DataPlane.recall_traffic()."""
+        if traffic != Traffic():
+            self._accounts[vm_id] = Account(traffic)
+
+    def forget(self, vm_id: str) -> None:
+        """As DataPlane.forget_traffic()."""
+        if (account := self._accounts.pop(vm_id, None)) is not None:
+            self._forgotten.add(account)
 
     def counters(self) -> Mapping[str, int]:
-        """Of all sessions since start."""
+        """As DataPlane.egress_counters()."""
         accounts = [*self._accounts.values(), self._forgotten]
         errors: Counter[str] = Counter()
         for account in accounts:
@@ -66,3 +87,10 @@ class Egress:
             self._accounts[vm_id] = Account()
         self._accounts.move_to_end(vm_id)
         return self._accounts[vm_id]
+
+    async def _look_directly(self) -> str:
+        """The address that this host shows; "" when it is not told."""
+        config = self._config
+        ways = Ways(Exit(type="direct"), "", config.policy, config.times, config.tls)
+        seen, _ = await look(config.check.url, ways, config.policy, config.check.tls, config.check.timeout_s)
+        return seen.address
