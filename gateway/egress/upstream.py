@@ -133,11 +133,14 @@ class Ways:
     async def _connect(self, end: End, target: Target) -> None:
         end.writer.write(connect_head(target, self._authorization))
         await end.writer.drain()
-        try:
-            head = await end.reader.readuntil(END_OF_HEAD)
-        except asyncio.LimitOverrunError:
-            raise UpstreamCut("the upstream's answer to CONNECT is too long") from None
-        status = connect_status(head)
+        status = 0
+        # RFC 9110 15.2: any number of informational answers may come first; how long it may take is bounded.
+        while status < 200:
+            try:
+                head = await end.reader.readuntil(END_OF_HEAD)
+            except asyncio.LimitOverrunError:
+                raise UpstreamCut("the upstream's answer to CONNECT is too long") from None
+            status = connect_status(head)
         if not 200 <= status < 300:
             raise _refusal(status)
 
