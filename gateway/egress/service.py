@@ -5,16 +5,17 @@ from __future__ import annotations
 import socket
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from gateway.egress.account import Account
 from gateway.egress.check import look
 from gateway.egress.home import Home
 from gateway.egress.proxy import EgressConfig, SessionProxy
 from gateway.egress.upstream import Ways
-from gateway.errors import NotFound
-from gateway.exits import Exit, ExitReport, Traffic
+from gateway.errors import EgressError, NotFound
+from gateway.exits import Exit, ExitCheck, ExitReport, Traffic
 
-__all__ = ["Egress"]
+__all__ = ["Egress", "try_exit"]
 
 MAX_ACCOUNTS = 4096
 """Of sessions that have no machine now, too: one that sleeps goes on counting when it wakes. The oldest go first."""
@@ -26,8 +27,7 @@ class Egress:
         self._proxies: dict[str, SessionProxy] = {}
         self._accounts: OrderedDict[str, Account] = OrderedDict()
         self._forgotten = Account()
-        may_look = config.policy.direct and config.check.url
-        self._home = Home(config.own_addresses, config.public_addresses, self._look_directly if may_look else None)
+        self._home = _home(config)
 
     def open(self, vm_id: str, listener: socket.socket) -> None:
         """Serve a VM, without an exit; owns the listener from here on."""
@@ -88,9 +88,34 @@ class Egress:
         self._accounts.move_to_end(vm_id)
         return self._accounts[vm_id]
 
-    async def _look_directly(self) -> str:
-        """The address that this host shows; "" when it is not told."""
-        config = self._config
-        ways = Ways(Exit(type="direct"), "", config.policy, config.times, config.tls)
-        seen, _ = await look(config.check.url, ways, config.policy, config.check.tls, config.check.timeout_s)
+
+async def try_exit(out: Exit, config: EgressConfig) -> tuple[ExitCheck | None, EgressError | None]:
+    """Use an exit once, for no session: what was seen through it, and what went wrong.
+
+    Without a check URL nothing is seen: an upstream is only connected to, and its password not tried.
+    """
+    ways = Ways(out, "check", config.policy, config.times, config.tls)
+    if not config.check.url:
+        try:
+            await ways.touch()
+        except EgressError as exc:
+            return None, exc
+        return None, None
+    seen, error = await _look(ways, config)
+    if seen.address:
+        seen = replace(seen, ours=await _home(config).is_ours(seen.address))
+    return seen, error
+
+
+def _home(config: EgressConfig) -> Home:
+    async def look_directly() -> str:
+        seen, _ = await _look(Ways(Exit(type="direct"), "", config.policy, config.times, config.tls), config)
         return seen.address
+
+    may_look = config.policy.direct and config.check.url
+    return Home(config.own_addresses, config.public_addresses, look_directly if may_look else None)
+
+
+async def _look(ways: Ways, config: EgressConfig) -> tuple[ExitCheck, EgressError | None]:
+    check = config.check
+    return await look(check.url, ways, config.policy, check.tls, check.timeout_s)

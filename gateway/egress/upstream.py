@@ -86,6 +86,11 @@ class Ways:
             return Way(await self._dial(), absolute=True, authorization=self._authorization)
         return Way(await self.tunnel(target))
 
+    async def touch(self) -> None:
+        """See whether an upstream takes connections; other exits have none. Raises EgressError."""
+        if self._out.type in ("http", "https", "socks5"):
+            (await self._dial()).abort()
+
     @property
     def _password(self) -> str:
         return self._out.password.get_secret_value()

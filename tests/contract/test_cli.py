@@ -193,9 +193,11 @@ async def test_doctor_names_what_is_missing_and_what_mends_it(fenster: Fenster) 
     findings = {finding["name"]: finding for finding in done.json["findings"]}
     assert set(findings) == {
         "QEMU", "accelerator", "taps", "namespaces", "build tools", "golden image", "memory", "disk", "media address",
+        "sealing key", "internet exit",
     }  # fmt: skip
     assert findings["golden image"]["grade"] == "fail"
     assert findings["golden image"]["mend"] == "fenster build"
+    assert findings["internet exit"]["grade"] == "warn"
     assert done.code == 1
     assert not done.json["ok"]
     text = await fenster("doctor")

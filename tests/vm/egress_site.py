@@ -27,7 +27,7 @@ SIMPLE = (
 """PEP 503."""
 ECHO = {"ip": "203.0.113.50", "country": "DE", "timezone": "Europe/Berlin"}
 ZONE_PAGE = b"<title>?</title><script>document.title = Intl.DateTimeFormat().resolvedOptions().timeZone</script>"
-PIP = "python3 /usr/share/python-wheels/pip-*.whl/pip"
+PIP = "python3 $(ls /usr/share/python-wheels/pip-*.whl)/pip"
 """Debian keeps pip for virtual environments there; it runs from its archive."""
 
 
