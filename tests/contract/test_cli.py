@@ -110,7 +110,10 @@ async def test_an_exit_is_set_and_shown_without_its_password(api: Api, fenster: 
     assert "s3cret" not in shown.out
     refused = await fenster("new", "--proxy", "http://anna:s3cret@proxy.example")
     assert (refused.code, "s3cret" in refused.err) == (1, False)
-    assert (await fenster("new", "--json")).json["egress"]["type"] == "none"
+    made = (await fenster("new", "--timezone", "Europe/Berlin", "--locale", "de-DE", "--json")).json
+    assert (made["egress"]["type"], made["timezone"], made["locale"]) == ("none", "Europe/Berlin", "de-DE")
+    refused = await fenster("new", "--timezone", "nowhere at all")
+    assert (refused.code, "timezone" in refused.err) == (1, True)
 
 
 async def test_a_session_that_fails_says_why(api: Api, fenster: Fenster) -> None:
