@@ -18,6 +18,7 @@ from aiohttp import web
 
 from gateway import host
 from gateway.demux import TcpDemux
+from gateway.egress.checking import CheckConfig
 from gateway.egress.limits import Limits as EgressLimits
 from gateway.egress.policy import Policy
 from gateway.egress.proxy import EgressConfig
@@ -31,7 +32,7 @@ from gateway.relay.relay import Relay
 from gateway.routes.application import make_application
 from gateway.routes.services import ExitDefaults, LifetimeDefaults, Services
 from gateway.sessions.manager import Limits, Room, SessionManager
-from gateway.sessions.record import Template
+from gateway.sessions.record import Place, Template
 from gateway.sessions.seal import Seal
 from gateway.sessions.store import Store
 from gateway.sessions.world import Timeouts, World
@@ -172,6 +173,7 @@ async def running(
         await manager.recover()
         manager.pool.start()
         manager.reaper.start()
+        manager.ledger.start()
         yield Services(
             manager=manager,
             whep=whep,
@@ -195,7 +197,7 @@ async def running(
 def _make_metrics(dataplane: LocalDataPlane) -> Metrics:
     metrics = Metrics()
     metrics.watch("fenster_dataplane", "Packets, bytes and drops by reason, since start", dataplane.counters)
-    metrics.watch_egress(dataplane.counters)
+    metrics.watch_egress(dataplane.egress_counters)
     return metrics
 
 
@@ -211,8 +213,9 @@ def egress_config(settings: Settings) -> EgressConfig:
             bytes_per_s=None if rate is None else rate * 1e6 / 8,
             quota_bytes=None if quota is None else quota << 20,
         ),
-        check_url=settings.proxy_check_url,
+        check=CheckConfig(settings.proxy_check_url, settings.proxy_check_every_s),
         own_addresses=host.addresses,
+        public_addresses=settings.public_addresses,
     )
 
 
@@ -239,7 +242,10 @@ def _make_world(settings: Settings, driver: VmDriver, dataplane: LocalDataPlane,
 
 def templates(settings: Settings) -> dict[str, Template]:
     """By name; the first is the default."""
-    plain = Template(settings.profile, settings.profile, settings.vcpus, settings.memory_mib, settings.browser)
+    place = Place(timezone=settings.timezone, locale=settings.locale)
+    plain = Template(
+        settings.profile, settings.profile, settings.vcpus, settings.memory_mib, settings.browser, place=place
+    )
     named = {
         name: Template(
             name,
@@ -247,6 +253,7 @@ def templates(settings: Settings) -> dict[str, Template]:
             given.vcpus or settings.vcpus,
             given.memory_mib or settings.memory_mib,
             given.browser or settings.browser,
+            place=Place(timezone=given.timezone or place.timezone, locale=given.locale or place.locale),
         )
         for name, given in settings.templates.items()
     }

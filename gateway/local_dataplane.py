@@ -11,7 +11,7 @@ from gateway.dataplane import DataPlane, IceCredentials
 from gateway.egress.proxy import EgressConfig
 from gateway.egress.service import Egress
 from gateway.errors import Conflict, NotFound
-from gateway.exits import PROXY_PORT, Exit, ExitReport
+from gateway.exits import PROXY_PORT, Exit, ExitReport, Traffic
 from gateway.relay.relay import Relay
 from gateway.vm.driver import Lan
 
@@ -90,13 +90,22 @@ class LocalDataPlane:
     def egress(self, vm_id: str) -> ExitReport:
         return self._egress.report(vm_id)
 
+    def recall_traffic(self, vm_id: str, traffic: Traffic) -> None:
+        self._egress.recall(vm_id, traffic)
+
+    def forget_traffic(self, vm_id: str) -> None:
+        self._egress.forget(vm_id)
+
     def take(self, sock: socket.socket) -> None:
         """Own a TCP connection that begins as a viewer's by ICE-TCP does; its first bytes are still unread."""
         self._relay.take(sock)
 
     def counters(self) -> Mapping[str, int]:
-        """Those of relay and proxies, and ``lans``: how many networks there are now."""
-        return {**self._relay.counters(), **self._egress.counters(), "lans": len(self._lans)}
+        """The relay's, and ``lans``: how many networks there are now."""
+        return {**self._relay.counters(), "lans": len(self._lans)}
+
+    def egress_counters(self) -> Mapping[str, int]:
+        return self._egress.counters()
 
     async def close(self) -> None:
         """Detach every VM, close the public port and every viewer's connection. Idempotent."""

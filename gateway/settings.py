@@ -17,10 +17,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from gateway.errors import ConfigError
-from gateway.exits import NO_EXIT, Exit, parse_exit
+from gateway.exits import NO_EXIT, TIMEZONE, Exit, parse_exit
 from gateway.host import outer_uid
 from gateway.origins import parse_origin
-from gateway.sessions.record import TEMPLATE_NAME
+from gateway.sessions.record import FOLLOW, LOCALE, TEMPLATE_NAME
 
 __all__ = ["ENV_ONLY", "PREFIX", "Settings", "TemplateSettings", "default_config_path", "load", "parse_display"]
 
@@ -72,6 +72,8 @@ class TemplateSettings(BaseModel):
     vcpus: int | None = Field(default=None, ge=1, le=64)
     memory_mib: int | None = Field(default=None, ge=512, le=262144)
     browser: Literal["fresh", "warm"] | None = None
+    timezone: str | None = Field(default=None, pattern=f"^{TIMEZONE}$")
+    locale: str | None = Field(default=None, pattern=f"^({LOCALE}|{FOLLOW})$")
 
 
 class Settings(BaseModel):
@@ -160,7 +162,26 @@ class Settings(BaseModel):
     proxy_check_url: str = Field(
         default="",
         pattern=r"^(https?://[\x21-\x7e]{1,256})?$",
-        description="answers with the address that it sees; each new exit is then looked at through itself",
+        description="answers with the address that it sees; exits are then looked at through themselves",
+    )
+    proxy_check_every_s: float = Field(
+        default=900.0, ge=10, le=86400, description="between two such looks; a new exit is looked at at once"
+    )
+    public_addresses: tuple[str, ...] = Field(
+        default=(),
+        description="addresses and networks that the internet takes for this host's, behind a NAT above all: an exit "
+        "that shows one leaks. Unless set they are asked for, where proxy_direct allows it",
+    )
+    timezone: str = Field(
+        default="",
+        pattern=f"^({TIMEZONE})?$",
+        description="of desktops, as Europe/Berlin; exit: of each one's exit, where proxy_check_url tells it; "
+        "UTC unless set",
+    )
+    locale: str = Field(
+        default="",
+        pattern=f"^({LOCALE}|{FOLLOW})?$",
+        description="in which their browsers ask for pages, as de-DE; exit: of its country; English unless set",
     )
     hello_timeout_s: float = Field(default=60.0, gt=0, description="how long a guest may take to say hello")
     ready_timeout_s: float = Field(default=90.0, gt=0, description="how long each step after that may take")
@@ -201,6 +222,16 @@ class Settings(BaseModel):
                 raise ValueError(f"{host[:64]!r} is neither a host's name nor an address nor *")
         return value
 
+    @field_validator("public_addresses", mode="after")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            try:
+                ipaddress.ip_network(text)
+            except ValueError:
+                raise ValueError(f"{text[:64]!r} is neither an address nor a network, as 192.0.2.0/28") from None
+        return value
+
     @field_validator("proxy_ports", mode="after")
     @classmethod
     def _ports(cls, value: tuple[int, ...]) -> tuple[int, ...]:
@@ -213,7 +244,9 @@ class Settings(BaseModel):
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(parse_origin(origin) for origin in value)
 
-    @field_validator("advertise", "embed_origins", "proxy_allow", "proxy_deny", "proxy_ports", mode="before")
+    @field_validator(
+        "advertise", "embed_origins", "proxy_allow", "proxy_deny", "proxy_ports", "public_addresses", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

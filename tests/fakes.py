@@ -13,10 +13,11 @@ import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from gateway.dataplane import DataPlane, IceCredentials
 from gateway.errors import Conflict, GatewayError, NetnsError, NotFound, SnapshotError, VmBootFailed, VmLost
-from gateway.exits import Exit, ExitReport
+from gateway.exits import Exit, ExitReport, Traffic
 from gateway.sessions.record import MachineRecord, SessionRecord
 from gateway.sessions.world import Keeper
 from gateway.vm.driver import (
@@ -399,6 +400,7 @@ class FakeDataPlane:
         """By VM, the last that was set."""
         self.reports: dict[str, ExitReport] = {}
         self.watchers: dict[str, Callable[[], None]] = {}
+        self.carried: dict[str, Traffic] = {}
 
     async def attach(self, vm_id: str, pid: int | None = None) -> Lan:
         if self.attach_error is not None:
@@ -431,22 +433,34 @@ class FakeDataPlane:
         if vm_id not in self.lans:
             raise NotFound(f"no VM {vm_id}")
         self.exits[vm_id] = out
-        self.reports[vm_id] = ExitReport(state="off" if out.type == "none" else "unknown")
+        state: Literal["off", "unknown"] = "off" if out.type == "none" else "unknown"
+        self.reports[vm_id] = ExitReport(state, traffic=self.carried.get(vm_id, Traffic()))
         self.watchers[vm_id] = changed
 
     def egress(self, vm_id: str) -> ExitReport:
-        return self.reports.get(vm_id, ExitReport()) if vm_id in self.lans else ExitReport()
+        asleep = ExitReport(traffic=self.carried.get(vm_id, Traffic()))
+        return self.reports.get(vm_id, asleep) if vm_id in self.lans else asleep
+
+    def recall_traffic(self, vm_id: str, traffic: Traffic) -> None:
+        self.carried[vm_id] = traffic
+
+    def forget_traffic(self, vm_id: str) -> None:
+        self.carried.pop(vm_id, None)
 
     def report(self, vm_id: str, report: ExitReport) -> None:
         """Have the VM's proxy say this of itself."""
         self.reports[vm_id] = report
+        self.carried[vm_id] = report.traffic
         self.watchers[vm_id]()
 
     def take(self, sock: socket.socket) -> None:
         sock.close()
 
     def counters(self) -> Mapping[str, int]:
-        return {"admitted": len(self.admitted), "egress_bytes_up": 7, "egress_error_upstream-down": 2}
+        return {"admitted": len(self.admitted)}
+
+    def egress_counters(self) -> Mapping[str, int]:
+        return {"egress_bytes_up": 7, "egress_error_upstream-down": 2}
 
 
 class MemoryStore:

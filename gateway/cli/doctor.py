@@ -7,8 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from enum import Enum
+from dataclasses import asdict
 
 import typer
 from rich.markup import escape
@@ -17,6 +16,8 @@ from rich.table import Table
 from gateway import host
 from gateway.app import disk_dir, make_driver
 from gateway.cli import options
+from gateway.cli.doctor_egress import examine_egress
+from gateway.cli.finding import Finding, Grade
 from gateway.cli.output import console, emit
 from gateway.errors import GatewayError
 from gateway.netns.userns import can_make_namespaces
@@ -30,22 +31,6 @@ __all__ = ["Finding", "Grade", "doctor", "examine"]
 
 BUILD_DISK_MIB = 8192
 """What a build of the default image takes at its fullest."""
-
-
-class Grade(Enum):
-    OK = "ok"
-    WARN = "warn"
-    """Works, with a limit that a person should know."""
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    name: str
-    grade: Grade
-    detail: str
-    mend: str = ""
-    """A command, or what to change."""
 
 
 def doctor(
@@ -87,7 +72,8 @@ async def examine(settings: Settings) -> list[Finding]:
     """Every finding; what cannot be found out is one too."""
     blocking: list[Callable[[Settings], Finding]] = [_tun, _namespaces, _build_tools, _image, _memory, _disk, _media]
     found = [await _qemu(settings), await _accelerator(settings)]
-    return [*found, *[await asyncio.to_thread(look, settings) for look in blocking]]
+    found += [await asyncio.to_thread(look, settings) for look in blocking]
+    return [*found, *await examine_egress(settings)]
 
 
 async def _qemu(settings: Settings) -> Finding:

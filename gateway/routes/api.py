@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 
@@ -31,7 +33,7 @@ from gateway.routes.models import (
     read_json,
 )
 from gateway.routes.services import SERVICES, Services
-from gateway.sessions.record import Lifetime, Sharing, Template
+from gateway.sessions.record import Lifetime, Place, Sharing, Template
 from gateway.sessions.session import Session
 from gateway.sessions.view import ErrorView
 from gateway.tokens import Role, mint, mint_frame
@@ -96,6 +98,8 @@ async def create(request: web.Request, caller: Caller) -> web.Response:
         metadata=body.metadata,
         sharing=Sharing(clipboard=body.clipboard, files=body.files),
         out=_exit(services, body.proxy),
+        timezone=body.timezone,
+        locale=body.locale,
     )
     key = request.headers.get(KEY_HEADER)
     if key is None:
@@ -159,12 +163,21 @@ async def update(request: web.Request, caller: Caller) -> web.Response:
     session.touch()
     if out != session.out:
         await session.leave_by(out)
+    if {"timezone", "locale"} & given:
+        await session.be_taken_for(_place(session, body))
     await session.live_as(
         life.model_copy(update=changes),
         body.metadata if "metadata" in given else session.metadata,
         session.sharing.model_copy(update=sharing),
     )
     return _json(session.view())
+
+
+def _place(session: Session, body: UpdateSession) -> Place:
+    """What is left out stays; null is the template's."""
+    names = {"timezone", "locale"} & body.model_fields_set
+    wanted = {name: getattr(body, name) or getattr(session.template.place, name) for name in names}
+    return session.place.model_copy(update=wanted)
 
 
 async def egress(request: web.Request, caller: Caller) -> web.Response:
@@ -176,12 +189,8 @@ async def egress(request: web.Request, caller: Caller) -> web.Response:
             upstream=str(session.out),
             username=session.out.username,
             egress=session.view().egress,
-            bytes_up=report.bytes_up,
-            bytes_down=report.bytes_down,
-            connections=report.connections,
             open=report.open,
-            hosts=dict(report.hosts),
-            errors=dict(report.errors),
+            **asdict(report.traffic),
         )
     )
 
@@ -262,8 +271,10 @@ async def host(request: web.Request, caller: Caller) -> web.Response:
             free_disk_mib=room.disk_mib,
             media_port=services.dataplane.media_port,
             parked=services.manager.pool.parked,
+            egress=dict(Counter(session.traffic().state for session in services.manager.list())),
             counters={
                 **services.dataplane.counters(),
+                **services.dataplane.egress_counters(),
                 **services.manager.pool.counters,
                 **(facts.counters if facts is not None else {}),
             },

@@ -9,9 +9,9 @@ from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gateway.errors import BadRequest, TooLarge, UnsupportedMedia
-from gateway.exits import Exit, parse_exit
+from gateway.exits import TIMEZONE, Exit, parse_exit
 from gateway.origins import parse_origin
-from gateway.sessions.record import TEMPLATE_NAME, ClipboardPolicy, FilesPolicy, IdleAction
+from gateway.sessions.record import FOLLOW, LOCALE, TEMPLATE_NAME, ClipboardPolicy, FilesPolicy, IdleAction
 from gateway.sessions.view import EgressView, ErrorView, SessionView
 from gateway.tokens import Role
 
@@ -92,6 +92,10 @@ ProxyField = Annotated[
 """An Exit keeps its password out of every dump."""
 
 
+Timezone = Annotated[str, Field(pattern=f"^{TIMEZONE}$")]
+Locale = Annotated[str, Field(pattern=f"^({LOCALE}|{FOLLOW})$")]
+
+
 class CreateSession(_Body):
     template: str | None = Field(default=None, max_length=32, description="the gateway's default unless named")
     display: DisplaySize | None = None
@@ -106,6 +110,13 @@ class CreateSession(_Body):
         description="where its traffic leaves: an object, or TYPE://USER:PASSWORD@HOST:PORT with http, https or "
         "socks5, or none, or direct; null is the gateway's default",
     )
+    timezone: Timezone | None = Field(
+        default=None,
+        description="IANA name, or exit: that of its exit, as the exit check tells; null is the template's",
+    )
+    locale: Locale | None = Field(
+        default=None, description="as de-DE, or exit: of its exit's country; null is the template's"
+    )
     clipboard: ClipboardPolicy = Field(default="both", description="which ways viewers may copy")
     files: FilesPolicy = Field(default="both", description="which ways viewers may carry files")
 
@@ -118,6 +129,8 @@ class UpdateSession(_Body):
     idle_action: IdleAction = "suspend"
     metadata: Metadata = {}
     proxy: ProxyField = Field(default=None, description="as at the start, and at once; null is the default again")
+    timezone: Timezone | None = Field(default=None, description="the same; programs that run follow")
+    locale: Locale | None = Field(default=None, description="the same")
     clipboard: ClipboardPolicy = "both"
     files: FilesPolicy = "both"
 
@@ -192,7 +205,7 @@ class MarkerView(_Body):
 
 
 class EgressTraffic(_Body):
-    """What a session's proxy has done. Counts are of this gateway's life, and go on when the session sleeps."""
+    """What a session's proxy has done since the session began."""
 
     upstream: str = Field(description="type, host and port of the exit, without credentials")
     username: str = Field(description="at the upstream; its password is shown nowhere")
@@ -201,7 +214,7 @@ class EgressTraffic(_Body):
     bytes_down: int
     connections: int = Field(description="opened to the outside")
     open: int = Field(description="of the desktop to its proxy, now")
-    hosts: dict[str, int] = Field(description="those that carried most, with bytes both ways")
+    hosts: dict[str, int] = Field(description="those that carried most, 64 at most, with bytes both ways")
     errors: dict[str, int] = Field(description="requests that failed, by kind of error")
 
 
@@ -273,6 +286,7 @@ class HostView(_Body):
     free_disk_mib: int
     media_port: int
     parked: int = Field(description="machines of the warm pool, ready to be taken")
+    egress: dict[str, int] = Field(description="sessions by the state of their exit: off, unknown, ok, failing")
     counters: dict[str, int] = Field(description="of data plane, warm pool and driver, since start")
 
 

@@ -16,11 +16,12 @@ from functools import partial
 from gateway.errors import BadRequest, CapacityError, Conflict, GatewayError, NotFound
 from gateway.exits import NO_EXIT, Exit
 from gateway.sessions.admission import Limits, Room, check_room
+from gateway.sessions.ledger import Ledger
 from gateway.sessions.lifecycle import IDLE, STARTING, State
 from gateway.sessions.machine import Machine
 from gateway.sessions.pool import WarmPool
 from gateway.sessions.reaper import Reaper
-from gateway.sessions.record import Lifetime, Sharing, Template
+from gateway.sessions.record import Lifetime, Place, Sharing, Template
 from gateway.sessions.recovery import recover
 from gateway.sessions.session import Session
 from gateway.sessions.world import World
@@ -75,6 +76,7 @@ class SessionManager:
             pool_size, default, partial(self._fresh_machine, default), self._calm, self._admit_parked
         )
         self.reaper = Reaper(self.list, self.destroy)
+        self.ledger = Ledger(self.list)
 
     async def recover(self) -> None:
         """Take over what an earlier gateway left. Call it first. Raises StoreError."""
@@ -85,8 +87,9 @@ class SessionManager:
     @property
     def templates(self) -> Mapping[str, Template]:
         """By name; the settings' own come first."""
+        place = next(iter(self._templates.values())).place
         saved = {
-            one.name: Template(one.name, one.profile, one.vcpus, one.memory_mib, one.browser, one.name)
+            one.name: Template(one.name, one.profile, one.vcpus, one.memory_mib, one.browser, one.name, place)
             for one in self._world.driver.saved()
         }
         return {**self._templates, **{name: one for name, one in saved.items() if name not in self._templates}}
@@ -100,8 +103,10 @@ class SessionManager:
         metadata: Mapping[str, str] | None = None,
         sharing: Sharing | None = None,
         out: Exit = NO_EXIT,
+        timezone: str | None = None,
+        locale: str | None = None,
     ) -> Session:
-        """Start a session; it boots by itself.
+        """Start a session; it boots by itself. Without time zone or locale it has its template's.
 
         Raises:
             BadRequest: no such template.
@@ -120,6 +125,7 @@ class SessionManager:
         session = Session(
             machine, display_px or self._display_px, self._world,
             lifetime=lifetime, metadata=metadata, sharing=sharing, out=out,
+            place=Place(timezone=timezone or chosen.place.timezone, locale=locale or chosen.place.locale),
         )  # fmt: skip
         await self._enter(session)
         session.start()
@@ -170,8 +176,9 @@ class SessionManager:
             session = Session(
                 child, source.display_px, self._world,
                 lifetime=source.lifetime, metadata=source.metadata if metadata is None else metadata,
-                sharing=source.sharing, out=source.out,
+                sharing=source.sharing, out=source.out, place=source.place,
             )  # fmt: skip
+            session.taken_for = source.taken_for
             await self._enter(session)
             session.asleep()
             session.resume()
@@ -257,6 +264,7 @@ class SessionManager:
     async def close(self) -> None:
         """End every session, all at once, and accept no more. Idempotent."""
         self._closing = True
+        await self.ledger.close()
         await self.reaper.close()
         await self.pool.close()
         await asyncio.gather(*(self.destroy(sid) for sid in list(self._sessions)))
@@ -265,6 +273,7 @@ class SessionManager:
     async def leave(self) -> int:
         """Let go of every session as it is, for the next gateway, and accept no more; how many that are."""
         self._closing = True
+        await self.ledger.close()
         await self.reaper.close()
         await self.pool.close()
         sessions = list(self._sessions.values())
@@ -280,6 +289,7 @@ class SessionManager:
     async def _forget(self, session: Session) -> None:
         if self._sessions.pop(session.id, None) is not None:
             self._ended.append(session.id)
+            self._world.dataplane.forget_traffic(session.id)
             await self._world.store.drop_session(session.id)
 
     async def _forget_old_failures(self) -> None:

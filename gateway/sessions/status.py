@@ -14,7 +14,8 @@ from gateway.exits import NO_EXIT, Exit, ExitReport
 from gateway.sessions.egress import egress_view
 from gateway.sessions.expiry import Verdict, judge
 from gateway.sessions.lifecycle import STARTING, Event, State, step
-from gateway.sessions.record import Lifetime, Sharing, Template
+from gateway.sessions.place import place_of
+from gateway.sessions.record import Lifetime, Place, Sharing, Template
 from gateway.sessions.updates import Updates
 from gateway.sessions.view import ControlView, DisplayView, ErrorView, SessionView
 
@@ -38,6 +39,7 @@ class Status:
     control: who of them controls.
     egress: what its proxy says of itself.
     out: where its traffic leaves.
+    place: where it is to be taken for.
     """
 
     def __init__(
@@ -52,9 +54,13 @@ class Status:
         control: Callable[[], ControlView],
         egress: Callable[[], ExitReport],
         out: Exit = NO_EXIT,
+        place: Place | None = None,
     ) -> None:
         self.id = sid
         self.out = out
+        self.place = place if place is not None else template.place
+        self.taken_for = place_of(self.place, None, Place())
+        """Where the guest is told that it is."""
         self.template = template
         self.display_px = display_px
         self.lifetime = lifetime
@@ -112,9 +118,16 @@ class Status:
             idle_action=self.lifetime.idle_action,
             warning=self.verdict.warning,
             egress=egress_view(self.out, self._egress()),
+            timezone=self.taken_for.timezone or None,
+            locale=self.taken_for.locale or None,
             clipboard=self.sharing.clipboard,
             files=self.sharing.files,
         )
+
+    def find_place(self) -> Place:
+        """Where it is to be taken for now, by its exit if it follows that."""
+        self.taken_for = place_of(self.place, self._egress().check, self.taken_for)
+        return self.taken_for
 
     def publish(self) -> None:
         """Tell the watchers what is so now."""
