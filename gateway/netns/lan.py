@@ -55,6 +55,18 @@ _SYSCTLS = {
     "net/ipv4/ip_forward": "0",
     "net/ipv4/conf/all/route_localnet": "0",
     "net/ipv4/conf/default/route_localnet": "0",
+    # What a guest forges is dropped before anything looks at it (networking/ip-sysctl.rst): a source address that is
+    # not behind the tap, a source route, a redirect, a neighbour nobody asked for.
+    "net/ipv4/conf/all/rp_filter": "1",
+    "net/ipv4/conf/default/rp_filter": "1",
+    "net/ipv4/conf/all/accept_source_route": "0",
+    "net/ipv4/conf/default/accept_source_route": "0",
+    "net/ipv4/conf/all/accept_redirects": "0",
+    "net/ipv4/conf/default/accept_redirects": "0",
+    "net/ipv4/conf/default/drop_gratuitous_arp": "1",
+    # The kernel has one answer fewer to give.
+    "net/ipv4/conf/all/arp_ignore": "1",
+    "net/ipv4/icmp_echo_ignore_all": "1",
 }
 
 
