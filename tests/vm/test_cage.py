@@ -24,7 +24,6 @@ from gateway.sessions.session import Session
 from gateway.vm.images import GoldenImage
 from gateway.vm.qemu_vm import QemuVm
 from tests.e2e.guest import Guest, eventually
-from tests.vm import cage_guest
 from tests.vm.cage_attempts import FOREIGN_IP, FOREIGN_MAC, Attempt, World, attempts
 from tests.vm.cage_watch import Sniffer, Window, divider, listeners, mark, sniffing, trap, windows
 from tests.vm.frames import mac
@@ -32,7 +31,7 @@ from tests.vm.sessions import settings_for
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
-SCRIPT = Path(cage_guest.__file__ or "").read_text()
+SCRIPT = Path(__file__).with_name("cage_guest.py").read_text()
 PYTHON = "/opt/fenster/bin/python"
 
 
