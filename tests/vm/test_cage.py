@@ -11,19 +11,23 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import pytest_asyncio
 
 from gateway import host
-from gateway.app import Serving, serving
+from gateway.app import Serving, disk_dir, serving
 from gateway.exits import parse_exit
 from gateway.netns.lan import GUEST_IP, GUEST_MAC, HOST_IP
 from gateway.netns.thread import NamespaceThread
 from gateway.sessions.session import Session
+from gateway.settings import Settings
+from gateway.vm import cgroup
 from gateway.vm.images import GoldenImage
 from gateway.vm.qemu_vm import QemuVm
 from tests.e2e.guest import Guest, eventually
+from tests.vm import cage_cgroup
 from tests.vm.cage_attempts import FOREIGN_IP, FOREIGN_MAC, Attempt, World, attempts
 from tests.vm.cage_watch import Sniffer, Window, divider, listeners, mark, sniffing, trap, windows
 from tests.vm.frames import mac
@@ -37,6 +41,7 @@ PYTHON = "/opt/fenster/bin/python"
 
 @dataclass
 class Cage:
+    settings: Settings
     gateway: Serving
     prisoner: Session
     other: Session
@@ -53,7 +58,7 @@ async def cage(golden_image: GoldenImage) -> AsyncIterator[Cage]:
             sessions = [await manager.create(out=out) for _ in range(2)]
             for session in sessions:
                 await session.wait_ready()
-            yield Cage(gateway, *sessions)
+            yield Cage(settings, gateway, *sessions)
 
 
 def pid_of(session: Session) -> int:
@@ -217,3 +222,76 @@ async def test_a_vms_namespace_holds_a_tap_and_the_proxys_listener(cage: Cage) -
 
 def _is_there(name: str) -> bool:
     return Path("/proc/thread-self/net", name).exists()
+
+
+def status_of(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def environment_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/environ").read_text().split("\0")[:-1]
+
+
+def limits_of(pid: int) -> dict[str, str]:
+    """Hard limits by their names (proc_pid_limits(5))."""
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()[1:]
+    return {line[:25].strip(): line[47:67].strip() for line in lines}
+
+
+def cgroup_of(pid: int) -> str:
+    """In the unified hierarchy (cgroups(7)); "" where there is none."""
+    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    return next((line[3:] for line in lines if line.startswith("0::")), "")
+
+
+async def test_each_machine_is_a_stranger_without_rights_and_within_bounds(cage: Cage) -> None:
+    pids = [pid_of(session) for session in (cage.prisoner, cage.other)]
+    uids = set()
+    for pid in pids:
+        told = status_of(pid)
+        assert (told["Seccomp"], told["NoNewPrivs"]) == ("2", "1")
+        assert int(told["CapPrm"], 16) == int(told["CapBnd"], 16) == int(told["CapAmb"], 16) == 0
+        assert told["Groups"].split() == []
+        assert len(environment_of(pid)) == 2
+        limits = limits_of(pid)
+        exact = [limits[f"Max {name}"] for name in ("core file size", "open files", "processes")]
+        assert exact == ["0", "1024", "192"]
+        assert limits["Max address space"].isdecimal()
+        assert limits["Max file size"].isdecimal()
+        uids.add(told["Uid"])
+    assert len(uids) == 2
+    assert all(set(uid.split()) == {uid.split()[0]} and uid.split()[0] != "0" for uid in uids)
+    if (own := cgroup_of(os.getpid())) != "":
+        # It outlives the gateway, and must not end with the gateway's cgroup.
+        places = {cgroup_of(pid) for pid in pids}
+        assert len(places) == 2
+        assert all(place != own and not place.startswith(f"{own.rstrip('/')}/gateway/") for place in places)
+    # Nothing of a machine can be opened by its name, by whoever it runs as.
+    for session in (cage.prisoner, cage.other):
+        assert session.vm is not None
+        disk = next(disk_dir(cage.settings).glob(f"{session.id}.raw"))
+        assert (disk.stat().st_mode & 0o777, disk.stat().st_uid) == (0o600, os.geteuid())
+        assert (cage.settings.run_dir / session.id).stat().st_mode & 0o777 == 0o700
+    print(f"uids {uids}, cgroups {[cgroup_of(pid) for pid in pids]}, bounded {cage.prisoner.view().limits}")
+
+
+def source_of(module: ModuleType) -> str:
+    return Path(module.__file__ or "").read_text()
+
+
+async def test_a_real_kernel_holds_a_machines_cgroup_to_its_bounds(cage: Cage) -> None:
+    """In a guest, whose systemd has all controllers: this host may have given them to cgroup v1."""
+    guest = Guest(cage.other.link)
+    for module in (cgroup, cage_cgroup):
+        await guest.run("tee", f"/tmp/{module.__name__.rpartition('.')[2]}.py", user=False, stdin=source_of(module))
+    told = json.loads(await guest.run(PYTHON, "/tmp/cage_cgroup.py", user=False, timeout_s=60))
+    print(told)
+    assert told["controllers"] == ["memory", "pids", "cpu", "io"]
+    assert told["why"] == ""
+    assert told["unbounded"] == [0, 0]
+    assert told["hungry"] == -9
+    assert told["forks"] < cage_cgroup.PROCESSES
+    assert told["throttled"] > 0
+    assert told["io"].endswith("rbps=10000000 wbps=10000000 riops=max wiops=max")
+    assert told["left"] == []
