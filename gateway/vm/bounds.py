@@ -16,6 +16,8 @@ PROCESSES = 192
 FILES = 1024
 ADDRESS_SLACK_MIB = 8192
 """Address space is not memory: stacks and heaps of all those threads are reserved and hardly used."""
+_OF_SHELLS = ("PWD", "OLDPWD", "SHLVL", "_")
+"""What a shell adds to the environment of its own accord."""
 PERIOD_US = 100_000
 
 
@@ -51,7 +53,8 @@ def limited(argv: Sequence[str], bounds: Bounds, *, own_uid: bool) -> list[str]:
 
 def placed(argv: Sequence[str], cgroup: str) -> list[str]:
     """``argv`` that goes into a cgroup before it begins, while it has the gateway's right to do so."""
-    return ["sh", "-c", 'echo 0 > "$0/cgroup.procs" && exec "$@"', cgroup, *argv]
+    clean = ["env", *(f"--unset={name}" for name in _OF_SHELLS)]
+    return ["sh", "-c", 'echo 0 > "$0/cgroup.procs" && exec "$@"', cgroup, *clean, *argv]
 
 
 def cgroup_values(bounds: Bounds, disk_device: str) -> dict[str, str]:

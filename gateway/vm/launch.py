@@ -172,7 +172,9 @@ class Launcher:
                 cgroup = await self._make_cgroup(spec, bounds, disk)
                 if cgroup is not None:
                     argv = placed(argv, str(cgroup))
-                popen = await lan.spawn(Command(argv, pass_fds=fds.all(), env=_ENV, stdout=log, stderr=log))
+                popen = await lan.spawn(
+                    Command(argv, pass_fds=fds.all(), env=_ENV, cwd=Path("/"), stdout=log, stderr=log)
+                )
             except (NetnsError, VmError, OSError) as exc:
                 self._free_uid(uid)
                 await self.forget(spec)

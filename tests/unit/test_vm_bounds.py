@@ -44,9 +44,11 @@ def test_the_kernel_agrees_on_the_limits(own_uid: bool) -> None:
 
 
 def test_a_process_is_in_its_cgroup_before_it_begins(tmp_path: Path) -> None:
-    argv = ["sh", "-c", 'cat "$1/cgroup.procs"; echo "$2"', "x", str(tmp_path), "two words"]
-    ran = subprocess.run(placed(argv, str(tmp_path)), capture_output=True, text=True, check=True)
-    assert ran.stdout == "0\ntwo words\n"
+    show = "import os, sys; print(open(sys.argv[1]).read(), sys.argv[2], sorted(os.environ))"
+    argv = placed([sys.executable, "-c", show, str(tmp_path / "cgroup.procs"), "two words"], str(tmp_path))
+    env = {"A": "b", "LC_ALL": "C"}
+    ran = subprocess.run(argv, env={**env, "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True)
+    assert ran.stdout == "0\n two words ['A', 'LC_ALL', 'PATH']\n"
 
 
 def test_a_process_that_may_not_go_there_does_not_begin(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ end of the tap, in the VM's namespace: nothing of the host's own.
 
 from __future__ import annotations
 
+import ipaddress
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -160,6 +161,9 @@ def _frames(world: World) -> list[Attempt]:
     def from_ip(source: str) -> Any:
         return lambda mark: _ip_frame(ipv4(source, HOST_IP, TCP, syn(source, HOST_IP, opening, mark)))
 
+    def of_icmp(kind: int, code: int) -> Any:
+        return lambda mark: _ip_frame(ipv4(GUEST_IP, HOST_IP, ICMP, echo(mark, kind, code)))
+
     def of_kind(kind: int, to: str = BROADCAST) -> Any:
         return lambda mark: ethernet(to, GUEST_MAC, kind, mark)
 
@@ -198,8 +202,8 @@ def _frames(world: World) -> list[Attempt]:
         Attempt("ping of a public address", "frame", _ping(PUBLIC)),
         Attempt("ping of the metadata service", "frame", _ping(METADATA)),
         Attempt("ping of the link's broadcast", "frame", _ping("169.254.0.23")),
-        Attempt("ICMP timestamp", "frame", lambda mark: _ip_frame(ipv4(GUEST_IP, HOST_IP, ICMP, echo(mark, 13)))),
-        Attempt("ICMP redirect", "frame", lambda mark: _ip_frame(ipv4(GUEST_IP, HOST_IP, ICMP, echo(mark, 5, 1)))),
+        Attempt("ICMP timestamp", "frame", of_icmp(13, 0), frozenset({"ICMP timestamp"})),
+        Attempt("ICMP redirect", "frame", of_icmp(5, 1)),
         Attempt(
             "loose source route", "frame",
             lambda mark: _ip_frame(
@@ -274,8 +278,6 @@ def _through_the_proxy(world: World) -> list[Attempt]:
 
 
 def _private(address: str) -> bool:
-    import ipaddress
-
     return not ipaddress.ip_address(address).is_global
 
 

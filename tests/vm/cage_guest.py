@@ -48,6 +48,8 @@ def main() -> None:
     plan = json.load(sys.stdin)
     # The most that root can do: every address is behind the tap.
     subprocess.run(["ip", "route", "replace", "default", "via", PROXY[0], "dev", DEVICE], check=True)
+    # One queue: fq_codel, which systemd chooses, would let frames of different kinds overtake each other.
+    subprocess.run(["tc", "qdisc", "replace", "dev", DEVICE, "root", "pfifo"], check=True)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
         raw.bind((DEVICE, 0))
 

@@ -89,7 +89,9 @@ def seen(frame: bytes) -> str:
     if protocol == UDP:
         return f"UDP from port {int.from_bytes(payload[:2])}"
     if protocol == ICMP:
-        return {0: "ICMP echo", 3: "ICMP unreachable", 8: "ICMP question"}.get(payload[0], f"ICMP {payload[0]}")
+        return {0: "ICMP echo", 3: "ICMP unreachable", 8: "ICMP question", 14: "ICMP timestamp"}.get(
+            payload[0], f"ICMP {payload[0]}"
+        )
     return f"IP protocol {protocol}"
 
 

@@ -107,7 +107,8 @@ def wrong(row: Attempt, came: str, window: Window) -> list[str]:
     """What of an attempt is not as it should be, the escapes apart."""
     kinds = {words.partition(" from port ")[0] for words in window.answers} - {"ARP answer", "ARP question"}
     faults = [] if window.sent else ["nothing was tried"]
-    faults += [f"answered by {kind}" for kind in kinds - row.answers - {"TCP answer"} * (row.how == "proxy")]
+    expected = row.answers | ({"TCP answer"} if row.how == "proxy" else set())
+    faults += [f"answered by {kind}" for kind in kinds - expected]
     through = came == "connected" or came.startswith("answered")
     if row.how == "proxy":
         through = " 403 " not in came
