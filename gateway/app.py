@@ -96,6 +96,8 @@ def make_driver(settings: Settings, *, lasting: bool = False) -> VmDriver:
         accel=settings.accel,
         profile=settings.profile,
         reflink=settings.disk == "reflink",
+        uids=range(settings.vm_uids[0], settings.vm_uids[1] + 1),
+        disk_bps=None if settings.vm_disk_mbps is None else int(settings.vm_disk_mbps * 1e6),
         die_with_gateway=not lasting,
     )
 

@@ -121,6 +121,13 @@ class Settings(BaseModel):
         default="full",
         description="reflink lets disks share blocks until they are written, where the file system can",
     )
+    vm_uids: tuple[int, int] = Field(
+        default=(1_990_000_000, 1_990_009_999),
+        description="FIRST-LAST: uids of the machines' processes, one each, where the gateway is root; nobody else's",
+    )
+    vm_disk_mbps: float | None = Field(
+        default=None, gt=0, description="what a machine may read and write of its disk, each, in MB/s, by a cgroup"
+    )
     display: tuple[int, int] = Field(default=(1280, 720), description="WIDTHxHEIGHT in px")
     max_sessions: int = Field(default=8, ge=1, le=10000)
     clones: bool = Field(default=True, description="clone sessions from a snapshot where fenster build made one")
@@ -265,6 +272,20 @@ class Settings(BaseModel):
         if isinstance(value, (list, tuple)) and len(value) == 2:
             value = f"{value[0]}x{value[1]}"
         return parse_display(value) if isinstance(value, str) else value
+
+    @field_validator("vm_uids", mode="before")
+    @classmethod
+    def _range(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = tuple(value.split("-")) if value.count("-") == 1 else ()
+        return value
+
+    @field_validator("vm_uids", mode="after")
+    @classmethod
+    def _uids(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not 1000 <= value[0] <= value[1] < 2**32 - 1:
+            raise ValueError("uids are FIRST-LAST, for example 1990000000-1990009999, and none below 1000")
+        return value
 
     @field_validator("state_dir", "cache_dir", "run_dir", mode="after")
     @classmethod

@@ -278,6 +278,8 @@ async def host(request: web.Request, caller: Caller) -> web.Response:
                 **services.manager.pool.counters,
                 **(facts.counters if facts is not None else {}),
             },
+            limits=list(facts.limits) if facts is not None else [],
+            limits_why=facts.limits_why if facts is not None else "",
         )
     )
 

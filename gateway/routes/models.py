@@ -288,6 +288,8 @@ class HostView(_Body):
     parked: int = Field(description="machines of the warm pool, ready to be taken")
     egress: dict[str, int] = Field(description="sessions by the state of their exit: off, unknown, ok, failing")
     counters: dict[str, int] = Field(description="of data plane, warm pool and driver, since start")
+    limits: list[str] = Field(description="what cgroups bound of each machine, of memory, pids, cpu and io")
+    limits_why: str = Field(description="what is missing of them and why; empty when nothing is")
 
 
 class Problem(_Body):

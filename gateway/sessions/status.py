@@ -18,6 +18,7 @@ from gateway.sessions.place import place_of
 from gateway.sessions.record import Lifetime, Place, Sharing, Template
 from gateway.sessions.updates import Updates
 from gateway.sessions.view import ControlView, DisplayView, ErrorView, SessionView
+from gateway.vm.driver import Facts
 
 __all__ = ["Status"]
 
@@ -75,6 +76,7 @@ class Status:
         self.error: ErrorView | None = None
         self.notice = ""
         self.accelerator: str | None = None
+        self.limits: tuple[str, ...] = ()
         self.settled = asyncio.Event()
         """Set while it is not on its way up."""
         self.calm = asyncio.Event()
@@ -98,6 +100,10 @@ class Status:
         """Since it was asked for."""
         return time.monotonic() - self._began
 
+    def runs_on(self, facts: Facts) -> None:
+        """What its driver says of this host."""
+        self.accelerator, self.limits = facts.accelerator, tuple(facts.limits)
+
     def view(self) -> SessionView:
         return SessionView(
             id=self.id,
@@ -112,6 +118,7 @@ class Status:
             display=DisplayView(width=self.display_px[0], height=self.display_px[1]),
             template=self.template.name,
             accelerator=self.accelerator,
+            limits=list(self.limits),
             metadata=self.metadata,
             ends_at=_time(self.verdict.ends_at),
             idle_at=_time(self.verdict.idle_at) if self.state is State.READY else None,

@@ -10,12 +10,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.vm.process import NOBODY, UID_BASE, Process, describe_exit, drop_privileges, spare_uid
+from gateway.vm.process import Process, describe_exit, drop_privileges
 from tests.leaks import footprint, grown
-
-WHOLE = "         0          0 4294967295\n"
-SMALL = "         0     100000      65536\n"
-ALONE = "         0       1000          1\n"
 
 
 @pytest.fixture
@@ -100,27 +96,6 @@ def test_privileges_are_dropped_by_setpriv() -> None:
     assert drop_privileges(["qemu", "-x"], 7, die_with_parent=True) == [
         "setpriv", "--pdeathsig=KILL", "--reuid=7", "--regid=7", "--clear-groups", *nothing,
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("uid_map", "taken", "uid"),
-    [
-        (WHOLE, frozenset[int](), UID_BASE),
-        (WHOLE, frozenset({UID_BASE, UID_BASE + 2}), UID_BASE + 1),
-        (SMALL, frozenset[int](), NOBODY),
-        (ALONE, frozenset[int](), None),
-    ],
-)
-def test_a_vm_gets_a_uid_that_is_there_and_free(
-    monkeypatch: pytest.MonkeyPatch, uid_map: str, taken: frozenset[int], uid: int | None
-) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    assert spare_uid(taken, uid_map) == uid
-
-
-def test_an_ordinary_user_cannot_give_uids(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert spare_uid(frozenset(), WHOLE) is None
 
 
 def test_the_kernel_agrees_that_nothing_is_left() -> None:
