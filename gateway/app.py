@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import logging
 import os
@@ -17,18 +16,17 @@ from tempfile import TemporaryDirectory
 from aiohttp import web
 
 from gateway import host
+from gateway.dataplane import DataPlane
 from gateway.demux import TcpDemux
-from gateway.egress.checking import CheckConfig
-from gateway.egress.limits import Limits as EgressLimits
-from gateway.egress.policy import Policy
-from gateway.egress.proxy import EgressConfig
 from gateway.errors import ConfigError, GatewayError
 from gateway.keyfiles import load_keys, load_sealing_key
 from gateway.local_dataplane import LocalDataPlane
 from gateway.metrics import Metrics
 from gateway.netns.lan import NamespaceLan
 from gateway.netns.thread import NamespaceThread
-from gateway.relay.relay import Relay
+from gateway.plane.client import RemoteDataPlane
+from gateway.plane.compose import PlaneSettings, open_plane
+from gateway.plane.process import SOCKET_NAME, reach
 from gateway.routes.application import make_application
 from gateway.routes.services import ExitDefaults, LifetimeDefaults, Services
 from gateway.sessions.manager import Limits, Room, SessionManager
@@ -39,7 +37,7 @@ from gateway.sessions.world import Timeouts, World
 from gateway.settings import Settings
 from gateway.signaling.candidates import TcpReach
 from gateway.signaling.whep import Whep
-from gateway.vm.driver import Lan, VmDriver, VmSpec
+from gateway.vm.driver import VmDriver, VmSpec
 from gateway.vm.local import ProcessDriver
 from gateway.vm.qemu import QemuDriver
 from gateway.vm.snapshot import Snapshot
@@ -50,6 +48,7 @@ __all__ = [
     "disk_dir",
     "local_url",
     "make_driver",
+    "plane_settings",
     "running",
     "serving",
     "store_path",
@@ -154,15 +153,16 @@ async def running(
         StoreError: the sessions of the last gateway cannot be read.
     """
     keys, seal = load_keys(settings.state_dir), Seal(load_sealing_key(settings.state_dir))
-    egress = await asyncio.to_thread(egress_config, settings)
+    plane = plane_settings(settings, media_port)
     _own_directory(settings.run_dir)
     async with AsyncExitStack() as stack:
         namespaces = NamespaceThread()
         await namespaces.start()
         stack.push_async_callback(namespaces.close)
 
-        relay = await Relay.open(media_port, bind=_media_addresses(settings))
-        dataplane = LocalDataPlane(partial(_open_lan, namespaces), relay, egress)
+        dataplane = await _open_dataplane(
+            settings, plane, namespaces, apart=lasting and settings.dataplane == "apart"
+        )
         stack.push_async_callback(dataplane.close)
         driver = make_driver(settings, lasting=lasting)
         store = await Store.open(store_path(settings) if lasting else None, seal)
@@ -173,6 +173,7 @@ async def running(
         manager = _make_manager(settings, world)
         stack.push_async_callback(manager.close)
         await manager.recover()
+        await dataplane.settle()
         manager.pool.start()
         manager.reaper.start()
         manager.ledger.start()
@@ -196,38 +197,34 @@ async def running(
         )
 
 
-def _make_metrics(dataplane: LocalDataPlane) -> Metrics:
+async def _open_dataplane(
+    settings: Settings, plane: PlaneSettings, namespaces: NamespaceThread, *, apart: bool
+) -> LocalDataPlane | RemoteDataPlane:
+    if not apart:
+        return await open_plane(plane, namespaces)
+    options = ["--log-level", settings.log_level, *(["--log-json"] if settings.log_json else [])]
+    log = settings.state_dir / "logs" / "dataplane.log"
+    return await RemoteDataPlane.connect(
+        partial(reach, settings.run_dir / SOCKET_NAME, log, options), plane, namespaces
+    )
+
+
+def plane_settings(settings: Settings, media_port: int) -> PlaneSettings:
+    """What of the settings is the data plane's. Raises ConfigError."""
+    if settings.proxy.type == "direct" and not settings.proxy_direct:
+        raise ConfigError("proxy is direct, which proxy_direct does not allow", hint="set proxy_direct = true")
+    named = settings.model_dump(include=set(PlaneSettings.model_fields) - {"media_port"})
+    return PlaneSettings(media_port=media_port, bind=_media_addresses(settings), **named)
+
+
+def _make_metrics(dataplane: DataPlane) -> Metrics:
     metrics = Metrics()
     metrics.watch("fenster_dataplane", "Packets, bytes and drops by reason, since start", dataplane.counters)
     metrics.watch_egress(dataplane.egress_counters)
     return metrics
 
 
-def egress_config(settings: Settings) -> EgressConfig:
-    """What the settings say of the sessions' proxies. Blocking: it reads the host's certificates."""
-    if settings.proxy.type == "direct" and not settings.proxy_direct:
-        raise ConfigError("proxy is direct, which proxy_direct does not allow", hint="set proxy_direct = true")
-    rate, quota = settings.proxy_rate_mbps, settings.proxy_quota_mib
-    return EgressConfig(
-        policy=Policy(settings.proxy_allow, settings.proxy_deny, settings.proxy_ports, settings.proxy_direct),
-        limits=EgressLimits(
-            connections=settings.proxy_connections,
-            bytes_per_s=None if rate is None else rate * 1e6 / 8,
-            quota_bytes=None if quota is None else quota << 20,
-        ),
-        check=CheckConfig(settings.proxy_check_url, settings.proxy_check_every_s),
-        own_addresses=host.addresses,
-        public_addresses=settings.public_addresses,
-    )
-
-
-async def _open_lan(namespaces: NamespaceThread, vm_id: str, pid: int | None) -> Lan:
-    if pid is not None:
-        return await NamespaceLan.of_process(namespaces, pid)
-    return await NamespaceLan.create(namespaces)
-
-
-def _make_world(settings: Settings, driver: VmDriver, dataplane: LocalDataPlane, whep: Whep, store: Store) -> World:
+def _make_world(settings: Settings, driver: VmDriver, dataplane: DataPlane, whep: Whep, store: Store) -> World:
     return World(
         driver=driver,
         dataplane=dataplane,

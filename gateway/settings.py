@@ -99,6 +99,11 @@ class Settings(BaseModel):
     driver: Literal["qemu", "process"] = Field(
         default="qemu", description="process runs the desktop WITHOUT a VM: development only"
     )
+    dataplane: Literal["apart", "inside"] = Field(
+        default="apart",
+        description="apart: media, proxies and networks in a process of their own, so that a restart of the gateway "
+        "cuts none of them",
+    )
     process_display: str = Field(
         default="",
         pattern=r"^(:[0-9]{1,5})?$",

@@ -396,6 +396,7 @@ class FakeDataPlane:
         self.admitted: dict[tuple[str, str], IceCredentials] = {}
         """By (vm_id, ufrag)."""
         self.attach_error: GatewayError | None = None
+        self.settled = False
         self.exits: dict[str, Exit] = {}
         """By VM, the last that was set."""
         self.reports: dict[str, ExitReport] = {}
@@ -414,6 +415,12 @@ class FakeDataPlane:
         lan = self.lans.pop(vm_id, None)
         if lan is not None:
             await lan.close()
+
+    async def leave(self, vm_id: str) -> None:
+        await self.detach(vm_id)
+
+    async def settle(self) -> None:
+        self.settled = True
 
     async def admit(self, vm_id: str, ice: IceCredentials) -> None:
         if any(ufrag == ice.ufrag for _, ufrag in self.admitted):

@@ -20,6 +20,7 @@ from gateway.errors import GatewayError
 from gateway.host import allow_descriptors
 from gateway.keyfiles import api_key_path
 from gateway.netns.userns import ensure_privileges
+from gateway.plane.process import SOCKET_NAME, pid_of
 from gateway.routes.api import viewer_token
 from gateway.sessions.session import Session
 from gateway.sessions.store import machine_uuids
@@ -64,7 +65,9 @@ def serve(
 
 
 def _survivor(settings: Settings) -> int | None:
-    """The pid of a machine that the last gateway has left, if there is one."""
+    """The pid of the data plane, or of a machine, that the last gateway has left, if there is one."""
+    if (plane := pid_of(settings.run_dir / SOCKET_NAME)) is not None:
+        return plane
     found = (find_process(uuid) for uuid in machine_uuids(store_path(settings)))
     return next((pid for pid in found if pid is not None), None)
 

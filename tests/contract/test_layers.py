@@ -40,6 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gateway.signaling": CONTRACTS | {"gateway.sessions", "gateway.relay", "guest_agent.protocol"},
     "gateway.guest_stream": BASE | {"guest_agent.protocol"},
     "gateway.local_dataplane": CONTRACTS | {"gateway.netns", "gateway.relay", "gateway.egress"},
+    "gateway.plane": CONTRACTS
+    | {"gateway.local_dataplane", "gateway.netns", "gateway.relay", "gateway.egress", "gateway.host"},
     "gateway.routes": CONTRACTS
     | {
         "gateway.sessions",
