@@ -24,6 +24,7 @@ from gateway.plane.process import SOCKET_NAME, pid_of, reach
 from gateway.relay.framing import put_header
 from tests.loopback.plane_world import ECHO_PORT, guest_in, upstream
 from tests.loopback.relay_lan import LOOPBACK, UdpEnd, udp_end
+from tests.processes import ended
 from tests.stun_messages import binding_request
 
 pytestmark = pytest.mark.timeout(120)
@@ -66,21 +67,8 @@ async def apart(tmp_path: Path, namespaces: NamespaceThread) -> AsyncIterator[Ap
     yield made
     if (pid := pid_of(made.path)) is not None:
         os.kill(pid, signal.SIGTERM)
-        await gone(pid)
+        await ended(pid)
     assert not made.path.exists()
-
-
-async def gone(pid: int) -> None:
-    """Wait until that process, which is no child of ours, has ended."""
-    fd = os.pidfd_open(pid)
-    over = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_reader(fd, over.set)
-    try:
-        await asyncio.wait_for(over.wait(), 20)
-    finally:
-        loop.remove_reader(fd)
-        os.close(fd)
 
 
 @pytest.fixture(params=["inside", "apart"])
@@ -92,7 +80,7 @@ async def plane(
     yield made
     await made.close()
     if pid is not None:
-        await gone(pid)
+        await ended(pid)
 
 
 async def answered(viewer: UdpEnd, data: bytes, to: tuple[str, int]) -> None:
@@ -212,7 +200,7 @@ async def test_a_restart_of_the_control_plane_cuts_nothing(apart: Apart) -> None
         assert await viewer.get() == MEDIA
         await second.detach(VM)
         await second.close()
-        await gone(second.pid)
+        await ended(second.pid)
     await lan.close()
 
 
@@ -282,7 +270,7 @@ async def test_a_data_plane_that_dies_is_followed_by_the_next(apart: Apart) -> N
         writer.close()
         await writer.wait_closed()
         await plane.close()
-        await gone(plane.pid)
+        await ended(plane.pid)
 
 
 async def test_other_settings_are_refused_and_change_nothing(apart: Apart) -> None:
