@@ -81,6 +81,19 @@ async def test_end_callbacks_run_once(clean: None) -> None:
     assert calls == [1]
 
 
+async def test_a_process_that_was_let_go_calls_nobody(clean: None) -> None:
+    calls: list[int] = []
+    popen = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    process = Process(popen, "sleep")
+    process.on_end(lambda: calls.append(1))
+    process.let_go()
+    await asyncio.sleep(0)
+    os.kill(popen.pid, signal.SIGKILL)
+    os.waitpid(popen.pid, 0)
+    await asyncio.sleep(0)
+    assert calls == []
+
+
 def test_an_end_in_words() -> None:
     assert describe_exit("QEMU", 1) == ("QEMU ended with status 1", "")
     sentence, hint = describe_exit("QEMU", -9)
