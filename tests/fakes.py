@@ -265,7 +265,8 @@ class FakeDriver:
     async def check(self) -> Facts:
         if self.check_error is not None:
             raise self.check_error
-        return Facts(name="fake", accelerator="none", why="nothing runs", isolated=False)
+        why = "the rest is only pretended"
+        return Facts("fake", "none", "nothing runs", isolated=False, limits=("memory",), limits_why=why)
 
     async def start(self, spec: VmSpec, lan: Lan, stage: StageFn) -> Vm:
         async with contextlib.AsyncExitStack() as undo:

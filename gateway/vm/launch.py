@@ -111,6 +111,7 @@ class Launcher:
 
         Failing leaves the process. Raises VmError.
         """
+        cgroups = await self.cgroups()
         try:
             process = Process(Stranger(pid), "QEMU")
         except ProcessLookupError as exc:
@@ -119,7 +120,7 @@ class Launcher:
         if self._uid is None and uid:
             self._uids.add(uid)
             process.on_end(lambda: self._free_uid(uid))
-        await self._leave_cgroup_at_end(process, spec)
+        process.on_end(lambda: cgroups.remove(cgroup_name(spec)))
         vm: QemuVm | None = None
         try:
             vm = await self._connect(spec, lan, process)
@@ -146,6 +147,7 @@ class Launcher:
         incoming: bool,
     ) -> Process:
         """QEMU in the Lan, with everything it may touch as inherited descriptors; ours are closed again."""
+        cgroups = await self.cgroups()
         uid = self._take_uid()
         with contextlib.ExitStack() as ours:
             try:
@@ -169,7 +171,7 @@ class Launcher:
                 argv = drop_privileges(build_argv(machine), uid, die_with_parent=self._die_with_gateway)
                 bounds = bounds_of(spec.memory_mib, spec.vcpus, os.fstat(fds.disk or -1).st_size, self._disk_bps)
                 argv = limited(argv, bounds, own_uid=self._uid is None and uid not in (None, NOBODY))
-                cgroup = await self._make_cgroup(spec, bounds, disk)
+                cgroup = await asyncio.to_thread(_make_cgroup, cgroups, spec, bounds, disk)
                 if cgroup is not None:
                     argv = placed(argv, str(cgroup))
                 popen = await lan.spawn(
@@ -177,17 +179,17 @@ class Launcher:
                 )
             except (NetnsError, VmError, OSError) as exc:
                 self._free_uid(uid)
-                await self.forget(spec)
+                cgroups.remove(cgroup_name(spec))
                 hint = exc.hint if isinstance(exc, GatewayError) else ""
                 words = exc.message if isinstance(exc, GatewayError) else str(exc)
                 raise VmBootFailed(f"QEMU could not be started: {words}", hint=hint) from exc
             except BaseException:
                 self._free_uid(uid)
-                await self.forget(spec)
+                cgroups.remove(cgroup_name(spec))
                 raise
             process = Process(popen, "QEMU")
             process.on_end(lambda: self._free_uid(uid))
-            await self._leave_cgroup_at_end(process, spec)
+            process.on_end(lambda: cgroups.remove(cgroup_name(spec)))
             return process
 
     async def _connect(self, spec: VmSpec, lan: Lan, process: Process) -> QemuVm:
@@ -214,18 +216,6 @@ class Launcher:
         cgroups = await self.cgroups()
         await asyncio.to_thread(cgroups.remove, cgroup_name(spec))
 
-    async def _make_cgroup(self, spec: VmSpec, bounds: Bounds, disk: Path) -> Path | None:
-        cgroups = await self.cgroups()
-
-        def make() -> Path | None:
-            return cgroups.make(cgroup_name(spec), cgroup_values(bounds, drive_of(disk)))
-
-        return await asyncio.to_thread(make)
-
-    async def _leave_cgroup_at_end(self, process: Process, spec: VmSpec) -> None:
-        cgroups = await self.cgroups()
-        process.on_end(lambda: cgroups.remove(cgroup_name(spec)))
-
     def _take_uid(self) -> int | None:
         uid = spare_uid(frozenset(self._uids), self._range) if self._uid is None else self._uid
         if uid is not None:
@@ -240,6 +230,10 @@ class Launcher:
 def cgroup_name(spec: VmSpec) -> str:
     """Of its own also among several gateways."""
     return f"{spec.id}-{spec.uuid[:8]}"
+
+
+def _make_cgroup(cgroups: Cgroups, spec: VmSpec, bounds: Bounds, disk: Path) -> Path | None:
+    return cgroups.make(cgroup_name(spec), cgroup_values(bounds, drive_of(disk)))
 
 
 async def _open_all(

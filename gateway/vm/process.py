@@ -52,8 +52,8 @@ class Process:
         return await asyncio.shield(self._ended)
 
     def on_end(self, done: Callable[[], object]) -> None:
-        """Call ``done`` in the loop once it has ended."""
-        self._ended.add_done_callback(lambda _: done())
+        """Call ``done`` in the loop once it has ended; never after let_go()."""
+        self._ended.add_done_callback(lambda ended: None if ended.cancelled() else done())
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens when it has ended."""

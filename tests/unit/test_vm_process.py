@@ -26,6 +26,10 @@ def _start(*argv: str) -> Process:
     return Process(subprocess.Popen(argv, start_new_session=True), argv[0])
 
 
+def _sleeper() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["sleep", "1000"], start_new_session=True)
+
+
 def _deaf() -> subprocess.Popen[bytes]:
     script = "trap '' TERM; echo deaf; while :; do sleep 1000; done"
     return subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True)
@@ -79,6 +83,19 @@ async def test_end_callbacks_run_once(clean: None) -> None:
     await process.wait()
     await asyncio.sleep(0)
     assert calls == [1]
+
+
+async def test_a_process_that_was_let_go_calls_nobody(clean: None) -> None:
+    calls: list[int] = []
+    popen = _sleeper()
+    process = Process(popen, "sleep")
+    process.on_end(lambda: calls.append(1))
+    process.let_go()
+    await asyncio.sleep(0)
+    os.kill(popen.pid, signal.SIGKILL)
+    await asyncio.to_thread(os.waitpid, popen.pid, 0)
+    await asyncio.sleep(0)
+    assert calls == []
 
 
 def test_an_end_in_words() -> None:
