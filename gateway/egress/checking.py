@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,8 @@ from gateway.errors import EgressError
 from gateway.exits import ExitCheck
 
 __all__ = ["CheckConfig", "Checker"]
+
+logger = logging.getLogger(__name__)
 
 Told = Callable[[ExitCheck, EgressError | None], None]
 
@@ -49,12 +52,18 @@ class Checker:
     def start(self, ways: Ways) -> None:
         """Look at this exit from now on; after stop() of the last."""
         if self._config.url:
-            self._tasks = {asyncio.create_task(self._run(ways), name=f"egress-check-{self._name}")}
+            task = asyncio.create_task(self._run(ways), name=f"egress-check-{self._name}")
+            task.add_done_callback(self._ended)
+            self._tasks = {task}
 
     async def stop(self) -> None:
         """Idempotent."""
         tasks, self._tasks = self._tasks, set()
         await end_all(tasks)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("! proxy of %s: its exit is not looked at any more", self._name, exc_info=error)
 
     async def _run(self, ways: Ways) -> None:
         config = self._config

@@ -187,7 +187,12 @@ class Guest:
         if self._assignment is None or not self._up or place == self._told_place:
             return
         self._assignment = replace(self._assignment, place=place)
-        await self.vm.link.call("settle", place.model_dump(), timeout_s=self._timeouts.adopt_s)
+        try:
+            await self.vm.link.call("settle", place.model_dump(), timeout_s=self._timeouts.adopt_s)
+        except GuestError:
+            # An agent of an older image, which will not know the call the next time either.
+            self._told_place = place
+            raise
         self._told_place = place
 
     async def take(self, event: GuestEvent) -> None:

@@ -98,6 +98,9 @@ class Web:
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
                 await writer.drain()
                 return
+            if path == b"/away":
+                writer.write(b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n")
+                continue
             text = {b"/ip": self.address.encode(), b"/big": b"x" * 3_000_000}.get(path, b"hello " + path + body)
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
             await writer.drain()

@@ -61,3 +61,14 @@ async def test_each_request_of_a_connection_is_judged_anew(
     assert got.count(b"hello /one") == 2
     assert b"403" in got.split(b"hello /one")[2]
     assert len(upstream[0].users) == 2
+
+
+async def test_a_redirect_leads_to_no_private_address(
+    world: Gateway, web: tuple[Web, int], upstream: tuple[ScriptedUpstream, int]
+) -> None:
+    answer = await world.get(VM, f"http://{NAME}:{web[1]}/away")
+    place = answer.head.split(b"Location: ")[1].split(b"\r\n")[0].decode()
+    assert (answer.status, place) == (302, "http://169.254.169.254/")
+    followed = await world.get(VM, place)
+    assert (followed.status, b"target-forbidden" in followed.head) == (403, True)
+    assert len(upstream[0].users) == 1
