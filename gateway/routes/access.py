@@ -91,6 +91,9 @@ def _authorize(request: web.Request, access: Access) -> Caller:
 
 
 def _identify(services: Services, credential: str, sid: str | None, access: Access) -> Caller:
+    if not credential.isascii():
+        # aiohttp makes lone surrogates of bytes that are no UTF-8, and nothing that signs or compares takes those.
+        raise Unauthorized("the credential is none that a gateway makes", hint=_HINT)
     if credential.startswith(TICKET_PREFIX):
         ticket = services.tickets.look(credential, now=services.clock())
         if access is not Access.TICKET:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -43,6 +44,8 @@ __all__ = ["embed_path", "routes", "viewer_token"]
 KEY_HEADER = "Idempotency-Key"
 """draft-ietf-httpapi-idempotency-key-header."""
 MAX_KEY_LENGTH = 255
+KEY_PATTERN = f"[!-~]([ -~]{{0,{MAX_KEY_LENGTH - 2}}}[!-~])?"
+"""Printable ASCII; HTTP takes spaces off both ends."""
 
 
 def _json(body: BaseModel, status: int = 200) -> web.Response:
@@ -104,8 +107,8 @@ async def create(request: web.Request, caller: Caller) -> web.Response:
     key = request.headers.get(KEY_HEADER)
     if key is None:
         return _created(services, await begin())
-    if not 0 < len(key) <= MAX_KEY_LENGTH:
-        raise BadRequest(f"{KEY_HEADER} has {len(key)} characters, not 1 to {MAX_KEY_LENGTH}")
+    if not re.fullmatch(KEY_PATTERN, key):
+        raise BadRequest(f"{KEY_HEADER} is not 1 to {MAX_KEY_LENGTH} printable ASCII characters")
     asked = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
     return _created(services, await services.manager.create_once(key, asked, begin))
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from gateway.errors import BadRequest, TooLarge, UnsupportedMedia
 from gateway.exits import TIMEZONE, Exit, parse_exit
-from gateway.origins import parse_origin
+from gateway.origins import MAX_ORIGIN_LENGTH, ORIGIN_PATTERN, parse_origin
 from gateway.sessions.record import FOLLOW, LOCALE, TEMPLATE_NAME, ClipboardPolicy, FilesPolicy, IdleAction
 from gateway.sessions.view import EgressView, ErrorView, SessionView
 from gateway.tokens import Role
@@ -49,7 +49,9 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    """Strict: true is no number, and "5" is none, in the document as here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 MAX_DISPLAY_PX = 3840 * 2160
@@ -81,13 +83,19 @@ Metadata = Annotated[
 ]
 
 
+_EXIT_URL = "^(none|direct|(https?|socks5h?)://[!-~]+:[0-9]{1,5}/?)$"
+"""Of the document only; gateway/exits.py reads it."""
+
+
 def _read_exit(value: object) -> object:
     return parse_exit(value) if isinstance(value, str) else value
 
 
 ProxyField = Annotated[
     Exit | None,
-    BeforeValidator(_read_exit, json_schema_input_type=Exit | Annotated[str, Field(max_length=1024)] | None),
+    BeforeValidator(
+        _read_exit, json_schema_input_type=Exit | Annotated[str, Field(max_length=1024, pattern=_EXIT_URL)] | None
+    ),
 ]
 """An Exit keeps its password out of every dump."""
 
@@ -143,12 +151,15 @@ class SaveTemplate(_Body):
     name: str = Field(pattern=f"^{TEMPLATE_NAME}$")
 
 
+OriginField = Annotated[str, Field(json_schema_extra={"pattern": ORIGIN_PATTERN, "maxLength": MAX_ORIGIN_LENGTH})]
+
+
 class CreateToken(_Body):
     role: Role = "control"
     lifetime_s: int | None = Field(
         default=None, ge=1, le=30 * 86400, description="the gateway's default unless given"
     )
-    origins: list[str] = Field(
+    origins: list[OriginField] = Field(
         [], max_length=16, description="origins that may embed the viewer, such as https://a.example"
     )
 
@@ -199,7 +210,7 @@ class MarkerView(_Body):
     patch: Place = Field(description="x, y, width, height in px; black, turned white and back by each press on it")
     strip: Place = Field(description="the same of what blinks")
     at_us: Instant = Field(description="now")
-    flips: list[tuple[Instant, Instant]] = Field(
+    flips: list[Annotated[list[Instant], Field(min_length=2, max_length=2)]] = Field(
         max_length=4096, description="of each press since the last call: its event was read, its answer was drawn"
     )
 
