@@ -18,6 +18,7 @@ from aiohttp import web
 
 from gateway import host
 from gateway.demux import TcpDemux
+from gateway.edge.keystore import Keyring, keys_path
 from gateway.egress.limits import Limits as EgressLimits
 from gateway.egress.policy import Policy
 from gateway.egress.proxy import EgressConfig
@@ -177,6 +178,7 @@ async def running(
             whep=whep,
             dataplane=dataplane,
             keys=keys,
+            keyring=Keyring(keys_path(settings.state_dir)),
             facts=driver.check,
             room=partial(_room, disk_dir(settings)),
             host_addresses=host.addresses,

@@ -21,6 +21,7 @@ from gateway.routes import (
     whep,
 )
 from gateway.routes.cors import add_cors_headers, cors
+from gateway.routes.front import front
 from gateway.routes.middleware import MAX_BODY_BYTES, add_headers, problems
 from gateway.routes.services import SERVICES, Services
 
@@ -46,7 +47,7 @@ _MODULES = (
 
 def make_application(services: Services) -> web.Application:
     """All routes. The caller starts and ends the services; sessions end when the application shuts down."""
-    app = web.Application(middlewares=[problems, cors], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[problems, front, cors], client_max_size=MAX_BODY_BYTES)
     app[SERVICES] = services
     for module in _MODULES:
         app.add_routes(module.routes())

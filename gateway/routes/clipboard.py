@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
+from gateway.edge.apikeys import Scope
 from gateway.errors import GuestServiceError, LengthRequired, TooLarge, UnsupportedMedia
 from gateway.guest_stream import CHUNK_BYTES, asking, whole
 from gateway.routes.access import Access, Caller, route
@@ -92,4 +93,7 @@ async def _get(session: Session, known: str, wait_s: float) -> web.Response:
 
 def routes() -> list[web.RouteDef]:
     path = "/v1/sessions/{sid}/clipboard"
-    return [route("GET", path, get, Access.VIEWER), route("PUT", path, put, Access.VIEWER)]
+    return [
+        route("GET", path, get, Access.VIEWER, Scope.DESKTOPS_USE),
+        route("PUT", path, put, Access.VIEWER, Scope.DESKTOPS_USE),
+    ]

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from aiohttp import web
 from pydantic import ValidationError
 
+from gateway.edge.apikeys import Scope
 from gateway.errors import BadRequest, GatewayError, GuestServiceError, LengthRequired, TooLarge
 from gateway.guest_stream import CHUNK_BYTES, GuestStream, asking, whole
 from gateway.routes.access import Access, Caller, route
@@ -211,8 +212,8 @@ def _http_date(time: datetime) -> str:
 def routes() -> list[web.RouteDef]:
     path = "/v1/sessions/{sid}/files/{path:.*}"
     return [
-        route("GET", path, get, Access.VIEWER),
-        route("HEAD", path, head, Access.VIEWER),
-        route("PUT", path, put, Access.VIEWER),
-        route("DELETE", path, delete, Access.VIEWER),
+        route("GET", path, get, Access.VIEWER, Scope.DESKTOPS_USE, audit="file.download"),
+        route("HEAD", path, head, Access.VIEWER, Scope.DESKTOPS_USE),
+        route("PUT", path, put, Access.VIEWER, Scope.DESKTOPS_USE, audit="file.upload"),
+        route("DELETE", path, delete, Access.VIEWER, Scope.DESKTOPS_USE, audit="file.delete"),
     ]

@@ -222,11 +222,11 @@ class TicketView(_Body):
 
 
 class Created(SessionView):
-    """A session with the first token to it."""
+    """A session with the first token to it, where the API key has the scope tokens:issue."""
 
-    viewer_url: str
-    token: str
-    expires_at: datetime
+    viewer_url: str | None
+    token: str | None
+    expires_at: datetime | None
 
 
 class SessionList(_Body):

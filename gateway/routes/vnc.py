@@ -8,8 +8,9 @@ import logging
 
 from aiohttp import WSMsgType, web
 
+from gateway.edge.apikeys import Scope
 from gateway.errors import BadRequest
-from gateway.routes.access import Access, Caller, route
+from gateway.routes.access import Access, Caller, note, route
 from gateway.routes.control import new_viewer, viewer_of
 from gateway.routes.services import SERVICES
 from gateway.vnc.pump import Ended, InputSwitch, Report, ViewerSocket, serve
@@ -103,6 +104,7 @@ async def vnc(request: web.Request, caller: Caller) -> web.StreamResponse:
     except BaseException:
         writer.close()
         raise
+    note(request, caller, "desktop.connect", "ok", "novnc")
     socket, switch = Socket(ws), _Switch()
     pump = asyncio.create_task(
         serve(socket, reader, writer, role=caller.role, password=session.vnc_password, switch=switch.input),
@@ -138,7 +140,7 @@ def _log(sid: str, pump: asyncio.Task[Report]) -> None:
 
 
 def routes() -> list[web.RouteDef]:
-    return [route("GET", "/v1/sessions/{sid}/vnc", vnc, Access.SOCKET)]
+    return [route("GET", "/v1/sessions/{sid}/vnc", vnc, Access.SOCKET, Scope.DESKTOPS_USE)]
 
 
 _: type[ViewerSocket] = Socket

@@ -7,6 +7,7 @@ from typing import cast, get_args
 
 from aiohttp import web
 
+from gateway.edge.apikeys import Scope
 from gateway.errors import BadRequest, Conflict, UnsupportedMedia
 from gateway.routes.access import Access, Caller, route
 from gateway.routes.control import viewer_of
@@ -96,7 +97,7 @@ async def close(request: web.Request, caller: Caller) -> web.Response:
 def routes() -> list[web.RouteDef]:
     peer = "/v1/sessions/{sid}/whep/{peer}"
     return [
-        route("POST", "/v1/sessions/{sid}/whep", offer, Access.VIEWER),
-        route("PATCH", peer, trickle, Access.VIEWER),
-        route("DELETE", peer, close, Access.VIEWER),
+        route("POST", "/v1/sessions/{sid}/whep", offer, Access.VIEWER, Scope.DESKTOPS_USE, audit="desktop.connect"),
+        route("PATCH", peer, trickle, Access.VIEWER, Scope.DESKTOPS_USE),
+        route("DELETE", peer, close, Access.VIEWER, Scope.DESKTOPS_USE),
     ]

@@ -136,6 +136,7 @@ class Life:
                 metadata=status.metadata,
                 sharing=status.sharing,
                 out=status.out,
+                owner=status.owner,
                 forked=self.machine.forked,
             )
         )

@@ -12,6 +12,7 @@ from gateway.exits import NO_EXIT, Exit
 from gateway.sessions.view import ErrorView
 
 __all__ = [
+    "OPERATOR",
     "TEMPLATE_NAME",
     "ClipboardPolicy",
     "FilesPolicy",
@@ -22,6 +23,9 @@ __all__ = [
     "Sharing",
     "Template",
 ]
+
+OPERATOR = "operator"
+"""Owner of sessions that were asked for at the host itself, and of its first API key."""
 
 IdleAction = Literal["suspend", "stop"]
 ClipboardPolicy = Literal["off", "to_guest", "to_viewer", "both"]
@@ -93,5 +97,7 @@ class SessionRecord(_Record):
     sharing: Sharing = Sharing()
     out: Exit = Field(default=NO_EXIT, exclude=True)
     """Where its traffic leaves. Left out of any dump: it holds a password, and the store seals it."""
+    owner: str = OPERATOR
+    """Whose it is: API keys of other owners do not see it."""
     forked: bool = False
     """Its machine still has the identity of the one that it was forked from."""

@@ -24,7 +24,7 @@ from gateway.sessions.handover import Handover, Switch
 from gateway.sessions.life import Life
 from gateway.sessions.lifecycle import ENDED, STARTING, Event, State
 from gateway.sessions.machine import Machine
-from gateway.sessions.record import Lifetime, SessionRecord, Sharing
+from gateway.sessions.record import OPERATOR, Lifetime, SessionRecord, Sharing
 from gateway.sessions.status import Status
 from gateway.sessions.view import SessionView
 from gateway.sessions.world import World
@@ -46,6 +46,7 @@ class Session(Status):
         metadata: the caller's own words about it.
         sharing: what its viewers may carry to and from it.
         out: where its traffic leaves.
+        owner: whose it is (Owner.name).
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Session(Status):
         metadata: Mapping[str, str] | None = None,
         sharing: Sharing | None = None,
         out: Exit = NO_EXIT,
+        owner: str = OPERATOR,
     ) -> None:
         self._world = world
         self._machine = machine
@@ -77,6 +79,8 @@ class Session(Status):
             self.handover.view,
             self.traffic,
             out,
+            owner,
+            world.witness,
         )
 
     @classmethod
@@ -85,6 +89,7 @@ class Session(Status):
         session = cls(
             machine, record.display_px, world,
             lifetime=record.lifetime, metadata=record.metadata, sharing=record.sharing, out=record.out,
+            owner=record.owner,
         )  # fmt: skip
         session.created_at = record.created_at
         session.timings = dict(record.timings)

@@ -14,7 +14,7 @@ from gateway.exits import NO_EXIT, Exit, ExitReport
 from gateway.sessions.egress import egress_view
 from gateway.sessions.expiry import Verdict, judge
 from gateway.sessions.lifecycle import STARTING, Event, State, step
-from gateway.sessions.record import Lifetime, Sharing, Template
+from gateway.sessions.record import OPERATOR, Lifetime, Sharing, Template
 from gateway.sessions.updates import Updates
 from gateway.sessions.view import ControlView, DisplayView, ErrorView, SessionView
 
@@ -38,6 +38,8 @@ class Status:
     control: who of them controls.
     egress: what its proxy says of itself.
     out: where its traffic leaves.
+    owner: whose it is.
+    witness: told what its watchers are.
     """
 
     def __init__(
@@ -52,9 +54,12 @@ class Status:
         control: Callable[[], ControlView],
         egress: Callable[[], ExitReport],
         out: Exit = NO_EXIT,
+        owner: str = OPERATOR,
+        witness: Callable[[SessionView], None] = lambda view: None,
     ) -> None:
         self.id = sid
         self.out = out
+        self.owner = owner
         self.template = template
         self.display_px = display_px
         self.lifetime = lifetime
@@ -81,6 +86,7 @@ class Status:
         self._viewers = viewers
         self._control = control
         self._egress = egress
+        self._witness = witness
         self.updates: Updates[SessionView] = Updates(self.view())
 
     @property
@@ -118,7 +124,9 @@ class Status:
 
     def publish(self) -> None:
         """Tell the watchers what is so now."""
-        self.updates.publish(self.view())
+        view = self.view()
+        self.updates.publish(view)
+        self._witness(view)
 
     def mark(self, stage: str) -> None:
         """Record when a stage was first reached, in seconds since the session was asked for."""
