@@ -6,7 +6,6 @@ import asyncio
 import ipaddress
 import logging
 import os
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,11 +13,10 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from aiohttp import web
-
 from gateway import host
-from gateway.demux import TcpDemux
-from gateway.edge.keystore import Keyring, keys_path
+from gateway.door import certificate, guarding, open_door
+from gateway.edge.listen import listen, local_url
+from gateway.edge.trail import Trail
 from gateway.egress.limits import Limits as EgressLimits
 from gateway.egress.policy import Policy
 from gateway.egress.proxy import EgressConfig
@@ -29,7 +27,6 @@ from gateway.metrics import Metrics
 from gateway.netns.lan import NamespaceLan
 from gateway.netns.thread import NamespaceThread
 from gateway.relay.relay import Relay
-from gateway.routes.application import make_application
 from gateway.routes.services import ExitDefaults, LifetimeDefaults, Services
 from gateway.sessions.manager import Limits, Room, SessionManager
 from gateway.sessions.record import Template
@@ -48,7 +45,6 @@ __all__ = [
     "Serving",
     "build_snapshot",
     "disk_dir",
-    "local_url",
     "make_driver",
     "running",
     "serving",
@@ -59,8 +55,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 STATIC_DIR = Path(__file__).parent / "static"
-SHUTDOWN_S = 5.0
-"""How long open requests may take to end once their sessions have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +64,10 @@ class Serving:
     services: Services
     url: str
     """As a browser on this host reaches it, without a slash at its end."""
+    fingerprint: bytes | None = None
+    """SHA-256 of its certificate, where that is self-signed."""
+    reload: Callable[[], None] | None = None
+    """Reads its certificate again; None where there is none."""
 
 
 def disk_dir(settings: Settings) -> Path:
@@ -167,18 +165,19 @@ async def running(
         stack.push_async_callback(store.close)
         whep = Whep(dataplane)
         stack.push_async_callback(whep.aclose)
-        world = _make_world(settings, driver, dataplane, whep, store)
+        guard = await stack.enter_async_context(guarding(settings))
+        world = _make_world(settings, driver, dataplane, whep, store, Trail(guard.audit))
         manager = _make_manager(settings, world)
         stack.push_async_callback(manager.close)
         await manager.recover()
         manager.pool.start()
         manager.reaper.start()
-        yield Services(
+        services = Services(
             manager=manager,
             whep=whep,
             dataplane=dataplane,
             keys=keys,
-            keyring=Keyring(keys_path(settings.state_dir)),
+            keyring=guard.keyring,
             facts=driver.check,
             room=partial(_room, disk_dir(settings)),
             host_addresses=host.addresses,
@@ -192,6 +191,7 @@ async def running(
             lifetime=LifetimeDefaults(settings.ttl_s, settings.idle_timeout_s, settings.idle_action),
             exits=ExitDefaults(settings.proxy, settings.proxy_direct),
         )
+        yield guard.before(services, settings)
 
 
 def _make_metrics(dataplane: LocalDataPlane) -> Metrics:
@@ -224,7 +224,9 @@ async def _open_lan(namespaces: NamespaceThread, vm_id: str, pid: int | None) ->
     return await NamespaceLan.create(namespaces)
 
 
-def _make_world(settings: Settings, driver: VmDriver, dataplane: LocalDataPlane, whep: Whep, store: Store) -> World:
+def _make_world(
+    settings: Settings, driver: VmDriver, dataplane: LocalDataPlane, whep: Whep, store: Store, trail: Trail
+) -> World:
     return World(
         driver=driver,
         dataplane=dataplane,
@@ -236,6 +238,7 @@ def _make_world(settings: Settings, driver: VmDriver, dataplane: LocalDataPlane,
             hello_s=settings.hello_timeout_s, call_s=settings.ready_timeout_s, ready_s=settings.ready_timeout_s
         ),
         store=store,
+        witness=trail.saw,
     )
 
 
@@ -280,27 +283,27 @@ async def serving(settings: Settings, *, lasting: bool = False) -> AsyncIterator
     Raises:
         As :func:`running`.
     """
-    with _listen(settings) as sock:
+    files = await asyncio.to_thread(certificate, settings)
+    with listen(settings.host, settings.port) as sock:
         port = sock.getsockname()[1]
         media_port = settings.media_port if settings.media_port is not None else port
         tcp = _tcp_reach(settings, port)
         async with running(settings, media_port=media_port, tcp=tcp, lasting=lasting) as services:
-            runner = web.AppRunner(make_application(services), access_log=None, shutdown_timeout=SHUTDOWN_S)
-            await runner.setup()
-            assert runner.server is not None
-            demux = TcpDemux(sock, http=runner.server, media=services.dataplane.take if tcp is not None else None)
-            services.metrics.watch("fenster_connections", "Accepted, by what became of them", demux.counters)
-            try:
-                demux.start()
-                if not ipaddress.ip_address(settings.host).is_loopback:
-                    logger.warning(
-                        "x plain HTTP off the loopback address: browsers need a TLS proxy in front for noVNC"
-                    )
+            media = services.dataplane.take if tcp is not None else None
+            async with open_door(settings, sock, services, files, media) as door:
+                _log_door(settings, tls=files is not None)
                 await _log_host(services)
-                yield Serving(services, local_url(settings.host, port))
-            finally:
-                await demux.close()
-                await runner.cleanup()
+                url = local_url(settings.host, port, tls=files is not None)
+                yield Serving(door.services, url, door.fingerprint, door.reload)
+
+
+def _log_door(settings: Settings, *, tls: bool) -> None:
+    if not tls and not ipaddress.ip_address(settings.host).is_loopback:
+        logger.warning(
+            "! PLAIN HTTP on %s (insecure_http): API keys, tokens and noVNC's keystrokes cross the network in clear, "
+            "and browsers withhold clipboard and keyboard lock",
+            settings.host,
+        )
 
 
 async def _log_host(services: Services) -> None:
@@ -314,25 +317,6 @@ async def _log_host(services: Services) -> None:
         logger.warning(
             "x %s is no isolation boundary: run nothing here that you would not run yourself", facts.accelerator
         )
-
-
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if settings.host == "::":
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        sock.bind((settings.host, settings.port))
-        sock.listen(128)
-        sock.setblocking(False)
-    except OSError as exc:
-        sock.close()
-        raise ConfigError(
-            f"cannot listen on {settings.host} port {settings.port}: {exc.strerror}",
-            hint=f"end what uses it (ss -ltnp 'sport = :{settings.port}' shows it), or choose another with --port",
-        ) from exc
-    return sock
 
 
 def _tcp_reach(settings: Settings, port: int) -> TcpReach | None:
@@ -349,12 +333,6 @@ def _media_addresses(settings: Settings) -> tuple[str, ...]:
     # Behind a proxy on the loopback address media still comes from outside, where it was told to.
     wild = settings.host in ("0.0.0.0", "::") or settings.advertise
     return ("0.0.0.0", "::") if wild else (settings.host,)
-
-
-def local_url(address: str, port: int) -> str:
-    """Where a browser on this host finds a gateway that listens on that address."""
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address, f"[{address}]" if ":" in address else address)
-    return f"http://{shown}:{port}"
 
 
 def _room(disks: Path) -> Room:

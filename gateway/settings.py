@@ -14,8 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from gateway.edge.addresses import parse_network
+from gateway.edge.hosts import parse_host
 from gateway.errors import ConfigError
 from gateway.exits import NO_EXIT, Exit, parse_exit
 from gateway.host import outer_uid
@@ -94,6 +96,26 @@ class Settings(BaseModel):
         description="TCP port that browsers are told to send media to, where something stands before the gateway's; "
         "0 switches media by TCP off",
     )
+    tls_cert: Path | None = Field(
+        default=None, description="certificate and its chain, PEM; self-signed off the loopback address unless set"
+    )
+    tls_key: Path | None = Field(default=None, description="its key, PEM, without a password")
+    insecure_http: bool = Field(default=False, description="plain HTTP off the loopback address: keys go in clear")
+    public_url: str = Field(default="", description="where people reach the gateway, where a reverse proxy shows it")
+    allowed_hosts: tuple[str, ...] = Field(default=(), description="more names that the gateway answers to")
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(),
+        description="addresses of reverse proxies: their X-Forwarded-For counts, and no connection limit does",
+    )
+    max_connections_per_address: int = Field(
+        default=256, ge=0, le=65536, description="HTTP connections of one client; 0 is any number"
+    )
+    creates_per_min: int = Field(
+        default=120, ge=1, le=100_000, description="sessions made by one owner, and by one address"
+    )
+    tokens_per_min: int = Field(default=600, ge=1, le=100_000, description="tokens and tickets, in the same way")
+    audit_max_mib: int = Field(default=10, ge=1, le=4096, description="size of an audit file before a new one")
+    audit_keep: int = Field(default=10, ge=0, le=1000, description="older audit files that are kept")
     driver: Literal["qemu", "process"] = Field(
         default="qemu", description="process runs the desktop WITHOUT a VM: development only"
     )
@@ -176,6 +198,40 @@ class Settings(BaseModel):
         except ValueError:
             raise ValueError("must be an IP address; 0.0.0.0 or :: for every address of this host") from None
 
+    @field_validator("tls_cert", "tls_key", mode="after")
+    @classmethod
+    def _file(cls, value: Path | None) -> Path | None:
+        return value.expanduser().absolute() if value is not None else None
+
+    @field_validator("tls_key", mode="after")
+    @classmethod
+    def _pair(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if (value is None) != (info.data.get("tls_cert") is None):
+            raise ValueError("a certificate and its key belong together: set both tls_cert and tls_key")
+        return value
+
+    @field_validator("insecure_http", mode="after")
+    @classmethod
+    def _either(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("tls_cert") is not None:
+            raise ValueError("there is a certificate (tls_cert): leave one of them out")
+        return value
+
+    @field_validator("public_url", mode="after")
+    @classmethod
+    def _origin(cls, value: str) -> str:
+        return parse_origin(value.removesuffix("/")) if value else ""
+
+    @field_validator("allowed_hosts", mode="after")
+    @classmethod
+    def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(parse_host(name) for name in value)
+
+    @field_validator("trusted_proxies", mode="after")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(parse_network(network)) for network in value)
+
     @field_validator("advertise", mode="after")
     @classmethod
     def _reachable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -213,7 +269,10 @@ class Settings(BaseModel):
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(parse_origin(origin) for origin in value)
 
-    @field_validator("advertise", "embed_origins", "proxy_allow", "proxy_deny", "proxy_ports", mode="before")
+    @field_validator(
+        "advertise", "embed_origins", "proxy_allow", "proxy_deny", "proxy_ports", "allowed_hosts", "trusted_proxies",
+        mode="before",
+    )  # fmt: skip
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

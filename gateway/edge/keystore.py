@@ -66,7 +66,7 @@ def update_keys(path: Path, change: Callable[[tuple[ApiKey, ...]], Iterable[ApiK
             fcntl.flock(lock, fcntl.LOCK_EX)
             keys = tuple(change(read_keys(path)))
             if len(keys) > MAX_KEYS:
-                raise ConfigError(f"there are {MAX_KEYS} API keys", hint="fenster keys forget removes revoked ones")
+                raise ConfigError(f"there are {MAX_KEYS} API keys", hint="remove revoked ones from that file")
             write_private(path, _File(keys=keys).model_dump_json(indent=1).encode())
         finally:
             os.close(lock)

@@ -22,7 +22,8 @@ from gateway.routes import (
 )
 from gateway.routes.cors import add_cors_headers, cors
 from gateway.routes.front import front
-from gateway.routes.middleware import MAX_BODY_BYTES, add_headers, problems
+from gateway.routes.limits import MAX_BODY_BYTES
+from gateway.routes.middleware import add_headers, problems
 from gateway.routes.services import SERVICES, Services
 
 __all__ = ["make_application"]

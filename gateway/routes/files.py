@@ -20,6 +20,7 @@ from gateway.edge.apikeys import Scope
 from gateway.errors import BadRequest, GatewayError, GuestServiceError, LengthRequired, TooLarge
 from gateway.guest_stream import CHUNK_BYTES, GuestStream, asking, whole
 from gateway.routes.access import Access, Caller, route
+from gateway.routes.body import chunks
 from gateway.routes.models import FileList, FileView
 from gateway.routes.services import SERVICES
 from gateway.routes.sharing import carried, may_transfer
@@ -172,7 +173,7 @@ async def _upload(
     request: web.Request, session: Session, path: str, size: int, *, exclusive: bool
 ) -> tuple[FileView, bool]:
     async def body() -> AsyncIterator[bytes]:
-        async for part in request.content.iter_chunked(CHUNK_BYTES):
+        async for part in chunks(request, CHUNK_BYTES):
             session.touch()
             yield part
 

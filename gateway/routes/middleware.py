@@ -15,14 +15,12 @@ from aiohttp.typedefs import Handler
 
 from gateway.errors import STATUS, BadRequest, GatewayError, NotFound, TooLarge, Unauthorized, UnsupportedMedia
 from gateway.routes.front import REQUEST_ID
+from gateway.routes.limits import MAX_BODY_BYTES
 from gateway.routes.services import SERVICES
 
-__all__ = ["MAX_BODY_BYTES", "PROBLEM_TYPE", "add_headers", "content_policy", "problem", "problems"]
+__all__ = ["PROBLEM_TYPE", "add_headers", "content_policy", "problem", "problems"]
 
 logger = logging.getLogger(__name__)
-
-MAX_BODY_BYTES = 64 * 1024
-"""The largest body is an SDP offer."""
 
 PROBLEM_TYPE = "application/problem+json"
 

@@ -11,12 +11,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from gateway.errors import BadRequest, TooLarge, UnsupportedMedia
 from gateway.exits import Exit, parse_exit
 from gateway.origins import parse_origin
+from gateway.routes.body import read_body
+from gateway.routes.limits import MAX_JSON_BYTES
 from gateway.sessions.record import TEMPLATE_NAME, ClipboardPolicy, FilesPolicy, IdleAction
 from gateway.sessions.view import EgressView, ErrorView, SessionView
 from gateway.tokens import Role
 
 __all__ = [
-    "MAX_JSON_BYTES",
     "ControlAction",
     "CreateSession",
     "CreateTicket",
@@ -42,8 +43,6 @@ __all__ = [
     "UpdateSession",
     "read_json",
 ]
-
-MAX_JSON_BYTES = 16 * 1024
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -298,7 +297,7 @@ async def read_json(request: web.Request, model: type[M], *, optional: bool = Fa
         TooLarge: over MAX_JSON_BYTES.
         BadRequest: not JSON, or not of this shape; names the field.
     """
-    raw = await request.read()
+    raw = await read_body(request)
     if len(raw) > MAX_JSON_BYTES:
         raise TooLarge(f"the body is larger than {MAX_JSON_BYTES} bytes")
     if not raw and optional:

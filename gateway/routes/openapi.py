@@ -153,10 +153,18 @@ _CALLS: Mapping[tuple[str, str], _Call] = {
     ("get", "/openapi.json"): _Call("This document", 200, None, "application/json", security=()),
 }  # fmt: skip
 
+_HEALTH = ("/healthz", "/readyz")
+"""Asked by load balancers, by any name and without a credential."""
 _OPTIONAL = {
     models.CreateSession, models.CreateTicket, models.CreateToken, models.ForkSession, models.ShowMarker,
 }  # fmt: skip
 """Bodies that may be left out."""
+
+_KEY = (
+    "opens the calls of its scopes, on its owner's sessions: sessions:read (GET of sessions, events, templates), "
+    "sessions:write (what creates, changes or ends them), tokens:issue (tokens, tickets), desktops:use (what a viewer "
+    "token opens), host:read, metrics:read; admin opens all, on every owner's"
+)
 
 _REF = "#/components/schemas/{model}"
 
@@ -178,7 +186,7 @@ def document() -> dict[str, Any]:
         "components": {
             "schemas": schemas["$defs"],
             "securitySchemes": {
-                "apiKey": {"type": "http", "scheme": "bearer", "description": "manages sessions"},
+                "apiKey": {"type": "http", "scheme": "bearer", "description": _KEY},
                 "viewerToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 "ticket": {"type": "http", "scheme": "bearer", "description": "opens its own exchange, once"},
                 "socketToken": {"type": "apiKey", "in": "header", "name": "Sec-WebSocket-Protocol"},
@@ -202,7 +210,9 @@ def _operation(path: str, call: _Call) -> dict[str, Any]:
         optional = call.body in _OPTIONAL
         operation["requestBody"] = {"required": not optional, **_content(call.body)}
     trouble = {"content": {PROBLEM_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}}
-    for status in sorted({*call.errors, *((401,) if call.security else ())}):
+    everywhere = {401, 403, 429} if call.security else set()
+    body = {408, 413} if call.body is not None else set()
+    for status in sorted({400, 421, *call.errors, *everywhere, *body} if path not in _HEALTH else call.errors):
         operation["responses"][str(status)] = {"description": "a problem", **trouble}
     return operation
 
