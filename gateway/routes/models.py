@@ -11,12 +11,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from gateway.errors import BadRequest, TooLarge, UnsupportedMedia
 from gateway.exits import TIMEZONE, Exit, parse_exit
 from gateway.origins import MAX_ORIGIN_LENGTH, ORIGIN_PATTERN, parse_origin
+from gateway.routes.body import read_body
+from gateway.routes.limits import MAX_JSON_BYTES
 from gateway.sessions.record import FOLLOW, LOCALE, TEMPLATE_NAME, ClipboardPolicy, FilesPolicy, IdleAction
 from gateway.sessions.view import EgressView, ErrorView, SessionView
 from gateway.tokens import Role
 
 __all__ = [
-    "MAX_JSON_BYTES",
     "ControlAction",
     "CreateSession",
     "CreateTicket",
@@ -42,8 +43,6 @@ __all__ = [
     "UpdateSession",
     "read_json",
 ]
-
-MAX_JSON_BYTES = 16 * 1024
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -246,11 +245,11 @@ class TicketView(_Body):
 
 
 class Created(SessionView):
-    """A session with the first token to it."""
+    """A session with the first token to it, where the API key has the scope tokens:issue."""
 
-    viewer_url: str
-    token: str
-    expires_at: datetime
+    viewer_url: str | None
+    token: str | None
+    expires_at: datetime | None
 
 
 class SessionList(_Body):
@@ -325,7 +324,7 @@ async def read_json(request: web.Request, model: type[M], *, optional: bool = Fa
         TooLarge: over MAX_JSON_BYTES.
         BadRequest: not JSON, or not of this shape; names the field.
     """
-    raw = await request.read()
+    raw = await read_body(request)
     if len(raw) > MAX_JSON_BYTES:
         raise TooLarge(f"the body is larger than {MAX_JSON_BYTES} bytes")
     if not raw and optional:

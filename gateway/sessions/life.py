@@ -144,6 +144,7 @@ class Life:
                 place=status.place,
                 taken_for=status.taken_for,
                 traffic=self._world.dataplane.egress(status.id).traffic,
+                owner=status.owner,
                 forked=self.machine.forked,
             )
         )

@@ -9,6 +9,7 @@ import mmap
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ OTHER, OTHER_PASSWORD = "ben", "Hw3nT8cYb6kJd1Ve"
 METADATA = "http://169.254.169.254/latest/meta-data/"
 
 
-async def started(services: Services, user: str, password: str, port: int, **more: str) -> Session:
+async def started(services: Services, user: str, password: str, port: int, **more: Any) -> Session:
     out = parse_exit(f"http://{user}:{password}@127.0.0.1:{port}")
     session = await services.manager.create(out=out, **more)
     await session.wait_ready()
