@@ -31,6 +31,7 @@ from gateway.routes.models import (
     read_json,
 )
 from gateway.routes.services import SERVICES, Services
+from gateway.sessions.exits_health import exits_health
 from gateway.sessions.record import Lifetime, Sharing, Template
 from gateway.sessions.session import Session
 from gateway.sessions.view import ErrorView
@@ -262,6 +263,9 @@ async def host(request: web.Request, caller: Caller) -> web.Response:
             free_disk_mib=room.disk_mib,
             media_port=services.dataplane.media_port,
             parked=services.manager.pool.parked,
+            egress=exits_health(
+                services.exits.out, [(one.out, one.view().egress) for one in services.manager.list()]
+            ),
             counters={
                 **services.dataplane.counters(),
                 **services.manager.pool.counters,

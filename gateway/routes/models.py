@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from gateway.errors import BadRequest, TooLarge, UnsupportedMedia
 from gateway.exits import Exit, parse_exit
 from gateway.origins import parse_origin
+from gateway.sessions.exits_health import ExitHealth
 from gateway.sessions.record import TEMPLATE_NAME, ClipboardPolicy, FilesPolicy, IdleAction
 from gateway.sessions.view import EgressView, ErrorView, SessionView
 from gateway.tokens import Role
@@ -273,6 +274,9 @@ class HostView(_Body):
     free_disk_mib: int
     media_port: int
     parked: int = Field(description="machines of the warm pool, ready to be taken")
+    egress: dict[str, ExitHealth] = Field(
+        description="of each exit set or in use, by type, host and port: the worst that its sessions see"
+    )
     counters: dict[str, int] = Field(description="of data plane, warm pool and driver, since start")
 
 

@@ -148,11 +148,25 @@ HOST = {
     "version": "0.1.0", "driver": "qemu", "accelerator": "kvm", "why": "the golden kernel booted with it",
     "isolated": True, "versions": {}, "problem": None, "sessions": 3, "max_sessions": 24, "free_memory_mib": 21_504,
     "free_disk_mib": 188_416, "media_port": 8443, "parked": 2, "counters": {},
+    "egress": {"socks5://gate.example:7000": "ok", "http://proxy.example:8080": "failing"},
 }  # fmt: skip
 
 
 def ago(seconds: float) -> str:
     return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+
+
+def egress(kind: str, state: str, **changes: Any) -> dict[str, Any]:
+    """As the API has it in a session."""
+    base = {"type": kind, "state": state, "error": None, "address": None, "latency_ms": None, "checked_at": None}
+    return {**base, "verdict": None, **changes}
+
+
+DOWN = {
+    "kind": "upstream-down",
+    "message": "nothing listens at the upstream",
+    "hint": "see whether the upstream proxy runs, and its host and port",
+}
 
 
 def session(sid: str, state: str, **changes: Any) -> dict[str, Any]:
@@ -162,7 +176,7 @@ def session(sid: str, state: str, **changes: Any) -> dict[str, Any]:
         "notice": "", "viewers": 0, "control": {"controller": None, "requests": [], "viewers": []},
         "display": {"width": 1280, "height": 720}, "template": "default", "accelerator": "kvm", "metadata": {},
         "ends_at": None, "idle_at": None, "idle_action": "suspend", "warning": None, "clipboard": "both",
-        "files": "both",
+        "files": "both", "egress": egress("none", "off"),
     }  # fmt: skip
     return {**base, **changes}
 
@@ -176,9 +190,21 @@ def several() -> list[dict[str, Any]]:
     return [
         session("k3wq8d2m", "failed", timings=STAGES, error=failed, created_at=ago(7260)),
         session("p7n4x1vb", "suspended", created_at=ago(86500)),
-        session("t9c5r0za", "ready", ends_at=ago(-9_000), created_at=ago(3000)),
+        session(
+            "t9c5r0za",
+            "ready",
+            ends_at=ago(-9_000),
+            created_at=ago(3000),
+            egress=egress("http", "failing", error=DOWN),
+        ),
         session("h2m6y8eu", "restoring", timings=STAGES, created_at=ago(2)),
-        session("b1f7j3qs", "ready", viewers=2, template="coding", created_at=ago(900)),
+        session(
+            *("b1f7j3qs", "ready"),
+            viewers=2,
+            template="coding",
+            created_at=ago(900),
+            egress=egress("socks5", "ok", address="203.0.113.9"),
+        ),
     ]
 
 
