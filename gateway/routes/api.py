@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -35,6 +34,7 @@ from gateway.routes.models import (
     read_json,
 )
 from gateway.routes.services import SERVICES, Services
+from gateway.sessions.exits_health import exits_health
 from gateway.sessions.record import Lifetime, Place, Sharing, Template
 from gateway.sessions.session import Session
 from gateway.sessions.view import ErrorView
@@ -291,7 +291,9 @@ async def host(request: web.Request, caller: Caller) -> web.Response:
             free_disk_mib=room.disk_mib,
             media_port=services.dataplane.media_port,
             parked=services.manager.pool.parked,
-            egress=dict(Counter(session.traffic().state for session in services.manager.list())),
+            egress=exits_health(
+                services.exits.out, [(one.out, one.view().egress) for one in services.manager.list()]
+            ),
             counters={
                 **services.dataplane.counters(),
                 **services.dataplane.egress_counters(),

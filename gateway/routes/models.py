@@ -13,6 +13,7 @@ from gateway.exits import TIMEZONE, Exit, parse_exit
 from gateway.origins import MAX_ORIGIN_LENGTH, ORIGIN_PATTERN, parse_origin
 from gateway.routes.body import read_body
 from gateway.routes.limits import MAX_JSON_BYTES
+from gateway.sessions.exits_health import ExitHealth
 from gateway.sessions.record import FOLLOW, LOCALE, TEMPLATE_NAME, ClipboardPolicy, FilesPolicy, IdleAction
 from gateway.sessions.view import EgressView, ErrorView, SessionView
 from gateway.tokens import Role
@@ -296,7 +297,9 @@ class HostView(_Body):
     free_disk_mib: int
     media_port: int
     parked: int = Field(description="machines of the warm pool, ready to be taken")
-    egress: dict[str, int] = Field(description="sessions by the state of their exit: off, unknown, ok, failing")
+    egress: dict[str, ExitHealth] = Field(
+        description="of each exit set or in use, by type, host and port: the worst that its sessions see"
+    )
     counters: dict[str, int] = Field(description="of data plane, warm pool and driver, since start")
     limits: list[str] = Field(description="what cgroups bound of each machine, of memory, pids, cpu and io")
     limits_why: str = Field(description="what is missing of them and why; empty when nothing is")

@@ -263,7 +263,6 @@ export class Viewer {
     });
     const line = new HttpLine(this.access);
     this.#httpLines.add(line);
-    vnc.fits = this.#chrome.fits;
     return {
       show: () => {
         this.#vncLink = vnc;
@@ -333,7 +332,7 @@ export class Viewer {
     if (this.#vncLink !== null) this.#vncLink.viewOnly = !controls;
     if (controls) this.#routing.sayAgain();
     this.#cursor.controls = this.#vncCursor.controls = controls;
-    this.#control.show(standing, isPainted(state.phase));
+    this.#control.show(standing, isPainted(state.phase), this.#readOnly);
     this.#chrome.show(state, standing, this.access.id);
     this.#share(state, controls);
     this.audience?.shown({ state, role: this.#role, standing, readOnly: this.#readOnly, off: this.#off });
