@@ -1,6 +1,6 @@
 """The media thread: waits for damage, grabs, converts, encodes, packetises, and hands the frame to the loop.
 
-It is the only thread that touches X, swscale and x264, and nearly all of its time is spent inside them without the
+It is the only thread that touches X, the converter and x264, and nearly all of its time is spent inside them without the
 interpreter lock. What the loop wants of it (the ``Source`` of broadcast.py) goes through a list of small commands and
 an eventfd. Lost the display or the encoder, it says so, and tries again once a second for as long as it lives:
 viewers stay connected and the picture comes back.
@@ -25,6 +25,7 @@ from guest_agent.encoders import VideoEncoder, open_encoder
 from guest_agent.errors import AgentError
 from guest_agent.h264 import EncodedFrame
 from guest_agent.lag import Lag
+from guest_agent.libyuv import libyuv
 from guest_agent.rate import MAX_BPS
 from guest_agent.rects import Rect, plan
 from guest_agent.rungs import MAIN
@@ -37,9 +38,9 @@ __all__ = ["Pump", "PumpCounters"]
 logger = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
-_SLOW_US_PER_MPX = 10_000
-"""To convert a megapixel: a core takes 1 ms, an emulated one 40. Beyond this, a second thread gains more than its
-waking costs."""
+_SLOW = 10
+"""An emulated core takes 40 times as long to convert a picture as another does (libyuv 60). Beyond so many times, a
+second thread gains more than its waking costs."""
 _JOIN_S = 3.0
 
 
@@ -108,6 +109,7 @@ class Pump:
         self._thread = threading.Thread(target=self._main, name="media", daemon=True)
 
     def start(self) -> None:
+        libyuv()  # Looked for now, so that the log says at the start what converts.
         self._thread.start()
 
     async def close(self) -> None:
@@ -264,7 +266,8 @@ class Pump:
             convert_ns += time.perf_counter_ns() - before
             self.counters.captured_px += rect.area_px
         if self._everything and not self._threads:
-            slow = convert_ns / 1000 > _SLOW_US_PER_MPX * picture.width_px * picture.height_px / 1e6
+            usual_us = picture.converter.core_us_per_mpx * picture.width_px * picture.height_px / 1e6
+            slow = convert_ns / 1000 > usual_us * _SLOW
             picture.threads = default_threads(slow=True) if slow else 1
             self._encoder_threads = default_threads(slow=slow)
         self._everything = False

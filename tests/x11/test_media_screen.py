@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from guest_agent.capture import Resized, Screen
-from guest_agent.convert import OVERREAD_BYTES
+from guest_agent.swscale import OVERREAD_BYTES
 from guest_agent.errors import DisplayError
 from guest_agent.rects import Rect
 from tests.x11.conftest import XServer
