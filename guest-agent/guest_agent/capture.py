@@ -20,10 +20,10 @@ import xcffib.xfixes
 import xcffib.xproto
 from numpy.typing import NDArray
 
-from guest_agent.swscale import OVERREAD_BYTES
 from guest_agent.errors import DisplayError
 from guest_agent.rects import Rect
 from guest_agent.shm import Segment
+from guest_agent.swscale import OVERREAD_BYTES
 
 __all__ = ["Resized", "Screen"]
 

@@ -61,9 +61,7 @@ def libyuv() -> Libyuv | None:
     try:
         found = Libyuv()
     except (OSError, AttributeError) as exc:
-        logger.warning(
-            "! no libyuv (%s): swscale converts and takes several times as long; install %s", exc, _PACKAGE
-        )
+        logger.warning("! no libyuv (%s): swscale converts, several times slower; install %s", exc, _PACKAGE)
         return None
     logger.info("= converter: libyuv")
     return found

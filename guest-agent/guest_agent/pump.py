@@ -1,8 +1,8 @@
 """The media thread: waits for damage, grabs, converts, encodes, packetises, and hands the frame to the loop.
 
-It is the only thread that touches X, the converter and x264, and nearly all of its time is spent inside them without the
-interpreter lock. What the loop wants of it (the ``Source`` of broadcast.py) goes through a list of small commands and
-an eventfd. Lost the display or the encoder, it says so, and tries again once a second for as long as it lives:
+It is the only thread that touches X, the converter and x264, and nearly all of its time is spent inside them without
+the interpreter lock. What the loop wants of it (the ``Source`` of broadcast.py) goes through a list of small commands
+and an eventfd. Lost the display or the encoder, it says so, and tries again once a second for as long as it lives:
 viewers stay connected and the picture comes back.
 """
 
