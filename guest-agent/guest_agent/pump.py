@@ -18,6 +18,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from guest_agent.capture import Resized, Screen
 from guest_agent.convert import Picture
 from guest_agent.encode import CLOCK_HZ, default_threads
@@ -265,17 +268,24 @@ class Pump:
             picture.update(rect, pixels)
             convert_ns += time.perf_counter_ns() - before
             self.counters.captured_px += rect.area_px
-        if self._everything and not self._threads:
-            usual_us = picture.converter.core_us_per_mpx * picture.width_px * picture.height_px / 1e6
-            slow = convert_ns / 1000 > usual_us * _SLOW
-            picture.threads = default_threads(slow=True) if slow else 1
-            self._encoder_threads = default_threads(slow=slow)
+            if self._everything and not self._threads:
+                self._choose_threads(picture, rect, pixels)
         self._everything = False
         if rects:
             self.counters.captures += 1
             self.counters.convert_us = convert_ns // 1000
             self.counters.capture_us = (time.perf_counter_ns() - started - convert_ns) // 1000
         return bool(rects)
+
+    def _choose_threads(self, picture: Picture, rect: Rect, pixels: NDArray[np.uint8]) -> None:
+        """By how long this machine works on a conversion: once more, since memory is slow when it is new, and not by
+        the clock, since a core that others use too is not slow."""
+        before_ns = time.thread_time_ns()
+        picture.update(rect, pixels)
+        usual_us = picture.converter.core_us_per_mpx * rect.area_px / 1e6
+        slow = (time.thread_time_ns() - before_ns) / 1000 > usual_us * _SLOW
+        picture.threads = default_threads(slow=True) if slow else 1
+        self._encoder_threads = default_threads(slow=slow)
 
     def _encode(self, picture: Picture, now: float, key: bool) -> EncodedFrame:
         started = time.perf_counter_ns()

@@ -45,7 +45,7 @@ V = TypeVar("V", bound=Hashable)
 
 
 class Rungs(Generic[V]):
-    """After a viewer came, asked or went, and after a change of the leader, :meth:`update` is due: it alone decides."""
+    """:meth:`update` alone decides. It is due when a viewer came, asked or went, and when another leads."""
 
     def __init__(self) -> None:
         self._places: dict[V, _Place] = {}

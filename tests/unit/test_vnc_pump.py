@@ -13,6 +13,7 @@ import pytest
 from gateway.vnc.handshake import vnc_auth_response
 from gateway.vnc.pump import CHUNK_BYTES, Ended, InputSwitch, Report, ViewerSocket, serve
 from gateway.vnc.rfb import Role
+from tests.sessions import turns_until
 
 BANNER = b"RFB 003.008\n"
 CHALLENGE = bytes(range(16))
@@ -240,13 +241,9 @@ async def test_what_came_while_the_server_was_stuck_counts_as_heard(server: Serv
     for _ in range(200):
         viewer.inbox.put_nowait(MUCH)
     clock, stuck = asyncio.get_running_loop().time, server.gateway[1].transport
-    async with asyncio.timeout(10):
-        # Until the pump stands still, and the lease that began before is over.
-        while stuck.get_write_buffer_size() <= CHUNK_BYTES:
-            await asyncio.sleep(0)
-        over = clock() + lease_s
-        while clock() < over:
-            await asyncio.sleep(0)
+    await turns_until(lambda: stuck.get_write_buffer_size() > CHUNK_BYTES)
+    over = clock() + lease_s
+    await turns_until(lambda: clock() >= over)
     assert not viewer.inbox.empty()
     viewer.inbox.put_nowait(KEY_UP)
     server.writer.transport.resume_reading()  # type: ignore[attr-defined]
