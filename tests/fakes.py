@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from gateway.dataplane import DataPlane, IceCredentials
 from gateway.errors import Conflict, GatewayError, NotFound, SnapshotError, VmBootFailed, VmLost
-from gateway.exits import Exit, ExitReport
+from gateway.exits import Exit, ExitReport, Traffic
 from gateway.vm.driver import (
     AgentLink,
     Facts,
@@ -141,7 +142,8 @@ class FakeDriver:
     async def check(self) -> Facts:
         if self.check_error is not None:
             raise self.check_error
-        return Facts(name="fake", accelerator="none", why="nothing runs", isolated=False)
+        why = "the rest is only pretended"
+        return Facts("fake", "none", "nothing runs", isolated=False, limits=("memory",), limits_why=why)
 
     async def start(self, spec: VmSpec, lan: Lan, stage: StageFn) -> Vm:
         async with contextlib.AsyncExitStack() as undo:
@@ -272,10 +274,12 @@ class FakeDataPlane:
         self.admitted: dict[tuple[str, str], IceCredentials] = {}
         """By (vm_id, ufrag)."""
         self.attach_error: GatewayError | None = None
+        self.settled = False
         self.exits: dict[str, Exit] = {}
         """By VM, the last that was set."""
         self.reports: dict[str, ExitReport] = {}
         self.watchers: dict[str, Callable[[], None]] = {}
+        self.carried: dict[str, Traffic] = {}
 
     async def attach(self, vm_id: str, pid: int | None = None) -> Lan:
         if self.attach_error is not None:
@@ -289,6 +293,12 @@ class FakeDataPlane:
         lan = self.lans.pop(vm_id, None)
         if lan is not None:
             await lan.close()
+
+    async def leave(self, vm_id: str) -> None:
+        await self.detach(vm_id)
+
+    async def settle(self) -> None:
+        self.settled = True
 
     async def admit(self, vm_id: str, ice: IceCredentials) -> None:
         if any(ufrag == ice.ufrag for _, ufrag in self.admitted):
@@ -308,22 +318,34 @@ class FakeDataPlane:
         if vm_id not in self.lans:
             raise NotFound(f"no VM {vm_id}")
         self.exits[vm_id] = out
-        self.reports[vm_id] = ExitReport(state="off" if out.type == "none" else "unknown")
+        state: Literal["off", "unknown"] = "off" if out.type == "none" else "unknown"
+        self.reports[vm_id] = ExitReport(state, traffic=self.carried.get(vm_id, Traffic()))
         self.watchers[vm_id] = changed
 
     def egress(self, vm_id: str) -> ExitReport:
-        return self.reports.get(vm_id, ExitReport()) if vm_id in self.lans else ExitReport()
+        asleep = ExitReport(traffic=self.carried.get(vm_id, Traffic()))
+        return self.reports.get(vm_id, asleep) if vm_id in self.lans else asleep
+
+    def recall_traffic(self, vm_id: str, traffic: Traffic) -> None:
+        self.carried[vm_id] = traffic
+
+    def forget_traffic(self, vm_id: str) -> None:
+        self.carried.pop(vm_id, None)
 
     def report(self, vm_id: str, report: ExitReport) -> None:
         """Have the VM's proxy say this of itself."""
         self.reports[vm_id] = report
+        self.carried[vm_id] = report.traffic
         self.watchers[vm_id]()
 
     def take(self, sock: socket.socket) -> None:
         sock.close()
 
     def counters(self) -> Mapping[str, int]:
-        return {"admitted": len(self.admitted), "egress_bytes_up": 7, "egress_error_upstream-down": 2}
+        return {"admitted": len(self.admitted)}
+
+    def egress_counters(self) -> Mapping[str, int]:
+        return {"egress_bytes_up": 7, "egress_error_upstream-down": 2}
 
 
 def silent_guest() -> FakeGuest:

@@ -15,9 +15,11 @@ from urllib.parse import quote
 from aiohttp import web
 from pydantic import ValidationError
 
+from gateway.edge.apikeys import Scope
 from gateway.errors import BadRequest, GatewayError, GuestServiceError, LengthRequired, TooLarge
 from gateway.guest_stream import CHUNK_BYTES, GuestStream, asking, whole
 from gateway.routes.access import Access, Caller, route
+from gateway.routes.body import chunks
 from gateway.routes.models import FileList, FileView
 from gateway.routes.services import SERVICES
 from gateway.routes.sharing import carried, may_transfer
@@ -171,7 +173,7 @@ async def _upload(
     request: web.Request, session: Session, path: str, size: int, *, exclusive: bool
 ) -> tuple[FileView, bool]:
     async def body() -> AsyncIterator[bytes]:
-        async for part in request.content.iter_chunked(CHUNK_BYTES):
+        async for part in chunks(request, CHUNK_BYTES):
             session.touch()
             yield part
 
@@ -211,8 +213,8 @@ def _http_date(time: datetime) -> str:
 def routes() -> list[web.RouteDef]:
     path = "/v1/sessions/{sid}/files/{path:.*}"
     return [
-        route("GET", path, get, Access.VIEWER),
-        route("HEAD", path, head, Access.VIEWER),
-        route("PUT", path, put, Access.VIEWER),
-        route("DELETE", path, delete, Access.VIEWER),
+        route("GET", path, get, Access.VIEWER, Scope.DESKTOPS_USE, audit="file.download"),
+        route("HEAD", path, head, Access.VIEWER, Scope.DESKTOPS_USE),
+        route("PUT", path, put, Access.VIEWER, Scope.DESKTOPS_USE, audit="file.upload"),
+        route("DELETE", path, delete, Access.VIEWER, Scope.DESKTOPS_USE, audit="file.delete"),
     ]

@@ -9,14 +9,16 @@ from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gateway.errors import BadRequest, TooLarge, UnsupportedMedia
-from gateway.exits import Exit, parse_exit
+from gateway.exits import TIMEZONE, Exit, parse_exit
 from gateway.origins import MAX_ORIGIN_LENGTH, ORIGIN_PATTERN, parse_origin
-from gateway.sessions.record import TEMPLATE_NAME, ClipboardPolicy, FilesPolicy, IdleAction
+from gateway.routes.body import read_body
+from gateway.routes.limits import MAX_JSON_BYTES
+from gateway.sessions.exits_health import ExitHealth
+from gateway.sessions.record import FOLLOW, LOCALE, TEMPLATE_NAME, ClipboardPolicy, FilesPolicy, IdleAction
 from gateway.sessions.view import EgressView, ErrorView, SessionView
 from gateway.tokens import Role
 
 __all__ = [
-    "MAX_JSON_BYTES",
     "ControlAction",
     "CreateSession",
     "CreateTicket",
@@ -42,8 +44,6 @@ __all__ = [
     "UpdateSession",
     "read_json",
 ]
-
-MAX_JSON_BYTES = 16 * 1024
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -100,6 +100,10 @@ ProxyField = Annotated[
 """An Exit keeps its password out of every dump."""
 
 
+Timezone = Annotated[str, Field(pattern=f"^{TIMEZONE}$")]
+Locale = Annotated[str, Field(pattern=f"^({LOCALE}|{FOLLOW})$")]
+
+
 class CreateSession(_Body):
     template: str | None = Field(default=None, max_length=32, description="the gateway's default unless named")
     display: DisplaySize | None = None
@@ -114,6 +118,13 @@ class CreateSession(_Body):
         description="where its traffic leaves: an object, or TYPE://USER:PASSWORD@HOST:PORT with http, https or "
         "socks5, or none, or direct; null is the gateway's default",
     )
+    timezone: Timezone | None = Field(
+        default=None,
+        description="IANA name, or exit: that of its exit, as the exit check tells; null is the template's",
+    )
+    locale: Locale | None = Field(
+        default=None, description="as de-DE, or exit: of its exit's country; null is the template's"
+    )
     clipboard: ClipboardPolicy = Field(default="both", description="which ways viewers may copy")
     files: FilesPolicy = Field(default="both", description="which ways viewers may carry files")
 
@@ -126,6 +137,8 @@ class UpdateSession(_Body):
     idle_action: IdleAction = "suspend"
     metadata: Metadata = {}
     proxy: ProxyField = Field(default=None, description="as at the start, and at once; null is the default again")
+    timezone: Timezone | None = Field(default=None, description="the same; programs that run follow")
+    locale: Locale | None = Field(default=None, description="the same")
     clipboard: ClipboardPolicy = "both"
     files: FilesPolicy = "both"
 
@@ -203,7 +216,7 @@ class MarkerView(_Body):
 
 
 class EgressTraffic(_Body):
-    """What a session's proxy has done. Counts are of this gateway's life, and go on when the session sleeps."""
+    """What a session's proxy has done since the session began."""
 
     upstream: str = Field(description="type, host and port of the exit, without credentials")
     username: str = Field(description="at the upstream; its password is shown nowhere")
@@ -212,7 +225,7 @@ class EgressTraffic(_Body):
     bytes_down: int
     connections: int = Field(description="opened to the outside")
     open: int = Field(description="of the desktop to its proxy, now")
-    hosts: dict[str, int] = Field(description="those that carried most, with bytes both ways")
+    hosts: dict[str, int] = Field(description="those that carried most, 64 at most, with bytes both ways")
     errors: dict[str, int] = Field(description="requests that failed, by kind of error")
 
 
@@ -233,11 +246,11 @@ class TicketView(_Body):
 
 
 class Created(SessionView):
-    """A session with the first token to it."""
+    """A session with the first token to it, where the API key has the scope tokens:issue."""
 
-    viewer_url: str
-    token: str
-    expires_at: datetime
+    viewer_url: str | None
+    token: str | None
+    expires_at: datetime | None
 
 
 class SessionList(_Body):
@@ -284,7 +297,12 @@ class HostView(_Body):
     free_disk_mib: int
     media_port: int
     parked: int = Field(description="machines of the warm pool, ready to be taken")
+    egress: dict[str, ExitHealth] = Field(
+        description="of each exit set or in use, by type, host and port: the worst that its sessions see"
+    )
     counters: dict[str, int] = Field(description="of data plane, warm pool and driver, since start")
+    limits: list[str] = Field(description="what cgroups bound of each machine, of memory, pids, cpu and io")
+    limits_why: str = Field(description="what is missing of them and why; empty when nothing is")
 
 
 class Problem(_Body):
@@ -309,7 +327,7 @@ async def read_json(request: web.Request, model: type[M], *, optional: bool = Fa
         TooLarge: over MAX_JSON_BYTES.
         BadRequest: not JSON, or not of this shape; names the field.
     """
-    raw = await request.read()
+    raw = await read_body(request)
     if len(raw) > MAX_JSON_BYTES:
         raise TooLarge(f"the body is larger than {MAX_JSON_BYTES} bytes")
     if not raw and optional:

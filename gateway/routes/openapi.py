@@ -207,10 +207,18 @@ _CALLS: Mapping[tuple[str, str], _Call] = {
     ),
 }  # fmt: skip
 
+_HEALTH = ("/healthz", "/readyz")
+"""Asked by load balancers, by any name and without a credential."""
 _OPTIONAL = {
     models.CreateSession, models.CreateTicket, models.CreateToken, models.ForkSession, models.ShowMarker, BYTES_TYPE,
 }  # fmt: skip
 """Bodies that may be left out; a file without any is empty."""
+
+_KEY = (
+    "opens the calls of its scopes, on its owner's sessions: sessions:read (GET of sessions, events, templates), "
+    "sessions:write (what creates, changes or ends them), tokens:issue (tokens, tickets), desktops:use (what a "
+    "viewer token opens), host:read, metrics:read; admin opens all, on every owner's"
+)
 
 _REF = "#/components/schemas/{model}"
 
@@ -232,7 +240,7 @@ def document() -> dict[str, Any]:
         "components": {
             "schemas": schemas["$defs"],
             "securitySchemes": {
-                "apiKey": {"type": "http", "scheme": "bearer", "description": "manages sessions"},
+                "apiKey": {"type": "http", "scheme": "bearer", "description": _KEY},
                 "viewerToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 "ticket": {"type": "http", "scheme": "bearer", "description": "opens its own exchange, once"},
                 "socketToken": {"type": "apiKey", "in": "header", "name": "Sec-WebSocket-Protocol"},
@@ -259,7 +267,9 @@ def _operation(path: str, call: _Call) -> dict[str, Any]:
     if call.body is not None:
         operation["requestBody"] = {"required": call.body not in _OPTIONAL, **_content(call.body)}
     trouble = {"content": {PROBLEM_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}}
-    for status in sorted({*call.errors, *((401,) if call.security else ())}):
+    everywhere = {401, 403, 429} if call.security else set()
+    body = {408, 413} if call.body is not None else set()
+    for status in sorted({400, 421, *call.errors, *everywhere, *body} if path not in _HEALTH else call.errors):
         operation["responses"][str(status)] = {"description": "a problem", **trouble}
     return operation
 

@@ -80,14 +80,15 @@ def test_the_agents_own_news_pass_through() -> None:
 def test_who_controls_is_kept_and_told_to_each_agent() -> None:
     core = ready()
     control = {"peer": "p1", "viewer": "v1"}
-    told = ToAgent(Notification("control", {"peer": "p1"}))
+    told = ToAgent(Notification("control", control))
     assert ask(core, "control", control, ident=4) == [told, Send(Result(4, {}))]
     assert hello(core)["control"] == control
     core.agent_exited(1, 2.0)
     core.forked(78, 3.0)
     assert told in core.agent_line(Notification("ready", {}))
     # Somebody controls by VNC: no peer's input counts, and the gateway finds out who it was.
-    assert ask(core, "control", {"peer": None, "viewer": "v2"})[0] == ToAgent(Notification("control", {"peer": None}))
+    by_vnc = {"peer": None, "viewer": "v2"}
+    assert ask(core, "control", by_vnc)[0] == ToAgent(Notification("control", by_vnc))
     assert hello(core)["control"] == {"peer": None, "viewer": "v2"}
 
 
@@ -95,7 +96,8 @@ def test_control_may_be_told_before_there_is_an_agent() -> None:
     core = identified()
     assert ask(core, "control", {"peer": "p1", "viewer": "v1"}) == [Send(Result(1, {}))]
     core.forked(77, 1.0)
-    assert ToAgent(Notification("control", {"peer": "p1"})) in core.agent_line(Notification("ready", {}))
+    told = ToAgent(Notification("control", {"peer": "p1", "viewer": "v1"}))
+    assert told in core.agent_line(Notification("ready", {}))
 
 
 def test_a_copy_is_controlled_by_nobody() -> None:

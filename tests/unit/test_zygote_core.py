@@ -19,11 +19,13 @@ from guest_agent.protocol.rpc import (
     Result,
     encode,
 )
+from guest_agent.requests import Place
 from guest_agent.zygote_core import (
     MAX_EXECS,
     MAX_PENDING,
     DoAssign,
     DoIdentify,
+    DoSettle,
     ForkAgent,
     KillAgent,
     Send,
@@ -101,6 +103,19 @@ def test_assign_runs_the_session_and_sets_the_display_once_the_agent_is_there() 
     assert failed == [Send(Failure(9, INTERNAL_ERROR, "no space"))]
 
 
+def test_a_place_is_settled_at_any_time_and_with_the_assignment() -> None:
+    core = fresh()
+    there = {"timezone": "America/Argentina/Buenos_Aires", "locale": "es-AR"}
+    settle = only(ask(core, "settle", there, ident=4), DoSettle)
+    assert (settle.place.timezone, settle.place.locale) == (there["timezone"], "es-AR")
+    assert core.settled(4, {}) == [Send(Result(4, {}))]
+    assert core.settled(4, {"timezone": "no"}) == [Send(Result(4, {"skipped": {"timezone": "no"}}))]
+    assert core.settled(4, "no space") == [Send(Failure(4, INTERNAL_ERROR, "no space"))]
+    assert only(ask(core, "settle", {}, ident=5), DoSettle).place == Place()
+    assignment = only(ask(identified(), "assign", {**ASSIGN, **there}), DoAssign).assignment
+    assert assignment.place == settle.place
+
+
 @pytest.mark.parametrize(
     ("method", "params"),
     [
@@ -120,6 +135,14 @@ def test_assign_runs_the_session_and_sets_the_display_once_the_agent_is_there() 
         ("assign", {**ASSIGN, "display": [1280]}),
         ("assign", {**ASSIGN, "display": [1280, 3842]}),
         ("assign", {**ASSIGN, "display": [1280, 239]}),
+        ("assign", {**ASSIGN, "timezone": "../../etc/passwd"}),
+        ("settle", {"timezone": "/etc/passwd"}),
+        ("settle", {"timezone": "Europe/../Berlin"}),
+        ("settle", {"timezone": "Europe/Berlin\n"}),
+        ("settle", {"timezone": "A" * 65}),
+        ("settle", {"timezone": None}),
+        ("settle", {"locale": "de_DE"}),
+        ("settle", {"locale": 'de-DE"'}),
         ("display", {}),
         ("display", {"size": [1280, 239]}),
         ("display", {"size": [3842, 720]}),
