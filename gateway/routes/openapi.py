@@ -162,8 +162,8 @@ _OPTIONAL = {
 
 _KEY = (
     "opens the calls of its scopes, on its owner's sessions: sessions:read (GET of sessions, events, templates), "
-    "sessions:write (what creates, changes or ends them), tokens:issue (tokens, tickets), desktops:use (what a viewer "
-    "token opens), host:read, metrics:read; admin opens all, on every owner's"
+    "sessions:write (what creates, changes or ends them), tokens:issue (tokens, tickets), desktops:use (what a "
+    "viewer token opens), host:read, metrics:read; admin opens all, on every owner's"
 )
 
 _REF = "#/components/schemas/{model}"
