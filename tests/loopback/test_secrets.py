@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,24 +14,43 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway import app
+from gateway import app, log
 from gateway.edge.apikeys import ApiKey, Scope, digest, key_id, new_secret
 from gateway.edge.audit import FIELDS, audit_path
 from gateway.edge.keystore import keys_path, update_keys
+from gateway.netns.thread import NamespaceThread
 from gateway.sessions.lifecycle import State
 from gateway.settings import Settings
 from tests.contract.test_api_whep import OFFER
-from tests.fakes import FakeDriver
+from tests.fakes import FakeDriver, FakeLan
 from tests.sessions import turns_until, until
 
 UPSTREAM_PASSWORD = "upstream-password-4711"
 VIEWER = "ab" * 16
 
 
+async def fake_lan(namespaces: NamespaceThread, vm_id: str, pid: int | None) -> FakeLan:
+    return FakeLan()
+
+
+@contextlib.contextmanager
+def logged() -> Iterator[None]:
+    """The gateway's own log, with all that it can say, to standard error."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    log.configure("debug")
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     driver = FakeDriver()
     monkeypatch.setattr(app, "make_driver", lambda settings, *, lasting: driver)
+    monkeypatch.setattr(app, "_open_lan", fake_lan)
     run_dir = Path(f"/tmp/fenster-secrets-{os.getpid()}")
     yield Settings(
         port=0, state_dir=tmp_path / "state", cache_dir=tmp_path / "cache", run_dir=run_dir, log_level="debug"
@@ -43,6 +64,7 @@ class Day:
     def __init__(self, gateway: app.Serving, http: aiohttp.ClientSession) -> None:
         self.gateway, self.http = gateway, http
         self.answers: list[str] = []
+        self.vnc_password = ""
         self.secrets: dict[str, str] = {"upstream password": UPSTREAM_PASSWORD}
 
     async def call(self, method: str, path: str, credential: str, status: int, **more: Any) -> dict[str, Any]:
@@ -64,6 +86,7 @@ class Day:
         sid, one = made["id"], f"/v1/sessions/{made['id']}"
         session = self.gateway.services.manager.get(sid)
         await until(session, State.READY)
+        self.vnc_password = session.vnc_password
         token = (await self.call("POST", f"{one}/tokens", member, 201, json={"role": "view"}))["token"]
         ticket = (await self.call("POST", f"{one}/tickets", member, 201))["ticket"]
         exchanged = (await self.call("POST", "/v1/tickets/exchange", ticket, 201))["token"]
@@ -101,11 +124,8 @@ def processes() -> str:
     return "\n".join(found)
 
 
-async def test_a_days_secrets_are_nowhere_and_its_deeds_in_the_audit_log(
-    settings: Settings, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-) -> None:
-    caplog.set_level("DEBUG")
-    member = new_secret()
+async def lived(settings: Settings, member: str) -> tuple[Day, str, str]:
+    """A gateway from its start to its end; the day, its session's id, and the command lines meanwhile."""
     scopes = frozenset({Scope.SESSIONS_READ, Scope.SESSIONS_WRITE, Scope.TOKENS_ISSUE})
     async with app.serving(settings, lasting=True) as gateway, aiohttp.ClientSession() as http:
         key = ApiKey(id=key_id(member), digest=digest(member), owner="shop", scopes=scopes, created_at=0)
@@ -115,6 +135,15 @@ async def test_a_days_secrets_are_nowhere_and_its_deeds_in_the_audit_log(
         running = processes()
         audit = gateway.services.audit
         await turns_until(lambda: audit.counters()["waiting"] == 0)
+    return day, sid, running
+
+
+async def test_a_days_secrets_are_nowhere_and_its_deeds_in_the_audit_log(
+    settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    member = new_secret()
+    with logged():
+        day, sid, running = await lived(settings, member)
     signing = (settings.state_dir / "token-key").read_text().strip()
     day.secrets |= {"signing key": signing, "sealing key": (settings.state_dir / "sealing-key").read_text().strip()}
 
@@ -123,11 +152,13 @@ async def test_a_days_secrets_are_nowhere_and_its_deeds_in_the_audit_log(
     assert {"sessions.db", "audit.jsonl", "api-keys.json", "api-keys-used.json"} <= {path.name for path in files}
     out, err = capfd.readouterr()
     places = {
-        "the log": caplog.text + out + err,
+        "the log": out + err,
         "answers": "\n".join(day.answers),
         "command lines": running,
         **{path.name: path.read_bytes().decode("latin-1") for path in files},
     }
+    assert "creating -> booting" in err, "the log is there"
+    assert day.vnc_password not in err
     assert len(day.secrets) == 10
     for name, secret in day.secrets.items():
         assert len(secret) >= 20
