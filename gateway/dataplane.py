@@ -40,6 +40,12 @@ class DataPlane(Protocol):
     async def detach(self, vm_id: str) -> None:
         """Close the namespace and every mapping into it. Idempotent."""
 
+    async def leave(self, vm_id: str) -> None:
+        """Let go of a VM that runs on, for the next gateway. Of a data plane of its own nothing of it ends."""
+
+    async def settle(self) -> None:
+        """All that is wanted of what an earlier gateway left has been attached and admitted: let go of the rest."""
+
     async def admit(self, vm_id: str, ice: IceCredentials) -> None:
         """Let binding requests that name this ufrag and verify reach the guest. Raises Conflict on a taken ufrag."""
 

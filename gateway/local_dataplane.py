@@ -23,7 +23,11 @@ nothing behind."""
 
 
 class LocalDataPlane:
-    """Composes networks made by ``open_lan`` with one relay and a proxy each; owns all of it from here on."""
+    """Composes networks with one relay and a proxy each; owns all of it from here on.
+
+    Args:
+        open_lan: makes the networks that :meth:`attach` is not given.
+    """
 
     def __init__(self, open_lan: LanFactory, relay: Relay, egress: EgressConfig | None = None) -> None:
         self._open_lan = open_lan
@@ -33,18 +37,21 @@ class LocalDataPlane:
         """None while the network is being made."""
         self.media_port = relay.port
 
-    async def attach(self, vm_id: str, pid: int | None = None) -> Lan:
-        """Make the VM's network, or take over that of process ``pid``.
+    async def attach(self, vm_id: str, pid: int | None = None, *, lan: Lan | None = None) -> Lan:
+        """Make the VM's network, or take over that of process ``pid``, or ``lan``, which is closed when this fails.
 
         Raises:
             Conflict: it has one.
             NetnsError: it cannot be had.
         """
         if vm_id in self._lans:
+            if lan is not None:
+                await lan.close()
             raise Conflict(f"VM {vm_id} already has a network.")
         self._lans[vm_id] = None
         try:
-            lan = await self._open_lan(vm_id, pid)
+            if lan is None:
+                lan = await self._open_lan(vm_id, pid)
             try:
                 self._egress.open(vm_id, await lan.listen(PROXY_PORT))
             except BaseException:
@@ -66,6 +73,13 @@ class LocalDataPlane:
         await self._egress.close(vm_id)
         await lan.close()
 
+    async def leave(self, vm_id: str) -> None:
+        """As :meth:`detach`: what is in this process ends with it."""
+        await self.detach(vm_id)
+
+    async def settle(self) -> None:
+        """Nothing is left of an earlier gateway."""
+
     async def admit(self, vm_id: str, ice: IceCredentials) -> None:
         """Let a peer in. Raises Conflict on a taken ufrag, NotFound without a network."""
         self._relay.admit(vm_id, ice, partial(self._lan(vm_id).udp, ice.guest_port))
@@ -76,12 +90,16 @@ class LocalDataPlane:
 
     async def dial(self, vm_id: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """TCP into the guest; the caller closes the writer. Raises NetnsError, NotFound."""
-        sock = await self._lan(vm_id).tcp(port)
+        sock = await self.connect(vm_id, port)
         try:
             return await asyncio.open_connection(sock=sock)
         except BaseException:
             sock.close()
             raise
+
+    async def connect(self, vm_id: str, port: int) -> socket.socket:
+        """As :meth:`dial`, not made a stream yet."""
+        return await self._lan(vm_id).tcp(port)
 
     async def set_upstream(self, vm_id: str, out: Exit, changed: Callable[[], None]) -> None:
         """Change where the VM's traffic leaves. Raises NotFound without a network."""

@@ -14,7 +14,7 @@ from gateway import log
 from gateway.app import build_snapshot, templates
 from gateway.cli import options
 from gateway.cli.output import console, emit, notes
-from gateway.netns.userns import ensure_privileges
+from gateway.netns.userns import ensure_privileges, in_user_namespace
 from gateway.settings import Settings, load
 from gateway.vm.snapshot import Snapshot
 from golden.build import build as build_image
@@ -42,7 +42,9 @@ def build(
     interruption."""
     flags = {key: value for key, value in locals().items() if key not in ("force", "snapshot", "config", "as_json")}
     settings = load(flags, config=config)
-    if force and (old := find(settings.profile, settings.cache_dir)) is not None:
+    # In its second life (ensure_privileges, below) the image is the one that the first has just built.
+    again = force and not in_user_namespace()
+    if again and (old := find(settings.profile, settings.cache_dir)) is not None:
         shutil.rmtree(old.path)
     reporter = Reporter(notes())
     try:

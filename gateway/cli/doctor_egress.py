@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import stat
 
-from gateway.app import egress_config
+from gateway.app import plane_settings
 from gateway.cli.finding import Finding, Grade
 from gateway.egress.service import try_exit
 from gateway.errors import ConfigError
 from gateway.exits import ExitCheck
 from gateway.keyfiles import load_sealing_key, sealing_key_path
+from gateway.plane.compose import egress_config
 from gateway.settings import Settings
 
 __all__ = ["examine_egress"]
@@ -42,7 +43,7 @@ def _sealing_key(settings: Settings) -> Finding:
 async def _exit(settings: Settings) -> Finding:
     out = settings.proxy
     try:
-        config = await asyncio.to_thread(egress_config, settings)
+        config = await asyncio.to_thread(egress_config, plane_settings(settings, 0))
     except ConfigError as exc:
         return Finding("internet exit", Grade.FAIL, exc.message, exc.hint)
     if out.type == "none":

@@ -20,6 +20,7 @@ from gateway.errors import GatewayError
 from gateway.host import allow_descriptors
 from gateway.keyfiles import api_key_path
 from gateway.netns.userns import ensure_privileges
+from gateway.plane.process import SOCKET_NAME, pid_of
 from gateway.routes.api import viewer_token
 from gateway.sessions.session import Session
 from gateway.sessions.store import machine_uuids
@@ -36,6 +37,10 @@ def serve(
     media_port: options.MediaPort = None,
     advertise: options.Advertise = None,
     advertise_tcp_port: options.AdvertiseTcpPort = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
+    insecure_http: options.InsecureHttp = None,
+    public_url: options.PublicUrl = None,
     driver: options.Driver = None,
     accel: options.Accel = None,
     profile: options.Profile = None,
@@ -64,7 +69,9 @@ def serve(
 
 
 def _survivor(settings: Settings) -> int | None:
-    """The pid of a machine that the last gateway has left, if there is one."""
+    """The pid of the data plane, or of a machine, that the last gateway has left, if there is one."""
+    if (plane := pid_of(settings.run_dir / SOCKET_NAME)) is not None:
+        return plane
     found = (find_process(uuid) for uuid in machine_uuids(store_path(settings)))
     return next((pid for pid in found if pid is not None), None)
 
@@ -83,6 +90,8 @@ async def _serve(settings: Settings, *, open_session: bool, as_json: bool) -> No
     stopping = asyncio.create_task(stop.wait())
     try:
         async with serving(settings, lasting=True) as gateway:
+            if gateway.reload is not None:
+                loop.add_signal_handler(signal.SIGHUP, gateway.reload)
             _announce(gateway, settings, as_json=as_json)
             if open_session:
                 await _open_session(gateway, stopping, as_json=as_json)
@@ -99,15 +108,20 @@ async def _serve(settings: Settings, *, open_session: bool, as_json: bool) -> No
 def _announce(gateway: Serving, settings: Settings, *, as_json: bool) -> None:
     keys = gateway.services.keys
     # The key is shown to a person at a terminal, and once when it is made; never again in a service's log.
-    secret = keys.created or sys.stdout.isatty()
+    opens = gateway.services.keyring.knows(keys.api_key)
+    secret = opens and (keys.created or sys.stdout.isatty())
+    shown = gateway.fingerprint.hex(":").upper() if gateway.fingerprint is not None else ""
     url = f"{gateway.url}/#key={keys.api_key}" if secret else f"{gateway.url}/"
     if as_json:
-        emit({"event": "listening", "url": url, "media_port": gateway.services.dataplane.media_port})
+        body = {"event": "listening", "url": url, "media_port": gateway.services.dataplane.media_port}
+        emit({**body, **({"certificate_sha256": shown} if shown else {})})
         return
     out = console()
     if keys.created:
         out.print(f"A new API key is in {escape(str(api_key_path(settings.state_dir)))}", soft_wrap=True)
     out.print(f"Fenster listens on {escape(url)}", soft_wrap=True)
+    if shown:
+        out.print(f"Its certificate is self-signed; browsers warn of it. SHA-256 {shown}", soft_wrap=True)
     sys.stdout.flush()
 
 

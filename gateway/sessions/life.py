@@ -144,6 +144,7 @@ class Life:
                 place=status.place,
                 taken_for=status.taken_for,
                 traffic=self._world.dataplane.egress(status.id).traffic,
+                owner=status.owner,
                 forked=self.machine.forked,
             )
         )
@@ -152,7 +153,7 @@ class Life:
 
     async def first(self) -> Guest:
         """From nothing, or from the warm pool."""
-        self._status.accelerator = (await self._world.facts()).accelerator
+        self._status.runs_on(await self._world.facts())
         guest = self.machine.guest or await self.machine.start(self._status.mark)
         restored = guest.origin is Origin.PARKED or "restore" in self._status.timings
         self._status.apply(Event.RESTORED if restored else Event.SPAWNED)
@@ -162,7 +163,7 @@ class Life:
         """From an earlier gateway."""
         # A host that can start nothing any more goes on with what it runs.
         with contextlib.suppress(GatewayError):
-            self._status.accelerator = (await self._world.facts()).accelerator
+            self._status.runs_on(await self._world.facts())
         return guest
 
     async def sleep(self) -> Guest:
@@ -181,7 +182,7 @@ class Life:
                 self._status.apply(Event.REFUSED)
 
     async def _wake(self) -> Guest:
-        self._status.accelerator = (await self._world.facts()).accelerator
+        self._status.runs_on(await self._world.facts())
         try:
             guest = await self.machine.resume(_silent)
         except SnapshotError as exc:

@@ -14,6 +14,7 @@ from gateway.sessions.view import ErrorView
 __all__ = [
     "FOLLOW",
     "LOCALE",
+    "OPERATOR",
     "TEMPLATE_NAME",
     "ClipboardPolicy",
     "FilesPolicy",
@@ -25,6 +26,9 @@ __all__ = [
     "Sharing",
     "Template",
 ]
+
+OPERATOR = "operator"
+"""Owner of sessions that were asked for at the host itself, and of its first API key."""
 
 IdleAction = Literal["suspend", "stop"]
 ClipboardPolicy = Literal["off", "to_guest", "to_viewer", "both"]
@@ -118,5 +122,7 @@ class SessionRecord(_Record):
     taken_for: Place = Place()
     """What became of that."""
     traffic: Traffic = Traffic()
+    owner: str = OPERATOR
+    """Whose it is: API keys of other owners do not see it."""
     forked: bool = False
     """Its machine still has the identity of the one that it was forked from."""

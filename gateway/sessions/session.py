@@ -24,7 +24,7 @@ from gateway.sessions.handover import Handover, Switch
 from gateway.sessions.life import Life
 from gateway.sessions.lifecycle import ENDED, STARTING, Event, State
 from gateway.sessions.machine import Machine
-from gateway.sessions.record import Lifetime, Place, SessionRecord, Sharing
+from gateway.sessions.record import OPERATOR, Lifetime, Place, SessionRecord, Sharing
 from gateway.sessions.status import Status
 from gateway.sessions.view import SessionView
 from gateway.sessions.world import World
@@ -47,6 +47,7 @@ class Session(Status):
         sharing: what its viewers may carry to and from it.
         out: where its traffic leaves.
         place: where it is to be taken for; as its template says when None.
+        owner: whose it is (Owner.name).
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Session(Status):
         sharing: Sharing | None = None,
         out: Exit = NO_EXIT,
         place: Place | None = None,
+        owner: str = OPERATOR,
     ) -> None:
         self._world = world
         self._machine = machine
@@ -80,6 +82,8 @@ class Session(Status):
             self.traffic,
             out,
             place,
+            owner,
+            world.witness,
         )
 
     @classmethod
@@ -89,6 +93,7 @@ class Session(Status):
             machine, record.display_px, world,
             lifetime=record.lifetime, metadata=record.metadata, sharing=record.sharing, out=record.out,
             place=record.place,
+            owner=record.owner,
         )  # fmt: skip
         session.taken_for = record.taken_for
         world.dataplane.recall_traffic(record.id, record.traffic)

@@ -15,9 +15,10 @@ from gateway.sessions.egress import egress_view
 from gateway.sessions.expiry import Verdict, judge
 from gateway.sessions.lifecycle import STARTING, Event, State, step
 from gateway.sessions.place import place_of
-from gateway.sessions.record import Lifetime, Place, Sharing, Template
+from gateway.sessions.record import OPERATOR, Lifetime, Place, Sharing, Template
 from gateway.sessions.updates import Updates
 from gateway.sessions.view import ControlView, DisplayView, ErrorView, SessionView
+from gateway.vm.driver import Facts
 
 __all__ = ["Status"]
 
@@ -40,6 +41,8 @@ class Status:
     egress: what its proxy says of itself.
     out: where its traffic leaves.
     place: where it is to be taken for.
+    owner: whose it is.
+    witness: told what its watchers are.
     """
 
     def __init__(
@@ -55,12 +58,15 @@ class Status:
         egress: Callable[[], ExitReport],
         out: Exit = NO_EXIT,
         place: Place | None = None,
+        owner: str = OPERATOR,
+        witness: Callable[[SessionView], None] = lambda view: None,
     ) -> None:
         self.id = sid
         self.out = out
         self.place = place if place is not None else template.place
         self.taken_for = place_of(self.place, None, Place())
         """Where the guest is told that it is."""
+        self.owner = owner
         self.template = template
         self.display_px = display_px
         self.lifetime = lifetime
@@ -75,6 +81,7 @@ class Status:
         self.error: ErrorView | None = None
         self.notice = ""
         self.accelerator: str | None = None
+        self.limits: tuple[str, ...] = ()
         self.settled = asyncio.Event()
         """Set while it is not on its way up."""
         self.calm = asyncio.Event()
@@ -87,6 +94,7 @@ class Status:
         self._viewers = viewers
         self._control = control
         self._egress = egress
+        self._witness = witness
         self.updates: Updates[SessionView] = Updates(self.view())
 
     @property
@@ -97,6 +105,10 @@ class Status:
     def age_s(self) -> float:
         """Since it was asked for."""
         return time.monotonic() - self._began
+
+    def runs_on(self, facts: Facts) -> None:
+        """What its driver says of this host."""
+        self.accelerator, self.limits = facts.accelerator, tuple(facts.limits)
 
     def view(self) -> SessionView:
         return SessionView(
@@ -112,6 +124,7 @@ class Status:
             display=DisplayView(width=self.display_px[0], height=self.display_px[1]),
             template=self.template.name,
             accelerator=self.accelerator,
+            limits=list(self.limits),
             metadata=self.metadata,
             ends_at=_time(self.verdict.ends_at),
             idle_at=_time(self.verdict.idle_at) if self.state is State.READY else None,
@@ -131,7 +144,9 @@ class Status:
 
     def publish(self) -> None:
         """Tell the watchers what is so now."""
-        self.updates.publish(self.view())
+        view = self.view()
+        self.updates.publish(view)
+        self._witness(view)
 
     def mark(self, stage: str) -> None:
         """Record when a stage was first reached, in seconds since the session was asked for."""

@@ -81,6 +81,9 @@ class SessionView(_View):
     display: DisplayView
     template: str
     accelerator: str | None = Field(description="kvm or tcg; null until known")
+    limits: list[str] = Field(
+        description="what a cgroup bounds of its machine, of memory, pids, cpu and io; /v1/host says why not all"
+    )
     metadata: dict[str, str]
     ends_at: datetime | None = Field(description="when its ttl ends it; null: never")
     idle_at: datetime | None = Field(description="when idle_action follows if nobody uses it; null: never")

@@ -342,7 +342,7 @@ class ZygoteCore:
     def _tell_control(self) -> list[Action]:
         if not self._agent_ready:
             return []
-        return [ToAgent(Notification("control", {"peer": self._control.peer}))]
+        return [ToAgent(Notification("control", {"peer": self._control.peer, "viewer": self._control.viewer}))]
 
     def _hello(self, now: float) -> dict[str, Any]:
         return {

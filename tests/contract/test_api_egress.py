@@ -59,6 +59,23 @@ async def test_viewers_see_how_it_is_but_not_whose(api: Api) -> None:
     await api.refused("GET", f"/v1/sessions/{sid}/egress", 403, "forbidden", headers=api.viewer(session))
 
 
+async def test_the_host_says_how_each_exit_is_doing(api: Api) -> None:
+    async def exits() -> Any:
+        return (await (await api.call("GET", "/v1/host", 200)).json())["egress"]
+
+    assert await exits() == {}
+    one, other, _ = [await made(api, proxy=proxy) for proxy in (URL, URL, "none")]
+    assert await exits() == {"http://proxy.example:8080": "unknown"}
+    for report, health in (
+        (ExitReport("ok"), "ok"),
+        (ExitReport("failing", "upstream-down", "nobody listens"), "failing"),
+        (ExitReport("ok", check=ExitCheck(0.0, 80.0, "192.0.2.7", ours=True)), "leak"),
+    ):
+        api.stage.dataplane.reports[one] = report
+        api.stage.dataplane.reports[other] = ExitReport("ok")
+        assert await exits() == {"http://proxy.example:8080": health}
+
+
 async def test_another_exit_while_it_runs_and_back_to_the_default(api: Api) -> None:
     sid = await made(api)
     assert api.stage.dataplane.exits[sid].type == "none"
