@@ -6,7 +6,6 @@ import asyncio
 import ipaddress
 import logging
 import os
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,31 +13,30 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from aiohttp import web
-
 from gateway import host
-from gateway.demux import TcpDemux
-from gateway.egress.limits import Limits as EgressLimits
-from gateway.egress.policy import Policy
-from gateway.egress.proxy import EgressConfig
+from gateway.dataplane import DataPlane
+from gateway.door import certificate, guarding, open_door
+from gateway.edge.listen import listen, local_url
+from gateway.edge.trail import Trail
 from gateway.errors import ConfigError, GatewayError
 from gateway.keyfiles import load_keys, load_sealing_key
 from gateway.local_dataplane import LocalDataPlane
 from gateway.metrics import Metrics
 from gateway.netns.lan import NamespaceLan
 from gateway.netns.thread import NamespaceThread
-from gateway.relay.relay import Relay
-from gateway.routes.application import make_application
+from gateway.plane.client import RemoteDataPlane
+from gateway.plane.compose import PlaneSettings, open_plane
+from gateway.plane.process import SOCKET_NAME, reach, wait_for
 from gateway.routes.services import ExitDefaults, LifetimeDefaults, Services
 from gateway.sessions.manager import Limits, Room, SessionManager
-from gateway.sessions.record import Template
+from gateway.sessions.record import Place, Template
 from gateway.sessions.seal import Seal
 from gateway.sessions.store import Store
 from gateway.sessions.world import Timeouts, World
 from gateway.settings import Settings
 from gateway.signaling.candidates import TcpReach
 from gateway.signaling.whep import Whep
-from gateway.vm.driver import Lan, VmDriver, VmSpec
+from gateway.vm.driver import VmDriver, VmSpec
 from gateway.vm.local import ProcessDriver
 from gateway.vm.qemu import QemuDriver
 from gateway.vm.snapshot import Snapshot
@@ -47,8 +45,8 @@ __all__ = [
     "Serving",
     "build_snapshot",
     "disk_dir",
-    "local_url",
     "make_driver",
+    "plane_settings",
     "running",
     "serving",
     "store_path",
@@ -58,8 +56,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 STATIC_DIR = Path(__file__).parent / "static"
-SHUTDOWN_S = 5.0
-"""How long open requests may take to end once their sessions have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +65,10 @@ class Serving:
     services: Services
     url: str
     """As a browser on this host reaches it, without a slash at its end."""
+    fingerprint: bytes | None = None
+    """SHA-256 of its certificate, where that is self-signed."""
+    reload: Callable[[], None] | None = None
+    """Reads its certificate again; None where there is none."""
 
 
 def disk_dir(settings: Settings) -> Path:
@@ -98,6 +98,7 @@ def make_driver(settings: Settings, *, lasting: bool = False) -> VmDriver:
         uids=range(settings.vm_uids[0], settings.vm_uids[1] + 1),
         disk_bps=None if settings.vm_disk_mbps is None else int(settings.vm_disk_mbps * 1e6),
         die_with_gateway=not lasting,
+        cgroup=settings.vm_cgroup,
     )
 
 
@@ -153,32 +154,35 @@ async def running(
         StoreError: the sessions of the last gateway cannot be read.
     """
     keys, seal = load_keys(settings.state_dir), Seal(load_sealing_key(settings.state_dir))
-    egress = await asyncio.to_thread(egress_config, settings)
+    plane = plane_settings(settings, media_port)
     _own_directory(settings.run_dir)
     async with AsyncExitStack() as stack:
         namespaces = NamespaceThread()
         await namespaces.start()
         stack.push_async_callback(namespaces.close)
 
-        relay = await Relay.open(media_port, bind=_media_addresses(settings))
-        dataplane = LocalDataPlane(partial(_open_lan, namespaces), relay, egress)
+        dataplane = await _open_dataplane(settings, plane, namespaces, lasting=lasting)
         stack.push_async_callback(dataplane.close)
         driver = make_driver(settings, lasting=lasting)
         store = await Store.open(store_path(settings) if lasting else None, seal)
         stack.push_async_callback(store.close)
         whep = Whep(dataplane)
         stack.push_async_callback(whep.aclose)
-        world = _make_world(settings, driver, dataplane, whep, store)
+        guard = await stack.enter_async_context(guarding(settings))
+        world = _make_world(settings, driver, dataplane, whep, store, Trail(guard.audit))
         manager = _make_manager(settings, world)
         stack.push_async_callback(manager.close)
         await manager.recover()
+        await dataplane.settle()
         manager.pool.start()
         manager.reaper.start()
-        yield Services(
+        manager.ledger.start()
+        services = Services(
             manager=manager,
             whep=whep,
             dataplane=dataplane,
             keys=keys,
+            keyring=guard.keyring,
             facts=driver.check,
             room=partial(_room, disk_dir(settings)),
             host_addresses=host.addresses,
@@ -192,39 +196,39 @@ async def running(
             lifetime=LifetimeDefaults(settings.ttl_s, settings.idle_timeout_s, settings.idle_action),
             exits=ExitDefaults(settings.proxy, settings.proxy_direct),
         )
+        yield guard.before(services, settings)
 
 
-def _make_metrics(dataplane: LocalDataPlane) -> Metrics:
+async def _open_dataplane(
+    settings: Settings, plane: PlaneSettings, namespaces: NamespaceThread, *, lasting: bool
+) -> LocalDataPlane | RemoteDataPlane:
+    if not lasting or settings.dataplane == "inside":
+        return await open_plane(plane, namespaces)
+    options = ["--log-level", settings.log_level, *(["--log-json"] if settings.log_json else [])]
+    log = settings.state_dir / "logs" / "dataplane.log"
+    path = settings.run_dir / SOCKET_NAME
+    find = partial(wait_for, path) if settings.dataplane == "service" else partial(reach, path, log, options)
+    return await RemoteDataPlane.connect(find, plane, namespaces)
+
+
+def plane_settings(settings: Settings, media_port: int) -> PlaneSettings:
+    """What of the settings is the data plane's. Raises ConfigError."""
+    if settings.proxy.type == "direct" and not settings.proxy_direct:
+        raise ConfigError("proxy is direct, which proxy_direct does not allow", hint="set proxy_direct = true")
+    named = settings.model_dump(include=set(PlaneSettings.model_fields) - {"media_port"})
+    return PlaneSettings(media_port=media_port, bind=_media_addresses(settings), **named)
+
+
+def _make_metrics(dataplane: DataPlane) -> Metrics:
     metrics = Metrics()
     metrics.watch("fenster_dataplane", "Packets, bytes and drops by reason, since start", dataplane.counters)
-    metrics.watch_egress(dataplane.counters)
+    metrics.watch_egress(dataplane.egress_counters)
     return metrics
 
 
-def egress_config(settings: Settings) -> EgressConfig:
-    """What the settings say of the sessions' proxies. Blocking: it reads the host's certificates."""
-    if settings.proxy.type == "direct" and not settings.proxy_direct:
-        raise ConfigError("proxy is direct, which proxy_direct does not allow", hint="set proxy_direct = true")
-    rate, quota = settings.proxy_rate_mbps, settings.proxy_quota_mib
-    return EgressConfig(
-        policy=Policy(settings.proxy_allow, settings.proxy_deny, settings.proxy_ports, settings.proxy_direct),
-        limits=EgressLimits(
-            connections=settings.proxy_connections,
-            bytes_per_s=None if rate is None else rate * 1e6 / 8,
-            quota_bytes=None if quota is None else quota << 20,
-        ),
-        check_url=settings.proxy_check_url,
-        own_addresses=host.addresses,
-    )
-
-
-async def _open_lan(namespaces: NamespaceThread, vm_id: str, pid: int | None) -> Lan:
-    if pid is not None:
-        return await NamespaceLan.of_process(namespaces, pid)
-    return await NamespaceLan.create(namespaces)
-
-
-def _make_world(settings: Settings, driver: VmDriver, dataplane: LocalDataPlane, whep: Whep, store: Store) -> World:
+def _make_world(
+    settings: Settings, driver: VmDriver, dataplane: DataPlane, whep: Whep, store: Store, trail: Trail
+) -> World:
     return World(
         driver=driver,
         dataplane=dataplane,
@@ -236,12 +240,16 @@ def _make_world(settings: Settings, driver: VmDriver, dataplane: LocalDataPlane,
             hello_s=settings.hello_timeout_s, call_s=settings.ready_timeout_s, ready_s=settings.ready_timeout_s
         ),
         store=store,
+        witness=trail.saw,
     )
 
 
 def templates(settings: Settings) -> dict[str, Template]:
     """By name; the first is the default."""
-    plain = Template(settings.profile, settings.profile, settings.vcpus, settings.memory_mib, settings.browser)
+    place = Place(timezone=settings.timezone, locale=settings.locale)
+    plain = Template(
+        settings.profile, settings.profile, settings.vcpus, settings.memory_mib, settings.browser, place=place
+    )
     named = {
         name: Template(
             name,
@@ -249,6 +257,7 @@ def templates(settings: Settings) -> dict[str, Template]:
             given.vcpus or settings.vcpus,
             given.memory_mib or settings.memory_mib,
             given.browser or settings.browser,
+            place=Place(timezone=given.timezone or place.timezone, locale=given.locale or place.locale),
         )
         for name, given in settings.templates.items()
     }
@@ -280,27 +289,27 @@ async def serving(settings: Settings, *, lasting: bool = False) -> AsyncIterator
     Raises:
         As :func:`running`.
     """
-    with _listen(settings) as sock:
+    files = await asyncio.to_thread(certificate, settings)
+    with listen(settings.host, settings.port) as sock:
         port = sock.getsockname()[1]
         media_port = settings.media_port if settings.media_port is not None else port
         tcp = _tcp_reach(settings, port)
         async with running(settings, media_port=media_port, tcp=tcp, lasting=lasting) as services:
-            runner = web.AppRunner(make_application(services), access_log=None, shutdown_timeout=SHUTDOWN_S)
-            await runner.setup()
-            assert runner.server is not None
-            demux = TcpDemux(sock, http=runner.server, media=services.dataplane.take if tcp is not None else None)
-            services.metrics.watch("fenster_connections", "Accepted, by what became of them", demux.counters)
-            try:
-                demux.start()
-                if not ipaddress.ip_address(settings.host).is_loopback:
-                    logger.warning(
-                        "x plain HTTP off the loopback address: browsers need a TLS proxy in front for noVNC"
-                    )
+            media = services.dataplane.take if tcp is not None else None
+            async with open_door(settings, sock, services, files, media) as door:
+                _log_door(settings, tls=files is not None)
                 await _log_host(services)
-                yield Serving(services, local_url(settings.host, port))
-            finally:
-                await demux.close()
-                await runner.cleanup()
+                url = local_url(settings.host, port, tls=files is not None)
+                yield Serving(door.services, url, door.fingerprint, door.reload)
+
+
+def _log_door(settings: Settings, *, tls: bool) -> None:
+    if not tls and not ipaddress.ip_address(settings.host).is_loopback:
+        logger.warning(
+            "! PLAIN HTTP on %s (insecure_http): API keys, tokens and noVNC's keystrokes cross the network in clear, "
+            "and browsers withhold clipboard and keyboard lock",
+            settings.host,
+        )
 
 
 async def _log_host(services: Services) -> None:
@@ -314,25 +323,6 @@ async def _log_host(services: Services) -> None:
         logger.warning(
             "x %s is no isolation boundary: run nothing here that you would not run yourself", facts.accelerator
         )
-
-
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if settings.host == "::":
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        sock.bind((settings.host, settings.port))
-        sock.listen(128)
-        sock.setblocking(False)
-    except OSError as exc:
-        sock.close()
-        raise ConfigError(
-            f"cannot listen on {settings.host} port {settings.port}: {exc.strerror}",
-            hint=f"end what uses it (ss -ltnp 'sport = :{settings.port}' shows it), or choose another with --port",
-        ) from exc
-    return sock
 
 
 def _tcp_reach(settings: Settings, port: int) -> TcpReach | None:
@@ -349,12 +339,6 @@ def _media_addresses(settings: Settings) -> tuple[str, ...]:
     # Behind a proxy on the loopback address media still comes from outside, where it was told to.
     wild = settings.host in ("0.0.0.0", "::") or settings.advertise
     return ("0.0.0.0", "::") if wild else (settings.host,)
-
-
-def local_url(address: str, port: int) -> str:
-    """Where a browser on this host finds a gateway that listens on that address."""
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address, f"[{address}]" if ":" in address else address)
-    return f"http://{shown}:{port}"
 
 
 def _room(disks: Path) -> Room:

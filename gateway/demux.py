@@ -1,7 +1,8 @@
 """One TCP port for HTTP, HTTPS and media: each connection is handed on by its first byte, which stays unread.
 
 A viewer's ICE-TCP connection begins with the length of a STUN message (RFC 4571, below 1 KiB), TLS with 0x16
-(RFC 8446 5.1), HTTP with a letter or an empty line (RFC 9112 2.2): no two share a first byte.
+(RFC 8446 5.1), HTTP with a letter or an empty line (RFC 9112 2.2): no two share a first byte. Where TLS is spoken,
+plain HTTP is told to come by it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping
 
+from gateway.edge.places import Places
+
 __all__ = ["FIRST_BYTE_S", "MAX_SILENT", "TcpDemux", "is_media"]
 
 logger = logging.getLogger(__name__)
@@ -22,6 +25,9 @@ FIRST_BYTE_S = 30.0
 MAX_SILENT = 256
 """Connections that have not sent a byte; the oldest gives way to a new one, so that they keep nobody out."""
 HANDSHAKE_S = 10.0
+MAX_HANDSHAKES = 512
+"""TLS connections that have not agreed on keys; one more is closed."""
+TLS_RECORD = 0x16
 ACCEPT_BURST = 64
 """Connections accepted before the loop sees to the others."""
 ACCEPT_RETRY_S = 0.5
@@ -43,6 +49,8 @@ class TcpDemux:
         http: makes the protocol of an HTTP connection, as aiohttp's Server does.
         media: takes over viewers' connections; None: there are none, HTTP refuses them.
         tls: of HTTP; None is plain.
+        redirect: makes the protocol of plain HTTP where there is TLS; without it, plain HTTP is refused as TLS.
+        places: how many connections each address may have; those of media are the relay's to bound.
         first_byte_s: how long a connection may be silent.
         max_silent: how many may be.
     """
@@ -54,6 +62,10 @@ class TcpDemux:
         http: Callable[[], asyncio.BaseProtocol],
         media: Callable[[socket.socket], None] | None = None,
         tls: ssl.SSLContext | None = None,
+        redirect: Callable[[], asyncio.BaseProtocol] | None = None,
+        places: Places | None = None,
+        handshake_s: float = HANDSHAKE_S,
+        max_handshakes: int = MAX_HANDSHAKES,
         first_byte_s: float = FIRST_BYTE_S,
         max_silent: int = MAX_SILENT,
     ) -> None:
@@ -61,18 +73,28 @@ class TcpDemux:
         self._http = http
         self._media = media
         self._tls = tls
+        self._redirect = redirect
+        self._places = places if places is not None else Places()
+        self._handshake_s = handshake_s
+        self._max_handshakes = max_handshakes
         self._first_byte_s = first_byte_s
         self._max_silent = max_silent
         self._loop = asyncio.get_running_loop()
-        self._silent: dict[socket.socket, asyncio.TimerHandle] = {}
-        """Oldest first, each with its time limit."""
+        self._silent: dict[socket.socket, tuple[asyncio.TimerHandle, str]] = {}
+        """Oldest first, each with its time limit and the address that it is from."""
         self._handovers: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
-        self._counts = dict.fromkeys(["http", "media", "left", "too_late", "crowded_out"], 0)
+        self._counts = dict.fromkeys(
+            ["http", "redirected", "media", "left", "too_late", "crowded_out", "too_many"], 0
+        )
 
     def counters(self) -> Mapping[str, int]:
         """Connections by what became of them, since start; ``silent`` is how many have sent nothing yet."""
         return {**self._counts, "silent": len(self._silent)}
+
+    def use(self, tls: ssl.SSLContext) -> None:
+        """For TLS connections from now on."""
+        self._tls = tls
 
     def start(self) -> None:
         """Accept from now on."""
@@ -99,7 +121,7 @@ class TcpDemux:
     def _accept(self) -> None:
         for _ in range(ACCEPT_BURST):
             try:
-                sock, _ = self._listening.accept()
+                sock, name = self._listening.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as exc:
@@ -111,10 +133,17 @@ class TcpDemux:
                 self._loop.remove_reader(self._listening)
                 self._retry = self._loop.call_later(ACCEPT_RETRY_S, self.start)
                 return
+            address = str(name[0])
+            if not self._places.free(address):
+                self._counts["too_many"] += 1
+                sock.close()
+                continue
             sock.setblocking(False)
             if len(self._silent) >= self._max_silent:
                 self._end(next(iter(self._silent)), "crowded_out")
-            self._silent[sock] = self._loop.call_later(self._first_byte_s, self._end, sock, "too_late")
+            self._places.take(address)
+            limit = self._loop.call_later(self._first_byte_s, self._end, sock, "too_late")
+            self._silent[sock] = limit, address
             self._loop.add_reader(sock, self._decide, sock)
 
     def _decide(self, sock: socket.socket) -> None:
@@ -128,28 +157,42 @@ class TcpDemux:
         if not first:
             self._end(sock, "left")
             return
-        self._forget(sock)
+        address = self._forget(sock)
         if self._media is not None and is_media(first[0]):
             self._counts["media"] += 1
             self._media(sock)
             return
-        self._counts["http"] += 1
-        task = self._loop.create_task(self._serve(sock), name="a connection for HTTP")
+        plain = self._tls is not None and self._redirect is not None and first[0] != TLS_RECORD
+        if len(self._handovers) >= self._max_handshakes:
+            self._counts["crowded_out"] += 1
+            sock.close()
+            return
+        self._counts["redirected" if plain else "http"] += 1
+        # Its place is its own until HTTP has taken one for it.
+        self._places.take(address)
+        task = self._loop.create_task(self._serve(sock, address, plain=plain), name="a connection for HTTP")
         self._handovers.add(task)
         task.add_done_callback(self._handovers.discard)
 
-    async def _serve(self, sock: socket.socket) -> None:
-        limit_s = HANDSHAKE_S if self._tls is not None else None
+    async def _serve(self, sock: socket.socket, address: str, *, plain: bool) -> None:
+        tls, make = (self._tls, self._http) if not plain or self._redirect is None else (None, self._redirect)
+        limit_s = self._handshake_s if tls is not None else None
         try:
-            await self._loop.connect_accepted_socket(self._http, sock, ssl=self._tls, ssl_handshake_timeout=limit_s)
+            await self._loop.connect_accepted_socket(make, sock, ssl=tls, ssl_handshake_timeout=limit_s)
         except (OSError, TimeoutError) as exc:
             # Whoever it was spoke no TLS, or left. ssl.SSLError is an OSError.
             logger.debug("a connection was not established: %s", exc)
             sock.close()
+        finally:
+            self._places.give_back(address)
 
-    def _forget(self, sock: socket.socket) -> None:
-        self._silent.pop(sock).cancel()
+    def _forget(self, sock: socket.socket) -> str:
+        """The address that it is from."""
+        limit, address = self._silent.pop(sock)
+        limit.cancel()
         self._loop.remove_reader(sock)
+        self._places.give_back(address)
+        return address
 
     def _end(self, sock: socket.socket, reason: str) -> None:
         self._counts[reason] += 1

@@ -14,7 +14,11 @@
     │   ├── LengthRequired       a body whose size is not said beforehand
     │   ├── AlreadyThere         a file that was to be made has its name taken
     │   ├── BadRange             a part of a file that it does not have
-    │   └── UnsupportedMedia     a body of another type than the call takes
+    │   ├── UnsupportedMedia     a body of another type than the call takes
+    │   ├── Misdirected          for a host that this gateway is not
+    │   ├── TooSlow              a body that does not come
+    │   ├── RateLimited          too often in a short time
+    │   └── QuotaReached         its owner has all that it may have
     ├── CapacityError            this host has no room (503, with a reason)
     ├── VmError                  the machine's fault, or the host's
     │   ├── VmUnavailable        this host cannot run this driver
@@ -51,6 +55,7 @@ do. ``STATUS`` is the one table from kind to HTTP status; routes never invent co
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 
 __all__ = [
     "STATUS",
@@ -74,16 +79,20 @@ __all__ = [
     "LinkClosed",
     "LinkError",
     "LinkTimeout",
+    "Misdirected",
     "NetnsError",
     "NoExit",
     "NotFound",
     "ProxyRequestError",
+    "QuotaReached",
+    "RateLimited",
     "RequestError",
     "SnapshotError",
     "StoreError",
     "TargetForbidden",
     "TargetUnreachable",
     "TooLarge",
+    "TooSlow",
     "Unauthorized",
     "UnsupportedMedia",
     "UpstreamAuthFailed",
@@ -173,6 +182,28 @@ class BadRange(RequestError):
 
 class UnsupportedMedia(RequestError):
     kind = "unsupported-media"
+
+
+class Misdirected(RequestError):
+    kind = "misdirected"
+
+
+class TooSlow(RequestError):
+    kind = "too-slow"
+
+
+class RateLimited(RequestError):
+    """``retry_after_s`` is rounded up to whole seconds (RFC 9110 10.2.3)."""
+
+    kind = "rate-limited"
+
+    def __init__(self, message: str, *, retry_after_s: float, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.headers = {"Retry-After": str(max(1, ceil(retry_after_s)))}
+
+
+class QuotaReached(RequestError):
+    kind = "quota"
 
 
 class CapacityError(GatewayError):
@@ -310,9 +341,13 @@ STATUS: dict[str, int] = {
     "conflict": 409,
     "length-required": 411,
     "already-there": 412,
+    "too-slow": 408,
     "too-large": 413,
     "unsupported-media": 415,
     "range": 416,
+    "misdirected": 421,
+    "rate-limited": 429,
+    "quota": 429,
     "capacity": 503,
     "vm": 500,
     "vm-unavailable": 503,

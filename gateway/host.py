@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import resource
 import shutil
+import socket
 from pathlib import Path
 
 __all__ = [
@@ -12,6 +14,7 @@ __all__ = [
     "allow_descriptors",
     "available_memory_mib",
     "free_disk_mib",
+    "names",
     "outer_uid",
     "parse_fib_trie",
     "parse_if_inet6",
@@ -27,6 +30,12 @@ def addresses() -> list[str]:
         except OSError:
             continue
     return found
+
+
+def names() -> list[str]:
+    """What this host calls itself; in its local network (mDNS, RFC 6762) too."""
+    name = socket.gethostname().lower()
+    return [name, f"{name}.local"] if re.fullmatch(r"[a-z0-9_-]{1,63}", name) else []
 
 
 def parse_fib_trie(text: str) -> list[str]:

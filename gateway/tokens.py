@@ -1,13 +1,11 @@
-"""Credentials: the API key, the viewers' signed tokens, frame grants. Pure; time is an argument.
+"""Credentials that the gateway signs: viewer tokens, frame grants. Pure; time is an argument.
 
-The API key manages sessions. A viewer token opens one session, in one role, until it expires; it is a JWT
-(RFC 7519) signed with HS256, so that a restarted gateway still knows the tokens it gave out.
+An API key (edge/apikeys.py) manages sessions. A viewer token opens one session, in one role, until it expires; it is
+a JWT (RFC 7519) signed with HS256, so that a restarted gateway still knows the tokens it gave out.
 """
 
 from __future__ import annotations
 
-import hmac
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
@@ -23,8 +21,6 @@ __all__ = [
     "framers",
     "mint",
     "mint_frame",
-    "new_api_key",
-    "same_key",
     "verify",
 ]
 
@@ -51,15 +47,6 @@ class Claims:
     iat: int
     origins: tuple[str, ...] = ()
     """Origins that may embed the viewer, besides the gateway's own."""
-
-
-def new_api_key() -> str:
-    return API_KEY_PREFIX + secrets.token_urlsafe(32)
-
-
-def same_key(given: str, real: str) -> bool:
-    """Compare in constant time."""
-    return hmac.compare_digest(given.encode(), real.encode())
 
 
 def mint(

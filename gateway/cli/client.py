@@ -97,14 +97,17 @@ class Client:
 
 
 @asynccontextmanager
-async def client(url: str, api_key: str) -> AsyncIterator[Client]:
+async def client(url: str, api_key: str, pinned: bytes | None = None) -> AsyncIterator[Client]:
     """A client with that key.
 
     Args:
         url: without a slash at its end.
+        pinned: SHA-256 of the one certificate to trust; else those that this host trusts.
     """
     headers = {"Authorization": f"Bearer {api_key}"}
-    async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as http:
+    trust = aiohttp.TCPConnector(ssl=aiohttp.Fingerprint(pinned) if pinned is not None else True)
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    async with aiohttp.ClientSession(headers=headers, timeout=timeout, connector=trust) as http:
         yield Client(http, url.rstrip("/"), api_key)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
 import typer
 from rich.markup import escape
@@ -14,6 +15,7 @@ from rich.table import Table
 from gateway import host
 from gateway.app import disk_dir, make_driver
 from gateway.cli import options
+from gateway.cli.doctor_egress import examine_egress
 from gateway.cli.finding import Finding, Grade
 from gateway.cli.output import console, emit
 from gateway.cli.rights import look_at_limits, look_at_namespaces, look_at_subordinate_ids, look_at_taps
@@ -68,12 +70,13 @@ def _print(findings: list[Finding]) -> None:
 async def examine(settings: Settings) -> list[Finding]:
     """Every finding; what cannot be found out is one too."""
     rights: list[Callable[[], Finding | None]] = [
-        look_at_taps, look_at_namespaces, look_at_subordinate_ids, look_at_limits
+        look_at_taps, look_at_namespaces, look_at_subordinate_ids, partial(look_at_limits, settings.vm_cgroup)
     ]  # fmt: skip
     blocking: list[Callable[[Settings], Finding]] = [_build_tools, _image, _memory, _disk, _media]
     found = [await _qemu(settings), await _accelerator(settings)]
     looked = [await asyncio.to_thread(look) for look in rights]
-    return [*found, *filter(None, looked), *[await asyncio.to_thread(look, settings) for look in blocking]]
+    found += [*filter(None, looked), *[await asyncio.to_thread(look, settings) for look in blocking]]
+    return [*found, *await examine_egress(settings)]
 
 
 async def _qemu(settings: Settings) -> Finding:

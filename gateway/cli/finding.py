@@ -1,4 +1,4 @@
-"""One thing that `fenster doctor` has found."""
+"""What doctor has found out about one thing."""
 
 from __future__ import annotations
 

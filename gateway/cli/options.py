@@ -18,6 +18,7 @@ __all__ = [
     "Driver",
     "Hello",
     "Host",
+    "InsecureHttp",
     "LogJson",
     "LogLevel",
     "MaxSessions",
@@ -26,9 +27,12 @@ __all__ = [
     "PoolSize",
     "Port",
     "Profile",
+    "PublicUrl",
     "Ready",
     "RunDir",
     "StateDir",
+    "TlsCert",
+    "TlsKey",
     "Url",
     "Vcpus",
 ]
@@ -45,6 +49,12 @@ Advertise = Annotated[str | None, typer.Option(help="Addresses, by commas, that 
 AdvertiseTcpPort = Annotated[
     int | None, typer.Option(help="TCP port that browsers send media to; the HTTP port unless given, 0 for none.")
 ]
+TlsCert = Annotated[Path | None, typer.Option(help="Certificate and its chain, PEM.")]
+TlsKey = Annotated[Path | None, typer.Option(help="Its key, PEM.")]
+InsecureHttp = Annotated[
+    bool | None, typer.Option("--insecure-http", help="Plain HTTP off the loopback address: keys go in clear.")
+]
+PublicUrl = Annotated[str | None, typer.Option(help="Where people reach it, behind a reverse proxy.")]
 Driver = Annotated[str | None, typer.Option(help="qemu, or process: WITHOUT a VM, for development.")]
 Accel = Annotated[str | None, typer.Option(help="auto, kvm or tcg.")]
 Profile = Annotated[str | None, typer.Option(help="Golden image profile.")]

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from gateway.app import local_url
 from gateway.cli.client import Client, client
+from gateway.edge.certificate import fingerprint, own_chain
+from gateway.edge.listen import local_url
+from gateway.edge.tls import speaks_tls
 from gateway.keyfiles import read_api_key
 from gateway.settings import load
 
@@ -19,7 +21,10 @@ __all__ = ["reach"]
 async def reach(url: str | None, state_dir: Path | None, config: Path | None) -> AsyncIterator[Client]:
     """The gateway that the options, the environment and the settings name."""
     settings = load({"state_dir": state_dir}, config=config)
-    found = url or os.environ.get("FENSTER_URL") or local_url(settings.host, settings.port)
+    named = url or os.environ.get("FENSTER_URL")
     key = os.environ.get("FENSTER_API_KEY") or read_api_key(settings.state_dir)
-    async with client(found, key) as api:
+    tls = speaks_tls(settings.host, settings.tls_cert, insecure=settings.insecure_http)
+    # Of this host's own gateway the certificate is known, whatever names it is good for.
+    pinned = None if named or not tls else fingerprint(settings.tls_cert or own_chain(settings.state_dir))
+    async with client(named or local_url(settings.host, settings.port, tls=tls), key, pinned) as api:
         yield api

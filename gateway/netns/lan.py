@@ -73,13 +73,22 @@ _SYSCTLS = {
 
 
 class NamespaceLan:
-    """A :class:`~gateway.vm.driver.Lan`; made by :meth:`create`. The host's end of the tap is HOST_IP."""
+    """A :class:`~gateway.vm.driver.Lan`; made by :meth:`create`. The host's end of the tap is HOST_IP.
+
+    Args:
+        fd: holds a namespace that is set up; owned from here on.
+    """
 
     def __init__(self, thread: NamespaceThread, fd: int) -> None:
         self.host_ip = HOST_IP
         self.guest_ip = GUEST_IP
         self._thread = thread
         self._fd = fd
+
+    @property
+    def fd(self) -> int:
+        """Holds the namespace; stays this object's. -1 when closed."""
+        return self._fd
 
     @classmethod
     async def create(cls, thread: NamespaceThread) -> NamespaceLan:

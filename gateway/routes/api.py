@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 
@@ -11,9 +13,10 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from gateway import __version__
+from gateway.edge.apikeys import Scope
 from gateway.errors import BadRequest, Forbidden, GatewayError
 from gateway.exits import Exit
-from gateway.routes.access import Access, Caller, route
+from gateway.routes.access import AUDITED, Access, Caller, route, spend_create, spend_token
 from gateway.routes.models import (
     Created,
     CreateSession,
@@ -31,7 +34,8 @@ from gateway.routes.models import (
     read_json,
 )
 from gateway.routes.services import SERVICES, Services
-from gateway.sessions.record import Lifetime, Sharing, Template
+from gateway.sessions.exits_health import exits_health
+from gateway.sessions.record import Lifetime, Place, Sharing, Template
 from gateway.sessions.session import Session
 from gateway.sessions.view import ErrorView
 from gateway.tokens import Role, mint, mint_frame
@@ -41,6 +45,8 @@ __all__ = ["embed_path", "routes", "viewer_token"]
 KEY_HEADER = "Idempotency-Key"
 """draft-ietf-httpapi-idempotency-key-header."""
 MAX_KEY_LENGTH = 255
+KEY_PATTERN = f"[!-~]([ -~]{{0,{MAX_KEY_LENGTH - 2}}}[!-~])?"
+"""Printable ASCII; HTTP takes spaces off both ends."""
 
 
 def _json(body: BaseModel, status: int = 200) -> web.Response:
@@ -88,6 +94,7 @@ async def create(request: web.Request, caller: Caller) -> web.Response:
     """Answers at once; the session boots by itself and its events tell."""
     services = request.app[SERVICES]
     body = await read_json(request, CreateSession, optional=True)
+    spend_create(request, caller)
     begin = partial(
         services.manager.create,
         template=body.template,
@@ -96,14 +103,19 @@ async def create(request: web.Request, caller: Caller) -> web.Response:
         metadata=body.metadata,
         sharing=Sharing(clipboard=body.clipboard, files=body.files),
         out=_exit(services, body.proxy),
+        timezone=body.timezone,
+        locale=body.locale,
+        owner=caller.owner,
     )
     key = request.headers.get(KEY_HEADER)
     if key is None:
-        return _created(services, await begin())
-    if not 0 < len(key) <= MAX_KEY_LENGTH:
-        raise BadRequest(f"{KEY_HEADER} has {len(key)} characters, not 1 to {MAX_KEY_LENGTH}")
+        return _created(request, caller, await begin())
+    if not re.fullmatch(KEY_PATTERN, key):
+        raise BadRequest(f"{KEY_HEADER} is not 1 to {MAX_KEY_LENGTH} printable ASCII characters")
     asked = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
-    return _created(services, await services.manager.create_once(key, asked, begin))
+    # Two owners may draw the same key: it is each one's own.
+    key = f"{caller.owner.name} {key}"
+    return _created(request, caller, await services.manager.create_once(key, asked, begin))
 
 
 def _exit(services: Services, wanted: Exit | None) -> Exit:
@@ -126,10 +138,14 @@ def _lifetime(services: Services, body: CreateSession) -> Lifetime:
     )
 
 
-def _created(services: Services, session: Session) -> web.Response:
-    token = viewer_token(services, session.id)
+def _created(request: web.Request, caller: Caller, session: Session) -> web.Response:
+    request[AUDITED] = session.id
+    token = viewer_token(request.app[SERVICES], session.id) if caller.may(Scope.TOKENS_ISSUE) else None
     created = Created(
-        **dict(session.view()), viewer_url=token.viewer_url, token=token.token, expires_at=token.expires_at
+        **dict(session.view()),
+        viewer_url=token.viewer_url if token is not None else None,
+        token=token.token if token is not None else None,
+        expires_at=token.expires_at if token is not None else None,
     )
     response = _json(created, 201)
     response.headers["Location"] = f"/v1/sessions/{session.id}"
@@ -137,7 +153,8 @@ def _created(services: Services, session: Session) -> web.Response:
 
 
 async def list_sessions(request: web.Request, caller: Caller) -> web.Response:
-    return _json(SessionList(sessions=[session.view() for session in request.app[SERVICES].manager.list()]))
+    sessions = request.app[SERVICES].manager.list()
+    return _json(SessionList(sessions=[session.view() for session in sessions if caller.sees(session.owner)]))
 
 
 async def show(request: web.Request, caller: Caller) -> web.Response:
@@ -159,12 +176,21 @@ async def update(request: web.Request, caller: Caller) -> web.Response:
     session.touch()
     if out != session.out:
         await session.leave_by(out)
+    if {"timezone", "locale"} & given:
+        await session.be_taken_for(_place(session, body))
     await session.live_as(
         life.model_copy(update=changes),
         body.metadata if "metadata" in given else session.metadata,
         session.sharing.model_copy(update=sharing),
     )
     return _json(session.view())
+
+
+def _place(session: Session, body: UpdateSession) -> Place:
+    """What is left out stays; null is the template's."""
+    names = {"timezone", "locale"} & body.model_fields_set
+    wanted = {name: getattr(body, name) or getattr(session.template.place, name) for name in names}
+    return session.place.model_copy(update=wanted)
 
 
 async def egress(request: web.Request, caller: Caller) -> web.Response:
@@ -176,12 +202,8 @@ async def egress(request: web.Request, caller: Caller) -> web.Response:
             upstream=str(session.out),
             username=session.out.username,
             egress=session.view().egress,
-            bytes_up=report.bytes_up,
-            bytes_down=report.bytes_down,
-            connections=report.connections,
             open=report.open,
-            hosts=dict(report.hosts),
-            errors=dict(report.errors),
+            **asdict(report.traffic),
         )
     )
 
@@ -195,7 +217,9 @@ async def suspend(request: web.Request, caller: Caller) -> web.Response:
 
 async def resume(request: web.Request, caller: Caller) -> web.Response:
     """Answers at once; a viewer may ask too, since opening a desktop wakes it."""
-    session = await request.app[SERVICES].manager.resume(request.match_info["sid"])
+    spend_create(request, caller)
+    manager = request.app[SERVICES].manager
+    session = await manager.resume(request.match_info["sid"], max_live=caller.owner.max_live)
     return _json(session.view(), 202)
 
 
@@ -203,14 +227,18 @@ async def fork(request: web.Request, caller: Caller) -> web.Response:
     """Answers when the second session's memory and disk are its own; it then resumes by itself."""
     services = request.app[SERVICES]
     body = await read_json(request, ForkSession, optional=True)
-    child = await services.manager.fork(request.match_info["sid"], metadata=body.metadata)
-    return _created(services, child)
+    spend_create(request, caller)
+    child = await services.manager.fork(
+        request.match_info["sid"], metadata=body.metadata, max_live=caller.owner.max_live
+    )
+    return _created(request, caller, child)
 
 
 async def save_template(request: web.Request, caller: Caller) -> web.Response:
     """Answers when sessions can be started from it."""
     manager = request.app[SERVICES].manager
     body = await read_json(request, SaveTemplate)
+    spend_create(request, caller)
     saved = await manager.save_template(request.match_info["sid"], body.name)
     return _json(_template_view(manager.templates[saved.name]), 201)
 
@@ -225,6 +253,7 @@ async def make_token(request: web.Request, caller: Caller) -> web.Response:
     services = request.app[SERVICES]
     session = services.manager.get(request.match_info["sid"])
     body = await read_json(request, CreateToken, optional=True)
+    spend_token(request, caller)
     token = viewer_token(
         services, session.id, role=body.role, lifetime_s=body.lifetime_s, origins=tuple(body.origins)
     )
@@ -262,8 +291,12 @@ async def host(request: web.Request, caller: Caller) -> web.Response:
             free_disk_mib=room.disk_mib,
             media_port=services.dataplane.media_port,
             parked=services.manager.pool.parked,
+            egress=exits_health(
+                services.exits.out, [(one.out, one.view().egress) for one in services.manager.list()]
+            ),
             counters={
                 **services.dataplane.counters(),
+                **services.dataplane.egress_counters(),
                 **services.manager.pool.counters,
                 **(facts.counters if facts is not None else {}),
             },
@@ -296,19 +329,20 @@ def _template_view(template: Template) -> TemplateView:
 
 
 def routes() -> list[web.RouteDef]:
+    sessions, one, write = "/v1/sessions", "/v1/sessions/{sid}", Scope.SESSIONS_WRITE
     return [
-        route("POST", "/v1/sessions", create, Access.ADMIN),
-        route("GET", "/v1/sessions", list_sessions, Access.ADMIN),
-        route("GET", "/v1/sessions/{sid}", show, Access.VIEWER),
-        route("PATCH", "/v1/sessions/{sid}", update, Access.ADMIN),
-        route("DELETE", "/v1/sessions/{sid}", destroy, Access.ADMIN),
-        route("GET", "/v1/sessions/{sid}/egress", egress, Access.ADMIN),
-        route("POST", "/v1/sessions/{sid}/suspend", suspend, Access.ADMIN),
-        route("POST", "/v1/sessions/{sid}/resume", resume, Access.VIEWER),
-        route("POST", "/v1/sessions/{sid}/fork", fork, Access.ADMIN),
-        route("POST", "/v1/sessions/{sid}/template", save_template, Access.ADMIN),
-        route("POST", "/v1/sessions/{sid}/tokens", make_token, Access.ADMIN),
-        route("POST", "/v1/sessions/{sid}/marks", mark, Access.VIEWER),
-        route("GET", "/v1/host", host, Access.ADMIN),
-        route("GET", "/v1/templates", templates, Access.ADMIN),
+        route("POST", sessions, create, Access.ADMIN, write, audit="session.create"),
+        route("GET", sessions, list_sessions, Access.ADMIN, Scope.SESSIONS_READ),
+        route("GET", one, show, Access.VIEWER, Scope.SESSIONS_READ),
+        route("PATCH", one, update, Access.ADMIN, write, audit="session.update"),
+        route("DELETE", one, destroy, Access.ADMIN, write, audit="session.destroy"),
+        route("GET", f"{one}/egress", egress, Access.ADMIN, Scope.SESSIONS_READ),
+        route("POST", f"{one}/suspend", suspend, Access.ADMIN, write, audit="session.suspend"),
+        route("POST", f"{one}/resume", resume, Access.VIEWER, write, audit="session.resume"),
+        route("POST", f"{one}/fork", fork, Access.ADMIN, write, audit="session.fork"),
+        route("POST", f"{one}/template", save_template, Access.ADMIN, write, audit="template.save"),
+        route("POST", f"{one}/tokens", make_token, Access.ADMIN, Scope.TOKENS_ISSUE, audit="token.issue"),
+        route("POST", f"{one}/marks", mark, Access.VIEWER, Scope.DESKTOPS_USE),
+        route("GET", "/v1/host", host, Access.ADMIN, Scope.HOST_READ),
+        route("GET", "/v1/templates", templates, Access.ADMIN, Scope.SESSIONS_READ),
     ]

@@ -21,7 +21,9 @@ from gateway.routes import (
     whep,
 )
 from gateway.routes.cors import add_cors_headers, cors
-from gateway.routes.middleware import MAX_BODY_BYTES, add_headers, problems
+from gateway.routes.front import front
+from gateway.routes.limits import MAX_BODY_BYTES
+from gateway.routes.middleware import add_headers, problems
 from gateway.routes.services import SERVICES, Services
 
 __all__ = ["make_application"]
@@ -46,7 +48,7 @@ _MODULES = (
 
 def make_application(services: Services) -> web.Application:
     """All routes. The caller starts and ends the services; sessions end when the application shuts down."""
-    app = web.Application(middlewares=[problems, cors], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[problems, front, cors], client_max_size=MAX_BODY_BYTES)
     app[SERVICES] = services
     for module in _MODULES:
         app.add_routes(module.routes())

@@ -6,13 +6,14 @@ Viewers by WebRTC have a data channel for it; both ends are the same clipboard i
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 
 from aiohttp import web
 
+from gateway.edge.apikeys import Scope
 from gateway.errors import GuestServiceError, LengthRequired, TooLarge, UnsupportedMedia
 from gateway.guest_stream import CHUNK_BYTES, asking, whole
 from gateway.routes.access import Access, Caller, route
+from gateway.routes.body import chunks
 from gateway.routes.control import viewer_of
 from gateway.routes.services import SERVICES
 from gateway.routes.sharing import carried, may_copy
@@ -55,13 +56,9 @@ async def put(request: web.Request, caller: Caller) -> web.Response:
     if length > MAX_CLIPBOARD_BYTES:
         raise TooLarge(f"a clipboard has at most {MAX_CLIPBOARD_BYTES >> 20} MiB", hint="upload it as a file")
 
-    async def body() -> AsyncIterator[bytes]:
-        async for part in request.content.iter_chunked(CHUNK_BYTES):
-            yield part
-
     async def send() -> None:
         async with asking(session.vm.dial, CLIPBOARD_PORT, op="put", kind=kind, length=length) as guest:
-            await guest.send(body())
+            await guest.send(chunks(request, CHUNK_BYTES))
 
     await carried(session, send())
     return web.Response(status=204)
@@ -92,4 +89,7 @@ async def _get(session: Session, known: str, wait_s: float) -> web.Response:
 
 def routes() -> list[web.RouteDef]:
     path = "/v1/sessions/{sid}/clipboard"
-    return [route("GET", path, get, Access.VIEWER), route("PUT", path, put, Access.VIEWER)]
+    return [
+        route("GET", path, get, Access.VIEWER, Scope.DESKTOPS_USE),
+        route("PUT", path, put, Access.VIEWER, Scope.DESKTOPS_USE),
+    ]

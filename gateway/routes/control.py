@@ -6,11 +6,12 @@ import secrets
 
 from aiohttp import web
 
+from gateway.edge.apikeys import Scope
 from gateway.errors import BadRequest, Forbidden
-from gateway.routes.access import Access, Caller, offered_protocols, route
+from gateway.routes.access import VIEWER_NAME, Access, Caller, offered_protocols, route
 from gateway.routes.models import ControlAction, DisplaySize, read_json
 from gateway.routes.services import SERVICES
-from gateway.sessions.control import VIEWER_ID, Viewer
+from gateway.sessions.control import VIEWER_ID, Viewer, name_of
 
 __all__ = ["VIEWER_HEADER", "VIEWER_PROTOCOL", "routes", "viewer_of"]
 
@@ -30,6 +31,7 @@ def viewer_of(request: web.Request, caller: Caller) -> Viewer | None:
         return None
     if not VIEWER_ID.fullmatch(said):
         raise BadRequest("the viewer's id is not 32 hex digits", hint="draw 16 random bytes for each page")
+    request[VIEWER_NAME] = name_of(said)
     return Viewer(said, caller.role)
 
 
@@ -66,6 +68,6 @@ async def display(request: web.Request, caller: Caller) -> web.Response:
 
 def routes() -> list[web.RouteDef]:
     return [
-        route("POST", "/v1/sessions/{sid}/control", control, Access.VIEWER),
-        route("PUT", "/v1/sessions/{sid}/display", display, Access.VIEWER),
+        route("POST", "/v1/sessions/{sid}/control", control, Access.VIEWER, Scope.DESKTOPS_USE),
+        route("PUT", "/v1/sessions/{sid}/display", display, Access.VIEWER, Scope.DESKTOPS_USE),
     ]

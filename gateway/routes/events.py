@@ -6,6 +6,7 @@ import asyncio
 
 from aiohttp import web
 
+from gateway.edge.apikeys import Scope
 from gateway.routes.access import Access, Caller, route
 from gateway.routes.services import SERVICES
 from gateway.sessions.updates import Subscription
@@ -45,4 +46,4 @@ async def _next(watcher: Subscription[SessionView]) -> str | None:
 
 
 def routes() -> list[web.RouteDef]:
-    return [route("GET", "/v1/sessions/{sid}/events", events, Access.VIEWER)]
+    return [route("GET", "/v1/sessions/{sid}/events", events, Access.VIEWER, Scope.SESSIONS_READ)]

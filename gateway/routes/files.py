@@ -6,7 +6,6 @@ bytes to be saved, which no browser opens as a page of this origin.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -16,13 +15,16 @@ from urllib.parse import quote
 from aiohttp import web
 from pydantic import ValidationError
 
+from gateway.edge.apikeys import Scope
 from gateway.errors import BadRequest, GatewayError, GuestServiceError, LengthRequired, TooLarge
 from gateway.guest_stream import CHUNK_BYTES, GuestStream, asking, whole
 from gateway.routes.access import Access, Caller, route
+from gateway.routes.body import chunks
 from gateway.routes.models import FileList, FileView
 from gateway.routes.services import SERVICES
 from gateway.routes.sharing import carried, may_transfer
 from gateway.sessions.session import Session
+from guest_agent.protocol.plainjson import load
 from guest_agent.protocol.stream import FILES_PORT, BadHead, parts_of
 
 __all__ = ["routes"]
@@ -98,7 +100,7 @@ async def _list(session: Session, path: str) -> web.Response:
         length = whole(guest.answer, "length", MAX_LISTING_BYTES)
         raw = b"".join([part async for part in guest.body(length)])
     try:
-        rows = json.loads(raw)
+        rows = load(raw)
         files = [FileView(name=n, kind=k, size=s, modified_at=_time(m)) for n, k, s, m in rows]
         listing = FileList(path=path, files=files, truncated=guest.answer.get("truncated") is True)
     except (ValueError, TypeError, ValidationError, RecursionError, OverflowError) as exc:
@@ -171,7 +173,7 @@ async def _upload(
     request: web.Request, session: Session, path: str, size: int, *, exclusive: bool
 ) -> tuple[FileView, bool]:
     async def body() -> AsyncIterator[bytes]:
-        async for part in request.content.iter_chunked(CHUNK_BYTES):
+        async for part in chunks(request, CHUNK_BYTES):
             session.touch()
             yield part
 
@@ -211,8 +213,8 @@ def _http_date(time: datetime) -> str:
 def routes() -> list[web.RouteDef]:
     path = "/v1/sessions/{sid}/files/{path:.*}"
     return [
-        route("GET", path, get, Access.VIEWER),
-        route("HEAD", path, head, Access.VIEWER),
-        route("PUT", path, put, Access.VIEWER),
-        route("DELETE", path, delete, Access.VIEWER),
+        route("GET", path, get, Access.VIEWER, Scope.DESKTOPS_USE, audit="file.download"),
+        route("HEAD", path, head, Access.VIEWER, Scope.DESKTOPS_USE),
+        route("PUT", path, put, Access.VIEWER, Scope.DESKTOPS_USE, audit="file.upload"),
+        route("DELETE", path, delete, Access.VIEWER, Scope.DESKTOPS_USE, audit="file.delete"),
     ]

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
+from gateway.edge.apikeys import Scope
 from gateway.errors import GuestError
 from gateway.routes.access import Access, Caller, route
 from gateway.routes.models import MarkerView, ShowMarker, read_json
@@ -48,4 +49,7 @@ async def _ask(session: Session, params: dict[str, Any]) -> Any:
 
 def routes() -> list[web.RouteDef]:
     path = "/v1/sessions/{sid}/marker"
-    return [route("PUT", path, show, Access.ADMIN), route("DELETE", path, hide, Access.ADMIN)]
+    return [
+        route("PUT", path, show, Access.ADMIN, Scope.DESKTOPS_USE),
+        route("DELETE", path, hide, Access.ADMIN, Scope.DESKTOPS_USE),
+    ]

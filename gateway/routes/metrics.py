@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from gateway.edge.apikeys import Scope
 from gateway.metrics import CONTENT_TYPE
 from gateway.routes.access import Access, Caller, route
 from gateway.routes.models import LatencyReport, read_json
@@ -27,6 +28,6 @@ async def metrics(request: web.Request, caller: Caller) -> web.Response:
 
 def routes() -> list[web.RouteDef]:
     return [
-        route("POST", "/v1/sessions/{sid}/latency", report, Access.VIEWER),
-        route("GET", "/metrics", metrics, Access.ADMIN),
+        route("POST", "/v1/sessions/{sid}/latency", report, Access.VIEWER, Scope.DESKTOPS_USE),
+        route("GET", "/metrics", metrics, Access.ADMIN, Scope.METRICS_READ),
     ]

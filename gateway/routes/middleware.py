@@ -14,13 +14,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.errors import STATUS, BadRequest, GatewayError, NotFound, TooLarge, Unauthorized, UnsupportedMedia
+from gateway.routes.front import REQUEST_ID
+from gateway.routes.limits import MAX_BODY_BYTES
+from gateway.routes.services import SERVICES
 
-__all__ = ["MAX_BODY_BYTES", "PROBLEM_TYPE", "add_headers", "content_policy", "problem", "problems"]
+__all__ = ["PROBLEM_TYPE", "add_headers", "content_policy", "problem", "problems"]
 
 logger = logging.getLogger(__name__)
-
-MAX_BODY_BYTES = 64 * 1024
-"""The largest body is an SDP offer."""
 
 PROBLEM_TYPE = "application/problem+json"
 
@@ -52,6 +52,9 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+_HSTS = "max-age=31536000"
+"""A year; without includeSubDomains, which are another's to say."""
+
 _FROM_AIOHTTP: Mapping[int, type[GatewayError]] = {
     400: BadRequest,
     404: NotFound,
@@ -77,7 +80,7 @@ def problem(status: int, kind: str, detail: str, hint: str, request_id: str) -> 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request an id, and turn whatever is raised into a problem."""
-    request_id = secrets.token_hex(6)
+    request_id = request[REQUEST_ID] = secrets.token_hex(6)
     with structlog.contextvars.bound_contextvars(request_id=request_id):
         try:
             response = await handler(request)
@@ -126,3 +129,5 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")
+    if request.app[SERVICES].hsts:
+        response.headers["Strict-Transport-Security"] = _HSTS

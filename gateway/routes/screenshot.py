@@ -15,9 +15,10 @@ from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
+from gateway.edge.apikeys import Scope
 from gateway.errors import BadRequest, GuestServiceError
 from gateway.guest_stream import asking, whole
-from gateway.routes.access import Access, Caller, route
+from gateway.routes.access import Access, Caller, note_seldom, route
 from gateway.routes.services import SERVICES
 from gateway.routes.sharing import carried
 from gateway.sessions.session import Session
@@ -90,6 +91,7 @@ async def get(photographer: _Photographer, request: web.Request, caller: Caller)
     session.require_ready()
     kind, width_px = _wanted(request)
     shot = await carried(session, photographer.picture(session, kind, width_px))
+    note_seldom(request, caller, "desktop.screenshot")
     headers = {"ETag": f'"{shot.digest}"', "Content-Security-Policy": "sandbox"}
     if request.headers.get("If-None-Match", "").strip() == headers["ETag"]:
         return web.Response(status=304, headers=headers)
@@ -109,4 +111,4 @@ def _wanted(request: web.Request) -> tuple[Kind, int]:
 
 def routes() -> list[web.RouteDef]:
     handler = partial(get, _Photographer())
-    return [route("GET", "/v1/sessions/{sid}/screenshot", handler, Access.VIEWER)]
+    return [route("GET", "/v1/sessions/{sid}/screenshot", handler, Access.VIEWER, Scope.DESKTOPS_USE)]

@@ -8,20 +8,20 @@ import logging
 
 from aiohttp import WSMsgType, web
 
+from gateway.edge.apikeys import Scope
 from gateway.errors import BadRequest
-from gateway.routes.access import Access, Caller, route
+from gateway.routes.access import Access, Caller, note, route
 from gateway.routes.control import new_viewer, viewer_of
+from gateway.routes.limits import MAX_MESSAGE_BYTES
 from gateway.routes.services import SERVICES
 from gateway.vnc.pump import Ended, InputSwitch, Report, ViewerSocket, serve
 from guest_agent.protocol.link import VNC_PORT
 
-__all__ = ["HEARTBEAT_S", "MAX_MESSAGE_BYTES", "Socket", "routes"]
+__all__ = ["HEARTBEAT_S", "Socket", "routes"]
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 10.0
-MAX_MESSAGE_BYTES = 1 << 20
-"""The largest message of a viewer is pasted text."""
 CLOSE_TIMEOUT_S = 2.0
 TEST_PROTOCOL = "fenster.test"
 """Subprotocol of a socket that a page opens only to learn whether WebSockets get through."""
@@ -84,7 +84,8 @@ async def vnc(request: web.Request, caller: Caller) -> web.StreamResponse:
         protocols=("binary", TEST_PROTOCOL),
         compress=False,
         heartbeat=HEARTBEAT_S,
-        max_msg_size=MAX_MESSAGE_BYTES,
+        # aiohttp takes fewer bytes than it is told.
+        max_msg_size=MAX_MESSAGE_BYTES + 1,
         timeout=CLOSE_TIMEOUT_S,
     )
     ready = ws.can_prepare(request)
@@ -103,6 +104,7 @@ async def vnc(request: web.Request, caller: Caller) -> web.StreamResponse:
     except BaseException:
         writer.close()
         raise
+    note(request, caller, "desktop.connect", "ok", "novnc")
     socket, switch = Socket(ws), _Switch()
     pump = asyncio.create_task(
         serve(socket, reader, writer, role=caller.role, password=session.vnc_password, switch=switch.input),
@@ -138,7 +140,7 @@ def _log(sid: str, pump: asyncio.Task[Report]) -> None:
 
 
 def routes() -> list[web.RouteDef]:
-    return [route("GET", "/v1/sessions/{sid}/vnc", vnc, Access.SOCKET)]
+    return [route("GET", "/v1/sessions/{sid}/vnc", vnc, Access.SOCKET, Scope.DESKTOPS_USE)]
 
 
 _: type[ViewerSocket] = Socket

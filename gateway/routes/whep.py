@@ -7,9 +7,12 @@ from typing import cast, get_args
 
 from aiohttp import web
 
-from gateway.errors import BadRequest, Conflict, UnsupportedMedia
+from gateway.edge.apikeys import Scope
+from gateway.errors import BadRequest, Conflict, TooLarge, UnsupportedMedia
 from gateway.routes.access import Access, Caller, route
+from gateway.routes.body import read_body
 from gateway.routes.control import viewer_of
+from gateway.routes.limits import MAX_SDP_BYTES
 from gateway.routes.services import SERVICES
 from gateway.signaling.advertise import advertised
 from gateway.signaling.candidates import Endpoint, Transport, endpoints
@@ -32,6 +35,10 @@ async def offer(request: web.Request, caller: Caller) -> web.Response:
     session.mark("first_offer")
     reach = await _reach(request, transport)
     answer = await services.whep.offer(session, sdp, caller.role, reach, viewer.id if viewer is not None else None)
+    if request.transport is None or request.transport.is_closing():
+        # Its page went meanwhile, and cannot end a peer that it was not told of, which would keep control until the
+        # agent has missed it.
+        await services.whep.close(session.id, answer.peer)
     session.publish()
     return web.Response(
         status=201,
@@ -42,9 +49,11 @@ async def offer(request: web.Request, caller: Caller) -> web.Response:
 
 
 async def _read_sdp(request: web.Request) -> str:
-    # The application's client_max_size bounds it.
     try:
-        return (await request.read()).decode()
+        raw = await read_body(request)
+        if len(raw) > MAX_SDP_BYTES:
+            raise TooLarge(f"an offer has at most {MAX_SDP_BYTES} bytes")
+        return raw.decode()
     except UnicodeDecodeError:
         raise BadRequest("the SDP is not UTF-8") from None
 
@@ -96,7 +105,7 @@ async def close(request: web.Request, caller: Caller) -> web.Response:
 def routes() -> list[web.RouteDef]:
     peer = "/v1/sessions/{sid}/whep/{peer}"
     return [
-        route("POST", "/v1/sessions/{sid}/whep", offer, Access.VIEWER),
-        route("PATCH", peer, trickle, Access.VIEWER),
-        route("DELETE", peer, close, Access.VIEWER),
+        route("POST", "/v1/sessions/{sid}/whep", offer, Access.VIEWER, Scope.DESKTOPS_USE, audit="desktop.connect"),
+        route("PATCH", peer, trickle, Access.VIEWER, Scope.DESKTOPS_USE),
+        route("DELETE", peer, close, Access.VIEWER, Scope.DESKTOPS_USE),
     ]

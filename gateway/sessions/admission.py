@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gateway.errors import CapacityError
+from gateway.errors import CapacityError, QuotaReached
 from gateway.sessions.lifecycle import IDLE, STARTING, State
-from gateway.sessions.record import Template
+from gateway.sessions.record import OPERATOR, Template
 
-__all__ = ["Limits", "Room", "check_room"]
+__all__ = ["NO_QUOTA", "Limits", "Owner", "Room", "check_quota", "check_room"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,27 @@ class Limits:
     """Failed sessions kept to be looked at; the oldest goes first."""
     max_remembered: int = 4096
     """Ids of ended sessions, for which DELETE stays a success; the oldest is forgotten first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who asks for a session, and what is theirs."""
+
+    name: str = OPERATOR
+    max_live: int | None = None
+    """Sessions of theirs that may run at once; None is as many as the gateway has room for."""
+
+
+NO_QUOTA = Owner()
+
+
+def check_quota(owner: Owner, live: int) -> None:
+    """Raises QuotaReached when ``live`` sessions of theirs are all that they may have."""
+    if owner.max_live is not None and live >= owner.max_live:
+        raise QuotaReached(
+            f"{owner.max_live} sessions of {owner.name} run, which is its limit",
+            hint="end or suspend one of them; the gateway's operator sets the limit with the API key",
+        )
 
 
 def check_room(

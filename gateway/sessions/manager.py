@@ -7,26 +7,26 @@ import contextlib
 import logging
 import secrets
 import sys
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from gateway.errors import BadRequest, CapacityError, Conflict, GatewayError, NotFound
 from gateway.exits import NO_EXIT, Exit
-from gateway.sessions.admission import Limits, Room, check_room
+from gateway.sessions.admission import NO_QUOTA, Limits, Owner, Room, check_quota, check_room
+from gateway.sessions.ledger import Ledger
 from gateway.sessions.lifecycle import IDLE, STARTING, State
 from gateway.sessions.machine import Machine
 from gateway.sessions.pool import WarmPool
 from gateway.sessions.reaper import Reaper
-from gateway.sessions.record import Lifetime, Sharing, Template
+from gateway.sessions.record import OPERATOR, Lifetime, Place, Sharing, Template
 from gateway.sessions.recovery import recover
 from gateway.sessions.session import Session
 from gateway.sessions.world import World
 from gateway.vm.driver import SavedTemplate
 
-__all__ = ["Limits", "Room", "SessionManager"]
+__all__ = ["Limits", "Owner", "Room", "SessionManager"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,15 @@ CALM_S = 60.0
 """A desktop that has not started its programs by then may compete with the pool's refill."""
 _ID_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _ID_LENGTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A machine that is being written and is no session's yet."""
+
+    template: Template
+    owner: str
+    done: asyncio.Future[None]
 
 
 class SessionManager:
@@ -64,29 +73,32 @@ class SessionManager:
         self._display_px = display_px
         self._room = room
         self._sessions: dict[str, Session] = {}
-        self._ended: deque[str] = deque(maxlen=limits.max_remembered)
+        self._ended: dict[str, str] = {}
+        """Whose those were that have ended, oldest first."""
         self._keyed = asyncio.Lock()
         self._saving: set[str] = set()
-        self._copies: dict[str, tuple[Template, asyncio.Future[None]]] = {}
-        """Machines that are being written and are no session's yet, by id."""
+        self._copies: dict[str, _Copy] = {}
+        """By id."""
         self._closing = False
         default = next(iter(templates.values()))
         self.pool = WarmPool(
             pool_size, default, partial(self._fresh_machine, default), self._calm, self._admit_parked
         )
         self.reaper = Reaper(self.list, self.destroy)
+        self.ledger = Ledger(self.list)
 
     async def recover(self) -> None:
         """Take over what an earlier gateway left. Call it first. Raises StoreError."""
         sessions, ended = await recover(self._world)
         self._sessions.update({session.id: session for session in sessions})
-        self._ended.extend(ended)
+        self._ended.update(dict.fromkeys(ended, OPERATOR))
 
     @property
     def templates(self) -> Mapping[str, Template]:
         """By name; the settings' own come first."""
+        place = next(iter(self._templates.values())).place
         saved = {
-            one.name: Template(one.name, one.profile, one.vcpus, one.memory_mib, one.browser, one.name)
+            one.name: Template(one.name, one.profile, one.vcpus, one.memory_mib, one.browser, one.name, place)
             for one in self._world.driver.saved()
         }
         return {**self._templates, **{name: one for name, one in saved.items() if name not in self._templates}}
@@ -100,11 +112,15 @@ class SessionManager:
         metadata: Mapping[str, str] | None = None,
         sharing: Sharing | None = None,
         out: Exit = NO_EXIT,
+        timezone: str | None = None,
+        locale: str | None = None,
+        owner: Owner = NO_QUOTA,
     ) -> Session:
-        """Start a session; it boots by itself.
+        """Start a session; it boots by itself. Without time zone or locale it has its template's.
 
         Raises:
             BadRequest: no such template.
+            QuotaReached: the owner may have no more. Nothing was spawned.
             CapacityError: the gateway or the host has no room, or is shutting down. Nothing was spawned.
             StoreError: it cannot be written down. Nothing was spawned.
         """
@@ -115,11 +131,13 @@ class SessionManager:
         chosen = templates[name]
         room = await asyncio.to_thread(self._room)
         # No await from here on: two creates at once must not both take the last place.
-        self._check_room(chosen, room, parked=self.pool.has(chosen))
+        self._check_room(chosen, room, parked=self.pool.has(chosen), owner=owner)
         machine = self.pool.take(chosen) or self._fresh_machine(chosen, display_px)
         session = Session(
             machine, display_px or self._display_px, self._world,
             lifetime=lifetime, metadata=metadata, sharing=sharing, out=out,
+            place=Place(timezone=timezone or chosen.place.timezone, locale=locale or chosen.place.locale),
+            owner=owner.name,
         )  # fmt: skip
         await self._enter(session)
         session.start()
@@ -153,25 +171,39 @@ class SessionManager:
             raise Conflict("the session of this Idempotency-Key has ended", hint="use a new key")
         return self._sessions[sid]
 
-    async def resume(self, sid: str) -> Session:
-        """Begin to wake a suspended session. Idempotent. Raises NotFound, Conflict, CapacityError."""
+    async def resume(self, sid: str, *, max_live: int | None = None) -> Session:
+        """Begin to wake a suspended session. Idempotent. Raises NotFound, Conflict, QuotaReached, CapacityError.
+
+        Args:
+            max_live: how many of its owner's may run at once.
+        """
         session = self.get(sid)
         if session.state is State.SUSPENDED:
             room = await asyncio.to_thread(self._room)
             if session.state is State.SUSPENDED:
-                self._check_room(session.template, room)
+                self._check_room(session.template, room, owner=Owner(session.owner, max_live))
         session.resume()
         return session
 
-    async def fork(self, sid: str, *, metadata: Mapping[str, str] | None = None) -> Session:
-        """A second session that is this one now, on its way up. Raises NotFound, Conflict, CapacityError, VmError."""
+    async def fork(
+        self, sid: str, *, metadata: Mapping[str, str] | None = None, max_live: int | None = None
+    ) -> Session:
+        """A second session that is this one now, its owner's too, on its way up.
+
+        Args:
+            max_live: how many of its owner's may run at once.
+
+        Raises:
+            NotFound, Conflict, QuotaReached, CapacityError, VmError: nothing was made.
+        """
         source = self.get(sid)
-        async with self._copy(source) as child:
+        async with self._copy(source, Owner(source.owner, max_live)) as child:
             session = Session(
                 child, source.display_px, self._world,
                 lifetime=source.lifetime, metadata=source.metadata if metadata is None else metadata,
-                sharing=source.sharing, out=source.out,
+                sharing=source.sharing, out=source.out, place=source.place, owner=source.owner,
             )  # fmt: skip
+            session.taken_for = source.taken_for
             await self._enter(session)
             session.asleep()
             session.resume()
@@ -193,14 +225,14 @@ class SessionManager:
             self._saving.discard(name)
 
     @asynccontextmanager
-    async def _copy(self, source: Session) -> AsyncIterator[Machine]:
+    async def _copy(self, source: Session, owner: Owner = NO_QUOTA) -> AsyncIterator[Machine]:
         """A machine that is on disk, its own from now on; it has a place meanwhile. Failing leaves nothing."""
         source.require_whole()
         room = await asyncio.to_thread(self._room)
-        self._check_room(source.template, room)
+        self._check_room(source.template, room, owner=owner)
         child = Machine(self._fresh_id(), source.template, self._world, source.display_px, forked=True)
         copied = asyncio.get_running_loop().create_future()
-        self._copies[child.id] = (source.template, copied)
+        self._copies[child.id] = _Copy(source.template, owner.name, copied)
         try:
             await source.fork(child)
             if self._closing:
@@ -233,6 +265,10 @@ class SessionManager:
         except KeyError:
             raise NotFound("no such session", hint="fenster ls lists the sessions") from None
 
+    def owner_of(self, sid: str) -> str | None:
+        """Whose it is, or was; None where there never was one, or it is forgotten."""
+        return self._sessions[sid].owner if sid in self._sessions else self._ended.get(sid)
+
     def list(self) -> list[Session]:
         """Oldest first."""
         return [*self._sessions.values()]
@@ -257,6 +293,7 @@ class SessionManager:
     async def close(self) -> None:
         """End every session, all at once, and accept no more. Idempotent."""
         self._closing = True
+        await self.ledger.close()
         await self.reaper.close()
         await self.pool.close()
         await asyncio.gather(*(self.destroy(sid) for sid in list(self._sessions)))
@@ -265,6 +302,7 @@ class SessionManager:
     async def leave(self) -> int:
         """Let go of every session as it is, for the next gateway, and accept no more; how many that are."""
         self._closing = True
+        await self.ledger.close()
         await self.reaper.close()
         await self.pool.close()
         sessions = list(self._sessions.values())
@@ -275,11 +313,14 @@ class SessionManager:
 
     async def _end_copies(self) -> None:
         if self._copies:
-            await asyncio.wait([copied for _, copied in self._copies.values()])
+            await asyncio.wait([copy.done for copy in self._copies.values()])
 
     async def _forget(self, session: Session) -> None:
         if self._sessions.pop(session.id, None) is not None:
-            self._ended.append(session.id)
+            self._ended[session.id] = session.owner
+            if len(self._ended) > self.limits.max_remembered:
+                del self._ended[next(iter(self._ended))]
+            self._world.dataplane.forget_traffic(session.id)
             await self._world.store.drop_session(session.id)
 
     async def _forget_old_failures(self) -> None:
@@ -319,12 +360,14 @@ class SessionManager:
             if sid not in self._sessions and sid not in self._ended:
                 return sid
 
-    def _check_room(self, template: Template, room: Room, *, parked: bool = False) -> None:
+    def _check_room(self, template: Template, room: Room, *, parked: bool = False, owner: Owner = NO_QUOTA) -> None:
         if self._closing:
             raise _closed()
+        copies = [copy for sid, copy in self._copies.items() if sid not in self._sessions]
+        theirs = [one for one in self._sessions.values() if one.owner == owner.name and one.state not in IDLE]
+        check_quota(owner, len(theirs) + sum(copy.owner == owner.name for copy in copies))
         states = [(session.state, session.template) for session in self._sessions.values()]
-        copies = self._copies.items()
-        states += [(State.RESUMING, copied) for sid, (copied, _) in copies if sid not in self._sessions]
+        states += [(State.RESUMING, copy.template) for copy in copies]
         check_room(template, states, self.limits, room, parked=parked)
 
 

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.exits import NO_EXIT, Exit
+from gateway.exits import NO_EXIT, TIMEZONE, Exit, Traffic
 from gateway.sessions.view import ErrorView
 
 __all__ = [
+    "FOLLOW",
+    "LOCALE",
+    "OPERATOR",
     "TEMPLATE_NAME",
     "ClipboardPolicy",
     "FilesPolicy",
     "IdleAction",
     "Lifetime",
     "MachineRecord",
+    "Place",
     "SessionRecord",
     "Sharing",
     "Template",
 ]
+
+OPERATOR = "operator"
+"""Owner of sessions that were asked for at the host itself, and of its first API key."""
 
 IdleAction = Literal["suspend", "stop"]
 ClipboardPolicy = Literal["off", "to_guest", "to_viewer", "both"]
@@ -30,6 +37,25 @@ FilesPolicy = Literal["off", "upload", "download", "both"]
 
 TEMPLATE_NAME = r"[a-z0-9][a-z0-9-]{0,31}"
 """Pattern of the whole name."""
+
+
+FOLLOW = "exit"
+"""A time zone or locale: what the session's exit shows."""
+LOCALE = r"[a-z]{2,3}-[A-Z]{2}"
+"""Pattern of a language and a region (BCP 47), as de-DE."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Place(_Record):
+    """Where a desktop is to be taken for; "" is the image's own: UTC, English."""
+
+    timezone: str = Field(default="", pattern=f"^({TIMEZONE})?$")
+    """An IANA name, or FOLLOW."""
+    locale: str = Field(default="", pattern=f"^({LOCALE}|{FOLLOW})?$")
+    """As LOCALE, or FOLLOW."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +71,8 @@ class Template:
     """Whether Chromium starts with the session or runs in the snapshot."""
     saved: str = ""
     """Name of the saved desktop that it starts; "" starts the golden image."""
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    place: Place = field(default_factory=Place)
+    """Of sessions that name none."""
 
 
 class Lifetime(_Record):
@@ -93,5 +117,12 @@ class SessionRecord(_Record):
     sharing: Sharing = Sharing()
     out: Exit = Field(default=NO_EXIT, exclude=True)
     """Where its traffic leaves. Left out of any dump: it holds a password, and the store seals it."""
+    place: Place = Place()
+    """As it was asked for."""
+    taken_for: Place = Place()
+    """What became of that."""
+    traffic: Traffic = Traffic()
+    owner: str = OPERATOR
+    """Whose it is: API keys of other owners do not see it."""
     forked: bool = False
     """Its machine still has the identity of the one that it was forked from."""

@@ -14,7 +14,8 @@ from gateway.exits import NO_EXIT, Exit, ExitReport
 from gateway.sessions.egress import egress_view
 from gateway.sessions.expiry import Verdict, judge
 from gateway.sessions.lifecycle import STARTING, Event, State, step
-from gateway.sessions.record import Lifetime, Sharing, Template
+from gateway.sessions.place import place_of
+from gateway.sessions.record import OPERATOR, Lifetime, Place, Sharing, Template
 from gateway.sessions.updates import Updates
 from gateway.sessions.view import ControlView, DisplayView, ErrorView, SessionView
 from gateway.vm.driver import Facts
@@ -39,6 +40,9 @@ class Status:
     control: who of them controls.
     egress: what its proxy says of itself.
     out: where its traffic leaves.
+    place: where it is to be taken for.
+    owner: whose it is.
+    witness: told what its watchers are.
     """
 
     def __init__(
@@ -53,9 +57,16 @@ class Status:
         control: Callable[[], ControlView],
         egress: Callable[[], ExitReport],
         out: Exit = NO_EXIT,
+        place: Place | None = None,
+        owner: str = OPERATOR,
+        witness: Callable[[SessionView], None] = lambda view: None,
     ) -> None:
         self.id = sid
         self.out = out
+        self.place = place if place is not None else template.place
+        self.taken_for = place_of(self.place, None, Place())
+        """Where the guest is told that it is."""
+        self.owner = owner
         self.template = template
         self.display_px = display_px
         self.lifetime = lifetime
@@ -83,6 +94,7 @@ class Status:
         self._viewers = viewers
         self._control = control
         self._egress = egress
+        self._witness = witness
         self.updates: Updates[SessionView] = Updates(self.view())
 
     @property
@@ -119,13 +131,22 @@ class Status:
             idle_action=self.lifetime.idle_action,
             warning=self.verdict.warning,
             egress=egress_view(self.out, self._egress()),
+            timezone=self.taken_for.timezone or None,
+            locale=self.taken_for.locale or None,
             clipboard=self.sharing.clipboard,
             files=self.sharing.files,
         )
 
+    def find_place(self) -> Place:
+        """Where it is to be taken for now, by its exit if it follows that."""
+        self.taken_for = place_of(self.place, self._egress().check, self.taken_for)
+        return self.taken_for
+
     def publish(self) -> None:
         """Tell the watchers what is so now."""
-        self.updates.publish(self.view())
+        view = self.view()
+        self.updates.publish(view)
+        self._witness(view)
 
     def mark(self, stage: str) -> None:
         """Record when a stage was first reached, in seconds since the session was asked for."""

@@ -9,9 +9,14 @@ from typing import Any, Literal, Protocol
 
 from gateway.dataplane import DataPlane
 from gateway.sessions.record import MachineRecord, SessionRecord
+from gateway.sessions.view import SessionView
 from gateway.vm.driver import AgentLink, Facts, GuestEvent, VmDriver
 
 __all__ = ["Keeper", "NoPeers", "PeerSession", "PeerState", "Signalling", "Timeouts", "World"]
+
+
+def _nobody(view: SessionView) -> None:
+    """Nobody is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,8 @@ class World:
     """Where a failed session's logs are kept."""
     timeouts: Timeouts
     store: Keeper
+    witness: Callable[[SessionView], None] = _nobody
+    """Told whatever those who watch a session are. Must not raise."""
 
 
 _: type[Signalling] = NoPeers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +13,12 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
-from gateway.keyfiles import Keys
+from gateway.edge.apikeys import ApiKey
+from gateway.edge.keystore import Keyring
+from gateway.keyfiles import Keys, operator_key
 from gateway.routes.api import viewer_token
 from gateway.routes.application import make_application
+from gateway.routes.limits import SERVER
 from gateway.routes.middleware import PROBLEM_TYPE
 from gateway.routes.services import Services
 from gateway.sessions.session import Session
@@ -70,9 +73,28 @@ class Api:
         return problem
 
 
+class _Server(TestServer):
+    """With the gateway's own limits."""
+
+    async def _make_runner(self, **kwargs: Any) -> Any:
+        return await super()._make_runner(**{**SERVER, **kwargs})
+
+
 @asynccontextmanager
-async def api_on(tmp_path: Path, tcp: TcpReach | None = None, **stage_options: Any) -> AsyncIterator[Api]:
-    """An API that leaves nothing behind."""
+async def api_on(
+    tmp_path: Path,
+    tcp: TcpReach | None = None,
+    *,
+    keys: Sequence[ApiKey] = (),
+    more: Mapping[str, Any] | None = None,
+    **stage_options: Any,
+) -> AsyncIterator[Api]:
+    """An API that leaves nothing behind.
+
+    Args:
+        keys: besides the operator's.
+        more: services.
+    """
     stage = Stage(tmp_path / "run", tmp_path / "logs", **stage_options)
     clock = Clock()
     services = Services(
@@ -80,14 +102,16 @@ async def api_on(tmp_path: Path, tcp: TcpReach | None = None, **stage_options: A
         whep=stage.whep,
         dataplane=stage.dataplane,
         keys=KEYS,
+        keyring=Keyring(None, keys=[operator_key(KEYS.api_key, clock.now), *keys], clock=clock),
         facts=stage.driver.check,
         room=lambda: stage.room,
         host_addresses=lambda: ["127.0.0.1", "203.0.113.7"],
         static_dir=tmp_path / "static",
         tcp=tcp,
         clock=clock,
+        **(more or {}),
     )
-    async with TestClient(TestServer(make_application(services), shutdown_timeout=5)) as client:
+    async with TestClient(_Server(make_application(services), shutdown_timeout=5)) as client:
         yield Api(stage, services, client, clock)
     async with asyncio.timeout(5):
         await stage.manager.close()

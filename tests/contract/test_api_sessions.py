@@ -17,8 +17,8 @@ from tests.sessions import until
 
 VIEW_KEYS = {
     "id", "state", "created_at", "timings", "durations", "error", "notice", "viewers", "control", "display",
-    "template", "accelerator", "limits", "metadata", "ends_at", "idle_at", "idle_action", "warning", "clipboard",
-    "files", "egress",
+    "template", "accelerator", "metadata", "ends_at", "idle_at", "idle_action", "warning", "clipboard", "files",
+    "egress", "limits", "timezone", "locale",
 }  # fmt: skip
 
 

@@ -110,7 +110,10 @@ async def test_an_exit_is_set_and_shown_without_its_password(api: Api, fenster: 
     assert "s3cret" not in shown.out
     refused = await fenster("new", "--proxy", "http://anna:s3cret@proxy.example")
     assert (refused.code, "s3cret" in refused.err) == (1, False)
-    assert (await fenster("new", "--json")).json["egress"]["type"] == "none"
+    made = (await fenster("new", "--timezone", "Europe/Berlin", "--locale", "de-DE", "--json")).json
+    assert (made["egress"]["type"], made["timezone"], made["locale"]) == ("none", "Europe/Berlin", "de-DE")
+    refused = await fenster("new", "--timezone", "nowhere at all")
+    assert (refused.code, "timezone" in refused.err) == (1, True)
 
 
 async def test_a_session_that_fails_says_why(api: Api, fenster: Fenster) -> None:
@@ -194,10 +197,11 @@ async def test_doctor_names_what_is_missing_and_what_mends_it(fenster: Fenster) 
     # Ids are looked for where they are needed: by who is not root.
     assert set(findings) - {"subordinate ids"} == {
         "QEMU", "accelerator", "taps", "namespaces", "limits", "build tools", "golden image", "memory", "disk",
-        "media address",
+        "media address", "sealing key", "internet exit",
     }  # fmt: skip
     assert findings["golden image"]["grade"] == "fail"
     assert findings["golden image"]["mend"] == "fenster build"
+    assert findings["internet exit"]["grade"] == "warn"
     assert done.code == 1
     assert not done.json["ok"]
     text = await fenster("doctor")
@@ -238,3 +242,32 @@ async def test_a_file_is_copied_there_and_back(api: Api, fenster: Fenster, tmp_p
     done = await fenster("cp", "a", "b")
     assert done.code == 2
     assert "ID:PATH" in done.err
+
+
+async def test_keys_are_made_listed_and_revoked(fenster: Fenster, tmp_path: Path) -> None:
+    made = (await fenster("keys", "new", "shop", "--scope", "sessions:read", "--days", "30", "--json")).json
+    assert made["key"].startswith("fenster_")
+    assert (made["owner"], made["scopes"], made["state"]) == ("shop", "sessions:read", "usable")
+    plain = await fenster("keys", "new", "shop")
+    assert plain.out.strip().startswith("fenster_")
+    assert "not shown again" in plain.err
+    listed = (await fenster("keys", "list", "--json")).json["keys"]
+    assert [key["owner"] for key in listed] == ["operator", "shop", "shop"]
+    assert made["key"] not in json.dumps(listed)
+    for _ in range(2):
+        assert (await fenster("keys", "revoke", made["id"], "--json")).json["state"] == "revoked"
+    assert "revoked" in (await fenster("keys", "list")).out
+    unknown = await fenster("keys", "revoke", "nosuchid", "--json")
+    assert (unknown.code, unknown.json["error"]["kind"]) == (1, "not-found")
+    bad = await fenster("keys", "new", "Not An Owner", "--json")
+    assert (bad.code, bad.json["error"]["kind"]) == (1, "config")
+    audit = [json.loads(line) for line in (tmp_path / "fenster/audit.jsonl").read_text().splitlines()]
+    assert [(one["event"], one["actor"]) for one in audit] == [("key.new", "operator")] * 2 + [
+        ("key.revoke", "operator")
+    ] * 2
+    assert not any(made["key"] in path.read_text() for path in (tmp_path / "fenster").glob("a*"))
+
+
+async def test_save_has_this_hosts_commands_use_a_key(fenster: Fenster, tmp_path: Path) -> None:
+    made = (await fenster("keys", "new", "operator", "--scope", "admin", "--save", "--json")).json
+    assert (tmp_path / "fenster/api-key").read_text().strip() == made["key"]
