@@ -68,6 +68,9 @@ class Store:
         """
         lock = _take_lock(path) if path is not None else None
         try:
+            if path is not None:
+                # SQLite would let everybody read it.
+                path.touch(0o600)
             db = await aiosqlite.connect(path if path is not None else ":memory:", isolation_level=None)
             try:
                 await _prepare(db)
