@@ -27,6 +27,7 @@ from gateway.tokens import API_KEY_PREFIX, Role, verify
 __all__ = [
     "AUDITED",
     "CORS_ORIGIN",
+    "SCOPE",
     "TOKEN_PROTOCOL",
     "VIEWER_NAME",
     "Access",
@@ -46,6 +47,8 @@ AUDITED: web.RequestKey[str] = web.RequestKey("audited", str)
 """Of a request: the session that it is about, where its path does not say."""
 VIEWER_NAME: web.RequestKey[str] = web.RequestKey("viewer_name", str)
 """Of a request: the public name of the viewer that asks."""
+SCOPE = "scope"
+"""Attribute of a route's handler: what an API key needs for it."""
 CORS_ORIGIN: web.RequestKey[str] = web.RequestKey("cors_origin", str)
 """Of a request: another origin whose page may read the answer."""
 
@@ -125,6 +128,7 @@ def route(
         noting("ok" if response.status < 400 else "failed")
         return response
 
+    guarded.__dict__[SCOPE] = scope
     # A GET route would answer HEAD too, by running the handler: an event stream without an end.
     options = {"allow_head": False} if method == "GET" and access is not Access.PUBLIC else {}
     return web.RouteDef(method, path, guarded, options)

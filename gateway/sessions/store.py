@@ -68,9 +68,6 @@ class Store:
         """
         lock = _take_lock(path) if path is not None else None
         try:
-            if path is not None:
-                # SQLite would let everybody read it.
-                path.touch(0o600)
             db = await aiosqlite.connect(path if path is not None else ":memory:", isolation_level=None)
             try:
                 await _prepare(db)
@@ -191,6 +188,8 @@ def _take_lock(path: Path) -> int:
         raise ConfigError(
             f"another gateway runs with the state in {path.parent}", hint="end it, or set state_dir to another"
         ) from exc
+    # SQLite would let everybody read it.
+    path.touch(0o600)
     return fd
 
 

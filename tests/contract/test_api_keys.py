@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.edge.addresses import parse_network
 from gateway.edge.apikeys import ApiKey, Scope, digest, key_id, new_secret
 from gateway.edge.ratelimit import per_minute
+from gateway.routes.openapi import document
 from gateway.routes.services import Rates
 from gateway.sessions.lifecycle import State
 from tests.contract.api import Api, api_on
@@ -60,10 +62,10 @@ async def shops(tmp_path: Path) -> AsyncIterator[Api]:
         yield api
 
 
-async def created(api: Api, secret: str, status: int = 201) -> dict[str, str]:
+async def created(api: Api, secret: str, status: int = 201) -> dict[str, Any]:
     response = await api.client.post("/v1/sessions", headers=auth(secret))
     assert response.status == status, await response.text()
-    body: dict[str, str] = await response.json()
+    body: dict[str, Any] = await response.json()
     return body
 
 
@@ -90,6 +92,15 @@ async def test_a_scope_opens_its_calls_and_no_other(tmp_path: Path, scope: Scope
                 assert str(needed) in problem["detail"], (method, path)
         assert opened > 0
         assert session.state is State.READY
+
+
+async def test_the_document_says_which_scope_each_call_needs(api: Api) -> None:
+    paths = document()["paths"]
+    for method, path in guarded(api):
+        if method == "HEAD" or path == "/v1/tickets/exchange":
+            continue
+        security = paths[path][method.lower()]["security"]
+        assert {"apiKey": [NEEDED.get((method, path), Scope.DESKTOPS_USE)]} in security, (method, path)
 
 
 async def test_an_owner_sees_its_own_sessions_and_another_none(shops: Api) -> None:
