@@ -103,6 +103,9 @@ class Caller:
         return self.key is not None and self.key.may(scope)
 
 
+VIEWERS_ENTRIES = Rate(per_s=2, burst=300)
+"""Of one token in the audit log: its holder must not be able to rotate everybody else's deeds away."""
+
 NOBODY = Caller(role="view")
 Handler = Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
 
@@ -138,8 +141,12 @@ def note(request: web.Request, caller: Caller, event: str, outcome: str, reason:
     """Write down what a request did, where it is an event."""
     if not event:
         return
-    key = caller.key
-    request.app[SERVICES].audit.note(
+    key, services = caller.key, request.app[SERVICES]
+    who = caller.credential or address_of(request)
+    if key is None and services.noted.take(f"entries {who}", VIEWERS_ENTRIES, services.clock()):
+        services.audit.skip()
+        return
+    services.audit.note(
         event,
         outcome,
         actor="key" if key is not None else "ticket" if caller.ticket else "token" if caller.credential else "nobody",

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.edge.addresses import parse_network
 from gateway.edge.apikeys import ApiKey, Scope, digest, key_id, new_secret
+from gateway.edge.audit import AuditFile, AuditLog
 from gateway.edge.ratelimit import per_minute
 from gateway.routes.openapi import document
 from gateway.routes.services import Rates
@@ -234,6 +235,20 @@ async def test_tokens_and_tickets_share_a_limit(strict: Api) -> None:
     assert asked == [201, 201, 201, 429]
     strict.clock.now += 20
     assert await status(strict, "POST", f"{path}/tickets", strict.admin) == 201
+
+
+async def test_a_viewer_cannot_rotate_the_audit_log_away(tmp_path: Path) -> None:
+    audit = AuditLog(AuditFile(tmp_path / "audit.jsonl"))
+    async with api_on(tmp_path, more={"audit": audit}) as api:
+        session = await api.stage.ready()
+        headers = api.viewer(session)
+        for _ in range(305):
+            await api.refused("POST", f"/v1/sessions/{session.id}/tokens", 403, "forbidden", headers=headers)
+        assert audit.counters() == {"written": 0, "lost": 5, "waiting": 300}
+        await api.refused(
+            "POST", f"/v1/sessions/{session.id}/tokens", 403, "forbidden", headers=api.viewer(session, "view")
+        )
+        assert audit.counters()["waiting"] == 301, "another's entries are another's"
 
 
 async def test_creates_are_limited_by_address_too(strict: Api) -> None:
