@@ -30,7 +30,7 @@ test: packages-test $(VENV)/.dev web golden ## Unit, contract, loopback, x11, vm
 
 test-full: packages-test $(VENV)/.dev web golden ## Everything, the long ones too
 	cd web && $(CURDIR)/web/npm.sh test
-	$(PYTEST) $(ARGS)
+	FENSTER_ROUNDS=3 $(PYTEST) $(ARGS)
 
 check: $(VENV)/.dev web/node_modules/.installed ## Lint and types: ruff, mypy strict, tsc, eslint, import directions
 	$(BIN)/ruff check .

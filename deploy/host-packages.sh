@@ -19,9 +19,9 @@ packages() {
     python) echo "python3-venv" ;;
     run) echo "qemu-system-x86 iproute2 util-linux" ;;
     build) echo "mmdebstrap zstd e2fsprogs uidmap debian-archive-keyring" ;;
-    test) echo "chromium firefox-esr nftables tinyproxy-bin microsocks curl git xserver-xorg-core \
+    test) echo "chromium firefox-esr nftables tinyproxy-bin microsocks squid openssl curl git xserver-xorg-core \
 xserver-xorg-video-dummy x11-xkb-utils xkb-data x11vnc xclip xsel openbox xfce4-terminal dbus-x11 x11-utils xauth \
-procps fonts-dejavu-core pipewire wireplumber pulseaudio-utils" ;;
+procps systemd fonts-dejavu-core libyuv0 pipewire wireplumber pulseaudio-utils" ;;
     *) echo "unknown group: $1" >&2; exit 2 ;;
   esac
 }
@@ -72,5 +72,7 @@ if [ -n "$target" ]; then
   # shellcheck disable=SC2086
   $as_root apt-get install -y -q --no-install-recommends -t "$target" qemu-system-x86
 fi
+# Tests run a squid of their own; the package's would serve on port 3128 of this host.
+case "$missing" in *squid*) $as_root systemctl mask squid.service 2>/dev/null || true ;; esac
 # shellcheck disable=SC2086
 $as_root apt-get install -y -q --no-install-recommends $(echo "$missing" | sed 's/qemu-system-x86//')

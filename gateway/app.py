@@ -14,29 +14,29 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gateway import host
+from gateway.dataplane import DataPlane
 from gateway.door import certificate, guarding, open_door
 from gateway.edge.listen import listen, local_url
 from gateway.edge.trail import Trail
-from gateway.egress.limits import Limits as EgressLimits
-from gateway.egress.policy import Policy
-from gateway.egress.proxy import EgressConfig
 from gateway.errors import ConfigError, GatewayError
 from gateway.keyfiles import load_keys, load_sealing_key
 from gateway.local_dataplane import LocalDataPlane
 from gateway.metrics import Metrics
 from gateway.netns.lan import NamespaceLan
 from gateway.netns.thread import NamespaceThread
-from gateway.relay.relay import Relay
+from gateway.plane.client import RemoteDataPlane
+from gateway.plane.compose import PlaneSettings, open_plane
+from gateway.plane.process import SOCKET_NAME, reach, wait_for
 from gateway.routes.services import ExitDefaults, LifetimeDefaults, Services
 from gateway.sessions.manager import Limits, Room, SessionManager
-from gateway.sessions.record import Template
+from gateway.sessions.record import Place, Template
 from gateway.sessions.seal import Seal
 from gateway.sessions.store import Store
 from gateway.sessions.world import Timeouts, World
 from gateway.settings import Settings
 from gateway.signaling.candidates import TcpReach
 from gateway.signaling.whep import Whep
-from gateway.vm.driver import Lan, VmDriver, VmSpec
+from gateway.vm.driver import VmDriver, VmSpec
 from gateway.vm.local import ProcessDriver
 from gateway.vm.qemu import QemuDriver
 from gateway.vm.snapshot import Snapshot
@@ -46,6 +46,7 @@ __all__ = [
     "build_snapshot",
     "disk_dir",
     "make_driver",
+    "plane_settings",
     "running",
     "serving",
     "store_path",
@@ -94,7 +95,10 @@ def make_driver(settings: Settings, *, lasting: bool = False) -> VmDriver:
         accel=settings.accel,
         profile=settings.profile,
         reflink=settings.disk == "reflink",
+        uids=range(settings.vm_uids[0], settings.vm_uids[1] + 1),
+        disk_bps=None if settings.vm_disk_mbps is None else int(settings.vm_disk_mbps * 1e6),
         die_with_gateway=not lasting,
+        cgroup=settings.vm_cgroup,
     )
 
 
@@ -150,15 +154,14 @@ async def running(
         StoreError: the sessions of the last gateway cannot be read.
     """
     keys, seal = load_keys(settings.state_dir), Seal(load_sealing_key(settings.state_dir))
-    egress = await asyncio.to_thread(egress_config, settings)
+    plane = plane_settings(settings, media_port)
     _own_directory(settings.run_dir)
     async with AsyncExitStack() as stack:
         namespaces = NamespaceThread()
         await namespaces.start()
         stack.push_async_callback(namespaces.close)
 
-        relay = await Relay.open(media_port, bind=_media_addresses(settings))
-        dataplane = LocalDataPlane(partial(_open_lan, namespaces), relay, egress)
+        dataplane = await _open_dataplane(settings, plane, namespaces, lasting=lasting)
         stack.push_async_callback(dataplane.close)
         driver = make_driver(settings, lasting=lasting)
         store = await Store.open(store_path(settings) if lasting else None, seal)
@@ -170,8 +173,10 @@ async def running(
         manager = _make_manager(settings, world)
         stack.push_async_callback(manager.close)
         await manager.recover()
+        await dataplane.settle()
         manager.pool.start()
         manager.reaper.start()
+        manager.ledger.start()
         services = Services(
             manager=manager,
             whep=whep,
@@ -194,38 +199,35 @@ async def running(
         yield guard.before(services, settings)
 
 
-def _make_metrics(dataplane: LocalDataPlane) -> Metrics:
+async def _open_dataplane(
+    settings: Settings, plane: PlaneSettings, namespaces: NamespaceThread, *, lasting: bool
+) -> LocalDataPlane | RemoteDataPlane:
+    if not lasting or settings.dataplane == "inside":
+        return await open_plane(plane, namespaces)
+    options = ["--log-level", settings.log_level, *(["--log-json"] if settings.log_json else [])]
+    log = settings.state_dir / "logs" / "dataplane.log"
+    path = settings.run_dir / SOCKET_NAME
+    find = partial(wait_for, path) if settings.dataplane == "service" else partial(reach, path, log, options)
+    return await RemoteDataPlane.connect(find, plane, namespaces)
+
+
+def plane_settings(settings: Settings, media_port: int) -> PlaneSettings:
+    """What of the settings is the data plane's. Raises ConfigError."""
+    if settings.proxy.type == "direct" and not settings.proxy_direct:
+        raise ConfigError("proxy is direct, which proxy_direct does not allow", hint="set proxy_direct = true")
+    named = settings.model_dump(include=set(PlaneSettings.model_fields) - {"media_port"})
+    return PlaneSettings(media_port=media_port, bind=_media_addresses(settings), **named)
+
+
+def _make_metrics(dataplane: DataPlane) -> Metrics:
     metrics = Metrics()
     metrics.watch("fenster_dataplane", "Packets, bytes and drops by reason, since start", dataplane.counters)
-    metrics.watch_egress(dataplane.counters)
+    metrics.watch_egress(dataplane.egress_counters)
     return metrics
 
 
-def egress_config(settings: Settings) -> EgressConfig:
-    """What the settings say of the sessions' proxies. Blocking: it reads the host's certificates."""
-    if settings.proxy.type == "direct" and not settings.proxy_direct:
-        raise ConfigError("proxy is direct, which proxy_direct does not allow", hint="set proxy_direct = true")
-    rate, quota = settings.proxy_rate_mbps, settings.proxy_quota_mib
-    return EgressConfig(
-        policy=Policy(settings.proxy_allow, settings.proxy_deny, settings.proxy_ports, settings.proxy_direct),
-        limits=EgressLimits(
-            connections=settings.proxy_connections,
-            bytes_per_s=None if rate is None else rate * 1e6 / 8,
-            quota_bytes=None if quota is None else quota << 20,
-        ),
-        check_url=settings.proxy_check_url,
-        own_addresses=host.addresses,
-    )
-
-
-async def _open_lan(namespaces: NamespaceThread, vm_id: str, pid: int | None) -> Lan:
-    if pid is not None:
-        return await NamespaceLan.of_process(namespaces, pid)
-    return await NamespaceLan.create(namespaces)
-
-
 def _make_world(
-    settings: Settings, driver: VmDriver, dataplane: LocalDataPlane, whep: Whep, store: Store, trail: Trail
+    settings: Settings, driver: VmDriver, dataplane: DataPlane, whep: Whep, store: Store, trail: Trail
 ) -> World:
     return World(
         driver=driver,
@@ -244,7 +246,10 @@ def _make_world(
 
 def templates(settings: Settings) -> dict[str, Template]:
     """By name; the first is the default."""
-    plain = Template(settings.profile, settings.profile, settings.vcpus, settings.memory_mib, settings.browser)
+    place = Place(timezone=settings.timezone, locale=settings.locale)
+    plain = Template(
+        settings.profile, settings.profile, settings.vcpus, settings.memory_mib, settings.browser, place=place
+    )
     named = {
         name: Template(
             name,
@@ -252,6 +257,7 @@ def templates(settings: Settings) -> dict[str, Template]:
             given.vcpus or settings.vcpus,
             given.memory_mib or settings.memory_mib,
             given.browser or settings.browser,
+            place=Place(timezone=given.timezone or place.timezone, locale=given.locale or place.locale),
         )
         for name, given in settings.templates.items()
     }

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.exits import Exit, ExitReport
+from gateway.exits import Exit, ExitReport, Traffic
 from gateway.vm.driver import Lan
 
 __all__ = ["DataPlane", "IceCredentials"]
@@ -40,6 +40,12 @@ class DataPlane(Protocol):
     async def detach(self, vm_id: str) -> None:
         """Close the namespace and every mapping into it. Idempotent."""
 
+    async def leave(self, vm_id: str) -> None:
+        """Let go of a VM that runs on, for the next gateway. Of a data plane of its own nothing of it ends."""
+
+    async def settle(self) -> None:
+        """All that is wanted of what an earlier gateway left has been attached and admitted: let go of the rest."""
+
     async def admit(self, vm_id: str, ice: IceCredentials) -> None:
         """Let binding requests that name this ufrag and verify reach the guest. Raises Conflict on a taken ufrag."""
 
@@ -59,13 +65,22 @@ class DataPlane(Protocol):
         """
 
     def egress(self, vm_id: str) -> ExitReport:
-        """What the VM's proxy says of itself; all zero without one."""
+        """What the VM's proxy says of itself; without one, what it has carried before."""
+
+    def recall_traffic(self, vm_id: str, traffic: Traffic) -> None:
+        """Count on from what an earlier gateway has seen. Before attach()."""
+
+    def forget_traffic(self, vm_id: str) -> None:
+        """The session is over, and nobody will ask any more. After detach(). Idempotent."""
 
     def take(self, sock: socket.socket) -> None:
         """Own a TCP connection that begins as a viewer's by ICE-TCP does; its first bytes are still unread."""
 
-    def counters(self) -> Mapping[str, int]:
-        """Packets, bytes and drops by reason, since start.
+    async def ping(self) -> None:
+        """Return once it has answered. Raises NetnsError when it does not."""
 
-        Those of the egress proxies: egress_bytes_up, egress_bytes_down, egress_connections, egress_error_KIND.
-        """
+    def counters(self) -> Mapping[str, int]:
+        """Packets, bytes and drops by reason, since start."""
+
+    def egress_counters(self) -> Mapping[str, int]:
+        """Of all proxies since start: egress_bytes_up, egress_bytes_down, egress_connections, egress_error_KIND."""

@@ -18,11 +18,13 @@ __all__ = [
     "NO_EXIT",
     "PROXY_PORT",
     "PROXY_URL",
+    "TIMEZONE",
     "Decodo",
     "Exit",
     "ExitCheck",
     "ExitReport",
     "ExitType",
+    "Traffic",
     "parse_exit",
 ]
 
@@ -34,6 +36,8 @@ ExitType = Literal["none", "direct", "http", "https", "socks5"]
 _UPSTREAMS = ("http", "https", "socks5")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\.?|\[?[0-9A-Fa-f:.]{2,45}\]?")
 _PRINTABLE = re.compile(r"[\x21-\x7e]*")
+TIMEZONE = r"[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z][A-Za-z0-9_+-]{0,31}){0,2}"
+"""Pattern of a name of the IANA time zone database."""
 MAX_CREDENTIAL_BYTES = 255
 """RFC 1929 has one byte for the length."""
 
@@ -150,16 +154,35 @@ class ExitCheck:
     """From the request to the answer's last byte."""
     address: str = ""
     """As the echo service saw it; "" when it could not be had."""
-    ours: bool = False
-    """It is an address of this host: what should have left elsewhere leaves here."""
+    ours: bool | None = None
+    """It is an address of this host: what should have left elsewhere leaves here. None: that cannot be known."""
+    country: str = ""
+    """ISO 3166-1 alpha-2, upper case, where the echo service says; else ""."""
+    timezone: str = ""
+    """IANA name, where the echo service says; else ""."""
     kind: str = ""
     """Of the error; "" when there was none."""
     message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
+class Traffic:
+    """What a session's proxy has carried, since the session began."""
+
+    bytes_up: int = 0
+    """From the guest."""
+    bytes_down: int = 0
+    connections: int = 0
+    """Opened to the outside."""
+    hosts: Mapping[str, int] = field(default_factory=dict)
+    """The names that carried most, with bytes both ways, greatest first; 64 at most."""
+    errors: Mapping[str, int] = field(default_factory=dict)
+    """Requests that failed, by kind of error."""
+
+
+@dataclass(frozen=True, slots=True)
 class ExitReport:
-    """What a session's proxy can say of itself. Counts are of the whole session, in this gateway's life."""
+    """What a session's proxy can say of itself."""
 
     state: Literal["off", "unknown", "ok", "failing"] = "off"
     """off: no exit. unknown: nothing has gone through it yet. Else its last use decides."""
@@ -168,14 +191,6 @@ class ExitReport:
     message: str = ""
     check: ExitCheck | None = None
     """The last one with this exit."""
-    bytes_up: int = 0
-    """From the guest."""
-    bytes_down: int = 0
-    connections: int = 0
-    """Opened to the outside since start."""
     open: int = 0
     """Connections of the guest now."""
-    hosts: Mapping[str, int] = field(default_factory=dict)
-    """The names that carried most, with bytes both ways, greatest first."""
-    errors: Mapping[str, int] = field(default_factory=dict)
-    """Requests that failed, by kind of error."""
+    traffic: Traffic = field(default_factory=Traffic)

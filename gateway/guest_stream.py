@@ -25,6 +25,7 @@ from gateway.errors import (
     NotFound,
     TooLarge,
 )
+from guest_agent.protocol.plainjson import one_line
 from guest_agent.protocol.stream import MAX_HEAD_BYTES, BadHead, decode_head, encode_head
 
 __all__ = ["CHUNK_BYTES", "Dial", "GuestStream", "asking", "whole"]
@@ -149,7 +150,7 @@ async def _read_answer(reader: asyncio.StreamReader) -> dict[str, Any]:
         raise GuestServiceError("the desktop's service hung up, or spoke nonsense") from exc
     if "error" not in answer:
         return answer
-    kind, said = str(answer["error"]), str(answer.get("message", ""))[:200] or "it cannot be done"
+    kind, said = str(answer["error"]), one_line(answer.get("message")) or "it cannot be done"
     if kind == "range":
         raise BadRange(said, size=whole(answer, "size"))
     error, hint = _ERRORS.get(kind, (GuestServiceError, ""))

@@ -13,7 +13,16 @@ from gateway.edge.keystore import keys_path, read_keys, update_keys, write_priva
 from gateway.errors import ConfigError
 from gateway.sessions.record import OPERATOR
 
-__all__ = ["Keys", "api_key_path", "load_keys", "load_sealing_key", "operator_key", "read_api_key", "save_api_key"]
+__all__ = [
+    "Keys",
+    "api_key_path",
+    "load_keys",
+    "load_sealing_key",
+    "operator_key",
+    "read_api_key",
+    "save_api_key",
+    "sealing_key_path",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,10 @@ class Keys:
 
 def api_key_path(state_dir: Path) -> Path:
     return state_dir / "api-key"
+
+
+def sealing_key_path(state_dir: Path) -> Path:
+    return state_dir / "sealing-key"
 
 
 def read_api_key(state_dir: Path) -> str:
@@ -108,7 +121,7 @@ def _remember(path: Path, secret: str, now: float) -> None:
 
 def load_sealing_key(state_dir: Path) -> bytes:
     """The 32 bytes that seal what the store must not hold in clear. Raises ConfigError."""
-    path = state_dir / "sealing-key"
+    path = sealing_key_path(state_dir)
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         text, _ = _load_or_make(path, secrets.token_hex(32) + "\n")

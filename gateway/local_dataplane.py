@@ -11,7 +11,7 @@ from gateway.dataplane import DataPlane, IceCredentials
 from gateway.egress.proxy import EgressConfig
 from gateway.egress.service import Egress
 from gateway.errors import Conflict, NotFound
-from gateway.exits import PROXY_PORT, Exit, ExitReport
+from gateway.exits import PROXY_PORT, Exit, ExitReport, Traffic
 from gateway.relay.relay import Relay
 from gateway.vm.driver import Lan
 
@@ -23,7 +23,11 @@ nothing behind."""
 
 
 class LocalDataPlane:
-    """Composes networks made by ``open_lan`` with one relay and a proxy each; owns all of it from here on."""
+    """Composes networks with one relay and a proxy each; owns all of it from here on.
+
+    Args:
+        open_lan: makes the networks that :meth:`attach` is not given.
+    """
 
     def __init__(self, open_lan: LanFactory, relay: Relay, egress: EgressConfig | None = None) -> None:
         self._open_lan = open_lan
@@ -33,18 +37,21 @@ class LocalDataPlane:
         """None while the network is being made."""
         self.media_port = relay.port
 
-    async def attach(self, vm_id: str, pid: int | None = None) -> Lan:
-        """Make the VM's network, or take over that of process ``pid``.
+    async def attach(self, vm_id: str, pid: int | None = None, *, lan: Lan | None = None) -> Lan:
+        """Make the VM's network, or take over that of process ``pid``, or ``lan``, which is closed when this fails.
 
         Raises:
             Conflict: it has one.
             NetnsError: it cannot be had.
         """
         if vm_id in self._lans:
+            if lan is not None:
+                await lan.close()
             raise Conflict(f"VM {vm_id} already has a network.")
         self._lans[vm_id] = None
         try:
-            lan = await self._open_lan(vm_id, pid)
+            if lan is None:
+                lan = await self._open_lan(vm_id, pid)
             try:
                 self._egress.open(vm_id, await lan.listen(PROXY_PORT))
             except BaseException:
@@ -66,6 +73,13 @@ class LocalDataPlane:
         await self._egress.close(vm_id)
         await lan.close()
 
+    async def leave(self, vm_id: str) -> None:
+        """As :meth:`detach`: what is in this process ends with it."""
+        await self.detach(vm_id)
+
+    async def settle(self) -> None:
+        """Nothing is left of an earlier gateway."""
+
     async def admit(self, vm_id: str, ice: IceCredentials) -> None:
         """Let a peer in. Raises Conflict on a taken ufrag, NotFound without a network."""
         self._relay.admit(vm_id, ice, partial(self._lan(vm_id).udp, ice.guest_port))
@@ -76,12 +90,16 @@ class LocalDataPlane:
 
     async def dial(self, vm_id: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """TCP into the guest; the caller closes the writer. Raises NetnsError, NotFound."""
-        sock = await self._lan(vm_id).tcp(port)
+        sock = await self.connect(vm_id, port)
         try:
             return await asyncio.open_connection(sock=sock)
         except BaseException:
             sock.close()
             raise
+
+    async def connect(self, vm_id: str, port: int) -> socket.socket:
+        """As :meth:`dial`, not made a stream yet."""
+        return await self._lan(vm_id).tcp(port)
 
     async def set_upstream(self, vm_id: str, out: Exit, changed: Callable[[], None]) -> None:
         """Change where the VM's traffic leaves. Raises NotFound without a network."""
@@ -90,13 +108,25 @@ class LocalDataPlane:
     def egress(self, vm_id: str) -> ExitReport:
         return self._egress.report(vm_id)
 
+    def recall_traffic(self, vm_id: str, traffic: Traffic) -> None:
+        self._egress.recall(vm_id, traffic)
+
+    def forget_traffic(self, vm_id: str) -> None:
+        self._egress.forget(vm_id)
+
     def take(self, sock: socket.socket) -> None:
         """Own a TCP connection that begins as a viewer's by ICE-TCP does; its first bytes are still unread."""
         self._relay.take(sock)
 
+    async def ping(self) -> None:
+        """It lives in the loop that runs this."""
+
     def counters(self) -> Mapping[str, int]:
-        """Those of relay and proxies, and ``lans``: how many networks there are now."""
-        return {**self._relay.counters(), **self._egress.counters(), "lans": len(self._lans)}
+        """The relay's, and ``lans``: how many networks there are now."""
+        return {**self._relay.counters(), "lans": len(self._lans)}
+
+    def egress_counters(self) -> Mapping[str, int]:
+        return self._egress.counters()
 
     async def close(self) -> None:
         """Detach every VM, close the public port and every viewer's connection. Idempotent."""

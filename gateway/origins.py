@@ -6,9 +6,15 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-__all__ = ["MAX_ORIGIN_LENGTH", "is_own", "parse_origin"]
+__all__ = ["MAX_ORIGIN_LENGTH", "ORIGIN_PATTERN", "is_own", "parse_origin"]
 
 MAX_ORIGIN_LENGTH = 256
+ORIGIN_PATTERN = (
+    r"^[Hh][Tt][Tt][Pp][Ss]?://"
+    r"([A-Za-z0-9_]+([.-][A-Za-z0-9_]+)*|\[[0-9A-Fa-f:.]+\])"
+    r"(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$"
+)
+"""For the API's document: as :func:`parse_origin` but for what in brackets is no IPv6 address."""
 _PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 _SHAPE = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[^\[\]:/]+)(?::([0-9]{1,5}))?")
@@ -41,5 +47,9 @@ def parse_origin(text: str) -> str:
 
 
 def is_own(origin: str, host: str) -> bool:
-    """Is it the server's own, by the Host header of the request that names it?"""
-    return bool(host) and urlsplit(origin).netloc.lower() == host.lower()
+    """Is it the server's own, by the Host header of the request that names it? Takes any text."""
+    try:
+        return bool(host) and urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:
+        # Brackets without an address.
+        return False

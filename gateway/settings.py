@@ -6,7 +6,6 @@ An unknown or bad key anywhere is a ConfigError that names it: a typo never beco
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import tomllib
@@ -16,13 +15,24 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from gateway.edge.addresses import parse_network
-from gateway.edge.hosts import parse_host
 from gateway.errors import ConfigError
-from gateway.exits import NO_EXIT, Exit, parse_exit
+from gateway.exits import NO_EXIT, TIMEZONE, Exit, parse_exit
 from gateway.host import outer_uid
 from gateway.origins import parse_origin
-from gateway.sessions.record import TEMPLATE_NAME
+from gateway.sessions.record import FOLLOW, LOCALE, TEMPLATE_NAME
+from gateway.setting_types import (
+    Address,
+    Addresses,
+    Display,
+    HostNames,
+    HostRules,
+    Networks,
+    Origins,
+    Ports,
+    TrustedNetworks,
+    UidRange,
+    parse_display,
+)
 
 __all__ = ["ENV_ONLY", "PREFIX", "Settings", "TemplateSettings", "default_config_path", "load", "parse_display"]
 
@@ -50,21 +60,6 @@ def default_config_path() -> Path:
     return _xdg("XDG_CONFIG_HOME", Path.home() / ".config") / "fenster" / "fenster.toml"
 
 
-def parse_display(text: str) -> tuple[int, int]:
-    """``1280x720`` to (1280, 720), in px.
-
-    Raises:
-        ValueError: not two numbers, or not of 320x240 to 3840x3840, or more pixels than 3840x2160.
-    """
-    width, cross, height = text.lower().partition("x")
-    if not cross or not width.isdecimal() or not height.isdecimal():
-        raise ValueError("a display is WIDTHxHEIGHT, for example 1280x720")
-    size = int(width), int(height)
-    if not (320 <= size[0] <= 3840 and 240 <= size[1] <= 3840 and size[0] * size[1] <= 3840 * 2160):
-        raise ValueError("a display is 320x240 or larger, and no larger than 3840x2160, upright too")
-    return size
-
-
 class TemplateSettings(BaseModel):
     """A table ``[templates.NAME]``; what it leaves out is as for the default template."""
 
@@ -74,6 +69,8 @@ class TemplateSettings(BaseModel):
     vcpus: int | None = Field(default=None, ge=1, le=64)
     memory_mib: int | None = Field(default=None, ge=512, le=262144)
     browser: Literal["fresh", "warm"] | None = None
+    timezone: str | None = Field(default=None, pattern=f"^{TIMEZONE}$")
+    locale: str | None = Field(default=None, pattern=f"^({LOCALE}|{FOLLOW})$")
 
 
 class Settings(BaseModel):
@@ -81,12 +78,12 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
-    host: str = Field(default="127.0.0.1", description="address to listen on for HTTP and media")
+    host: Address = Field(default="127.0.0.1", description="address to listen on for HTTP and media")
     port: int = Field(default=8080, ge=0, le=65535, description="TCP port for HTTP; 0 takes a free one")
     media_port: int | None = Field(
         default=None, ge=0, le=65535, description="UDP port for media; the HTTP port's number unless set"
     )
-    advertise: tuple[str, ...] = Field(
+    advertise: Addresses = Field(
         default=(), description="addresses that browsers are told to send media to; found by itself unless set"
     )
     advertise_tcp_port: int | None = Field(
@@ -102,8 +99,8 @@ class Settings(BaseModel):
     tls_key: Path | None = Field(default=None, description="its key, PEM, without a password")
     insecure_http: bool = Field(default=False, description="plain HTTP off the loopback address: keys go in clear")
     public_url: str = Field(default="", description="where people reach the gateway, where a reverse proxy shows it")
-    allowed_hosts: tuple[str, ...] = Field(default=(), description="more names that the gateway answers to")
-    trusted_proxies: tuple[str, ...] = Field(
+    allowed_hosts: HostNames = Field(default=(), description="more names that the gateway answers to")
+    trusted_proxies: TrustedNetworks = Field(
         default=(),
         description="addresses of reverse proxies: their X-Forwarded-For counts, and no connection limit does",
     )
@@ -118,6 +115,11 @@ class Settings(BaseModel):
     audit_keep: int = Field(default=10, ge=0, le=1000, description="older audit files that are kept")
     driver: Literal["qemu", "process"] = Field(
         default="qemu", description="process runs the desktop WITHOUT a VM: development only"
+    )
+    dataplane: Literal["apart", "service", "inside"] = Field(
+        default="apart",
+        description="apart: media, proxies and networks in a process of their own, so that a restart of the gateway "
+        "cuts none of them; service: the same, and somebody else starts it (fenster-dataplane.service)",
     )
     process_display: str = Field(
         default="",
@@ -141,7 +143,20 @@ class Settings(BaseModel):
         default="full",
         description="reflink lets disks share blocks until they are written, where the file system can",
     )
-    display: tuple[int, int] = Field(default=(1280, 720), description="WIDTHxHEIGHT in px")
+    vm_uids: UidRange = Field(
+        default=(1_990_000_000, 1_990_009_999),
+        description="FIRST-LAST: uids of the machines' processes, one each, where the gateway is root; nobody else's",
+    )
+    vm_disk_mbps: float | None = Field(
+        default=None, gt=0, description="what a machine may read and write of its disk, each, in MB/s, by a cgroup"
+    )
+    vm_cgroup: str = Field(
+        default="",
+        pattern=r"^(/[A-Za-z0-9_.@:/-]{1,200})?$",
+        description="cgroup in which each machine gets its own, as fenster-vms.service has it; found by itself unless "
+        "set",
+    )
+    display: Display = Field(default=(1280, 720), description="WIDTHxHEIGHT in px")
     max_sessions: int = Field(default=8, ge=1, le=10000)
     clones: bool = Field(default=True, description="clone sessions from a snapshot where fenster build made one")
     pool_size: int = Field(
@@ -158,7 +173,7 @@ class Settings(BaseModel):
     )
     idle_action: Literal["suspend", "stop"] = Field(default="suspend", description="what follows then")
     token_lifetime_s: int = Field(default=12 * 3600, ge=60, le=30 * 86400, description="life of a viewer token")
-    embed_origins: tuple[str, ...] = Field(
+    embed_origins: Origins = Field(
         default=(),
         description="origins whose pages may embed every session; tokens and tickets name more",
     )
@@ -171,32 +186,42 @@ class Settings(BaseModel):
     proxy_direct: bool = Field(
         default=False, description="sessions may leave from this host itself: its address, its view of the network"
     )
-    proxy_allow: tuple[str, ...] = Field(
+    proxy_allow: HostRules = Field(
         default=(), description="hosts that sessions may reach, with all below them; every public one unless set"
     )
-    proxy_deny: tuple[str, ...] = Field(default=(), description="hosts that they may not, with all below them")
-    proxy_ports: tuple[int, ...] = Field(default=(), description="ports that they may reach; all unless set")
+    proxy_deny: HostRules = Field(default=(), description="hosts that they may not, with all below them")
+    proxy_ports: Ports = Field(default=(), description="ports that they may reach; all unless set")
     proxy_connections: int = Field(default=256, ge=1, le=4096, description="of a session, to its proxy, at once")
     proxy_rate_mbps: float | None = Field(default=None, gt=0, description="of a session, each way, in Mb/s")
     proxy_quota_mib: int | None = Field(default=None, ge=1, description="of a session, both ways, for its life")
     proxy_check_url: str = Field(
         default="",
         pattern=r"^(https?://[\x21-\x7e]{1,256})?$",
-        description="answers with the address that it sees; each new exit is then looked at through itself",
+        description="answers with the address that it sees; exits are then looked at through themselves",
+    )
+    proxy_check_every_s: float = Field(
+        default=900.0, ge=10, le=86400, description="between two such looks; a new exit is looked at at once"
+    )
+    public_addresses: Networks = Field(
+        default=(),
+        description="addresses and networks that the internet takes for this host's, behind a NAT above all: an exit "
+        "that shows one leaks. Unless set they are asked for, where proxy_direct allows it",
+    )
+    timezone: str = Field(
+        default="",
+        pattern=f"^({TIMEZONE})?$",
+        description="of desktops, as Europe/Berlin; exit: of each one's exit, where proxy_check_url tells it; "
+        "UTC unless set",
+    )
+    locale: str = Field(
+        default="",
+        pattern=f"^({LOCALE}|{FOLLOW})?$",
+        description="in which their browsers ask for pages, as de-DE; exit: of its country; English unless set",
     )
     hello_timeout_s: float = Field(default=60.0, gt=0, description="how long a guest may take to say hello")
     ready_timeout_s: float = Field(default=90.0, gt=0, description="how long each step after that may take")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = False
-
-    @field_validator("host")
-    @classmethod
-    def _literal(cls, value: str) -> str:
-        value = "127.0.0.1" if value == "localhost" else value
-        try:
-            return str(ipaddress.ip_address(value))
-        except ValueError:
-            raise ValueError("must be an IP address; 0.0.0.0 or :: for every address of this host") from None
 
     @field_validator("tls_cert", "tls_key", mode="after")
     @classmethod
@@ -222,60 +247,10 @@ class Settings(BaseModel):
     def _origin(cls, value: str) -> str:
         return parse_origin(value.removesuffix("/")) if value else ""
 
-    @field_validator("allowed_hosts", mode="after")
-    @classmethod
-    def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(parse_host(name) for name in value)
-
-    @field_validator("trusted_proxies", mode="after")
-    @classmethod
-    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(str(parse_network(network)) for network in value)
-
-    @field_validator("advertise", mode="after")
-    @classmethod
-    def _reachable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for address in value:
-            try:
-                parsed = ipaddress.ip_address(address)
-            except ValueError:
-                raise ValueError(f"{address!r} is not an IP address") from None
-            if parsed.is_unspecified or parsed.is_multicast:
-                raise ValueError(f"{address} is not an address a browser can reach")
-        return value
-
     @field_validator("proxy", mode="before")
     @classmethod
     def _exit(cls, value: Any) -> Any:
         return parse_exit(value) if isinstance(value, str) else value
-
-    @field_validator("proxy_allow", "proxy_deny", mode="after")
-    @classmethod
-    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for host in value:
-            if not re.fullmatch(r"\*|(\*\.)?[A-Za-z0-9_.-]{1,253}|\[?[0-9A-Fa-f:.]{2,45}\]?", host):
-                raise ValueError(f"{host[:64]!r} is neither a host's name nor an address nor *")
-        return value
-
-    @field_validator("proxy_ports", mode="after")
-    @classmethod
-    def _ports(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if not all(0 < port < 65536 for port in value):
-            raise ValueError("a port is a number from 1 to 65535")
-        return value
-
-    @field_validator("embed_origins", mode="after")
-    @classmethod
-    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(parse_origin(origin) for origin in value)
-
-    @field_validator(
-        "advertise", "embed_origins", "proxy_allow", "proxy_deny", "proxy_ports", "allowed_hosts", "trusted_proxies",
-        mode="before",
-    )  # fmt: skip
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("templates", mode="after")
     @classmethod
@@ -284,13 +259,6 @@ class Settings(BaseModel):
             if not re.fullmatch(TEMPLATE_NAME, name):
                 raise ValueError(f"{name!r} is no template's name: lower-case letters, digits and -, at most 32")
         return value
-
-    @field_validator("display", mode="before")
-    @classmethod
-    def _size(cls, value: Any) -> Any:
-        if isinstance(value, (list, tuple)) and len(value) == 2:
-            value = f"{value[0]}x{value[1]}"
-        return parse_display(value) if isinstance(value, str) else value
 
     @field_validator("state_dir", "cache_dir", "run_dir", mode="after")
     @classmethod
@@ -363,7 +331,7 @@ def _read_toml(path: Path, *, required: bool) -> dict[str, Any]:
         return {}
     except OSError as exc:
         raise ConfigError(f"cannot read {path}: {exc.strerror}") from exc
-    except tomllib.TOMLDecodeError as exc:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigError(
             f"{path} is not TOML: {exc}", hint="correct the file, or name another with --config"
         ) from exc

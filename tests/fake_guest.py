@@ -64,6 +64,7 @@ class FakeGuest:
             "offer": self._offer,
             "bye": self._bye,
             "clipboard": lambda params: {},
+            "settle": lambda params: {},
             "warm": lambda params: {},
             "control": self._control,
             "display": lambda params: {},

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
-import subprocess
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from gateway.dataplane import DataPlane, IceCredentials
-from gateway.errors import Conflict, GatewayError, NetnsError, NotFound, SnapshotError, VmBootFailed, VmLost
-from gateway.exits import Exit, ExitReport
-from gateway.sessions.record import MachineRecord, SessionRecord
-from gateway.sessions.world import Keeper
+from gateway.errors import Conflict, GatewayError, NotFound, SnapshotError, VmBootFailed, VmLost
+from gateway.exits import Exit, ExitReport, Traffic
 from gateway.vm.driver import (
     AgentLink,
-    Command,
     Facts,
     Lan,
     SavedTemplate,
@@ -35,6 +30,8 @@ from gateway.vm.link import StreamLink
 from gateway.vm.streams import open_guest_stream
 from guest_agent.protocol.link import VNC_PORT
 from tests.fake_guest import FakeGuest, GuestRefusal
+from tests.fake_lan import RFB_BANNER, FakeLan, PortHandler, Streams, rfb
+from tests.memory_store import MemoryStore
 
 __all__ = [
     "RFB_BANNER",
@@ -50,130 +47,11 @@ __all__ = [
     "silent_guest",
 ]
 
-RFB_BANNER = b"RFB 003.008\n"
-
-PortHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-async def _rfb(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(RFB_BANNER)
-    with contextlib.suppress(ConnectionError):
-        await reader.read(65536)
-
-
-@dataclass(slots=True)
-class _Streams:
-    """The guest's ends of streams, each served by a stored task; all ended together."""
-
-    serving: dict[asyncio.Task[None], asyncio.StreamWriter] = field(default_factory=dict)
-
-    async def serve(self, sock: socket.socket, handler: PortHandler, name: str) -> None:
-        try:
-            reader, writer = await asyncio.open_connection(sock=sock)
-        except BaseException:
-            sock.close()
-            raise
-
-        async def run() -> None:
-            await handler(reader, writer)
-            writer.close()
-
-        self.serving[asyncio.create_task(run(), name=name)] = writer
-
-    async def close(self) -> None:
-        if self.serving:
-            for task in self.serving:
-                task.cancel()
-            await asyncio.wait(self.serving)
-        for writer in self.serving.values():
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
-        self.serving.clear()
-
-
-class FakeLan:
-    """A namespace without a namespace: ``ports`` says who answers on the guest's TCP ports."""
-
-    def __init__(self) -> None:
-        self.host_ip = "169.254.0.22"
-        self.guest_ip = "169.254.0.21"
-        self.ports: dict[int, PortHandler] = {}
-        self.datagrams: dict[int, socket.socket] = {}
-        """The guest's end of every udp() by guest port; non-blocking."""
-        self.closed = False
-        self.spawned: list[Command] = []
-        self._streams = _Streams()
-
-    async def open_tap(self) -> int:
-        self._check()
-        return os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-
-    async def open_loopback_guest(self) -> None:
-        self._check()
-
-    async def spawn(self, command: Command) -> subprocess.Popen[bytes]:
-        self._check()
-        self.spawned.append(command)
-        return await asyncio.to_thread(
-            subprocess.Popen,
-            list(command.argv),
-            stdin=command.stdin,
-            stdout=command.stdout,
-            stderr=command.stderr,
-            pass_fds=command.pass_fds,
-            env=None if command.env is None else dict(command.env),
-            cwd=command.cwd,
-            start_new_session=True,
-        )
-
-    async def tcp(self, port: int) -> socket.socket:
-        self._check()
-        handler = self.ports.get(port)
-        if handler is None:
-            raise NetnsError(f"the guest refused a connection to port {port}")
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        try:
-            await self._streams.serve(theirs, handler, f"fake-guest-port-{port}")
-        except BaseException:
-            ours.close()
-            raise
-        return ours
-
-    async def udp(self, guest_port: int) -> socket.socket:
-        self._check()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        old = self.datagrams.pop(guest_port, None)
-        if old is not None:
-            old.close()
-        self.datagrams[guest_port] = theirs
-        return ours
-
-    async def listen(self, port: int) -> socket.socket:
-        self._check()
-        sock = socket.create_server(("127.0.0.1", 0))
-        sock.setblocking(False)
-        return sock
-
-    async def close(self) -> None:
-        self.closed = True
-        await self._streams.close()
-        for sock in self.datagrams.values():
-            sock.close()
-        self.datagrams.clear()
-
-    def _check(self) -> None:
-        if self.closed:
-            raise NetnsError("the namespace is closed")
-
 
 class FakeVm:
     """A machine made of one task. ``guest`` is its scripted inside."""
 
-    def __init__(self, spec: VmSpec, lan: Lan, guest: FakeGuest, link: StreamLink, streams: _Streams) -> None:
+    def __init__(self, spec: VmSpec, lan: Lan, guest: FakeGuest, link: StreamLink, streams: Streams) -> None:
         self.id = spec.id
         self.spec = spec
         self.guest = guest
@@ -264,7 +142,8 @@ class FakeDriver:
     async def check(self) -> Facts:
         if self.check_error is not None:
             raise self.check_error
-        return Facts(name="fake", accelerator="none", why="nothing runs", isolated=False)
+        why = "the rest is only pretended"
+        return Facts("fake", "none", "nothing runs", isolated=False, limits=("memory",), limits_why=why)
 
     async def start(self, spec: VmSpec, lan: Lan, stage: StageFn) -> Vm:
         async with contextlib.AsyncExitStack() as undo:
@@ -372,9 +251,9 @@ class FakeDriver:
     async def _boot(self, spec: VmSpec, lan: Lan, guest: FakeGuest | None = None) -> FakeVm:
         guest = guest or self.guest()
         if isinstance(lan, FakeLan):
-            lan.ports.setdefault(VNC_PORT, _rfb)
+            lan.ports.setdefault(VNC_PORT, rfb)
         ours, theirs = socket.socketpair()
-        streams = _Streams()
+        streams = Streams()
         try:
             await streams.serve(theirs, guest.serve, f"fake-guest-{spec.id}")
             link = StreamLink(*await asyncio.open_connection(sock=ours), name=spec.id)
@@ -395,10 +274,12 @@ class FakeDataPlane:
         self.admitted: dict[tuple[str, str], IceCredentials] = {}
         """By (vm_id, ufrag)."""
         self.attach_error: GatewayError | None = None
+        self.settled = False
         self.exits: dict[str, Exit] = {}
         """By VM, the last that was set."""
         self.reports: dict[str, ExitReport] = {}
         self.watchers: dict[str, Callable[[], None]] = {}
+        self.carried: dict[str, Traffic] = {}
 
     async def attach(self, vm_id: str, pid: int | None = None) -> Lan:
         if self.attach_error is not None:
@@ -412,6 +293,15 @@ class FakeDataPlane:
         lan = self.lans.pop(vm_id, None)
         if lan is not None:
             await lan.close()
+
+    async def leave(self, vm_id: str) -> None:
+        await self.detach(vm_id)
+
+    async def settle(self) -> None:
+        self.settled = True
+
+    async def ping(self) -> None:
+        return None
 
     async def admit(self, vm_id: str, ice: IceCredentials) -> None:
         if any(ufrag == ice.ufrag for _, ufrag in self.admitted):
@@ -431,73 +321,34 @@ class FakeDataPlane:
         if vm_id not in self.lans:
             raise NotFound(f"no VM {vm_id}")
         self.exits[vm_id] = out
-        self.reports[vm_id] = ExitReport(state="off" if out.type == "none" else "unknown")
+        state: Literal["off", "unknown"] = "off" if out.type == "none" else "unknown"
+        self.reports[vm_id] = ExitReport(state, traffic=self.carried.get(vm_id, Traffic()))
         self.watchers[vm_id] = changed
 
     def egress(self, vm_id: str) -> ExitReport:
-        return self.reports.get(vm_id, ExitReport()) if vm_id in self.lans else ExitReport()
+        asleep = ExitReport(traffic=self.carried.get(vm_id, Traffic()))
+        return self.reports.get(vm_id, asleep) if vm_id in self.lans else asleep
+
+    def recall_traffic(self, vm_id: str, traffic: Traffic) -> None:
+        self.carried[vm_id] = traffic
+
+    def forget_traffic(self, vm_id: str) -> None:
+        self.carried.pop(vm_id, None)
 
     def report(self, vm_id: str, report: ExitReport) -> None:
         """Have the VM's proxy say this of itself."""
         self.reports[vm_id] = report
+        self.carried[vm_id] = report.traffic
         self.watchers[vm_id]()
 
     def take(self, sock: socket.socket) -> None:
         sock.close()
 
     def counters(self) -> Mapping[str, int]:
-        return {"admitted": len(self.admitted), "egress_bytes_up": 7, "egress_error_upstream-down": 2}
+        return {"admitted": len(self.admitted)}
 
-
-class MemoryStore:
-    """A store in dictionaries. ``error`` is raised by every write."""
-
-    def __init__(self) -> None:
-        self.error: GatewayError | None = None
-        self.kept_sessions: dict[str, SessionRecord] = {}
-        self.kept_machines: dict[str, MachineRecord] = {}
-        self.keys: dict[str, tuple[str, str]] = {}
-
-    def survivor(self) -> MemoryStore:
-        """What the next gateway reads when this one is killed now."""
-        other = MemoryStore()
-        other.kept_sessions, other.kept_machines = dict(self.kept_sessions), dict(self.kept_machines)
-        other.keys = dict(self.keys)
-        return other
-
-    async def put_session(self, record: SessionRecord) -> None:
-        self._check()
-        kept = SessionRecord.model_validate_json(record.model_dump_json())
-        self.kept_sessions[record.id] = kept.model_copy(update={"out": record.out})
-
-    async def drop_session(self, sid: str) -> None:
-        self._check()
-        self.kept_sessions.pop(sid, None)
-
-    async def sessions(self) -> list[SessionRecord]:
-        return sorted(self.kept_sessions.values(), key=lambda record: record.created_at)
-
-    async def put_machine(self, record: MachineRecord) -> None:
-        self._check()
-        self.kept_machines[record.id] = record
-
-    async def drop_machine(self, mid: str) -> None:
-        self._check()
-        self.kept_machines.pop(mid, None)
-
-    async def machines(self) -> list[MachineRecord]:
-        return list(self.kept_machines.values())
-
-    async def put_key(self, key: str, sid: str, asked: str) -> None:
-        self._check()
-        self.keys[key] = (sid, asked)
-
-    async def key(self, key: str) -> tuple[str, str] | None:
-        return self.keys.get(key)
-
-    def _check(self) -> None:
-        if self.error is not None:
-            raise self.error
+    def egress_counters(self) -> Mapping[str, int]:
+        return {"egress_bytes_up": 7, "egress_error_upstream-down": 2}
 
 
 def silent_guest() -> FakeGuest:
@@ -510,8 +361,6 @@ def boot_failure() -> VmBootFailed:
     return VmBootFailed("QEMU ended at once", hint="see serial.log")
 
 
-_lan: type[Lan] = FakeLan
 _vm: type[Vm] = FakeVm
 _driver: type[VmDriver] = FakeDriver
 _dataplane: type[DataPlane] = FakeDataPlane
-_store: type[Keeper] = MemoryStore

@@ -51,9 +51,10 @@ def bridge(port: int) -> PortHandler:
         try:
             await asyncio.wait({there, back})
         finally:
+            # Before anything is awaited: whoever ends the machine meanwhile cancels this a second time, here.
+            inner_writer.transport.abort()
             there.cancel()
             back.cancel()
             await asyncio.wait({there, back})
-            inner_writer.transport.abort()
 
     return run

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import subprocess
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from enum import Enum
+from dataclasses import asdict
+from functools import partial
 
 import typer
 from rich.markup import escape
@@ -17,35 +15,21 @@ from rich.table import Table
 from gateway import host
 from gateway.app import disk_dir, make_driver
 from gateway.cli import options
+from gateway.cli.doctor_egress import examine_egress
+from gateway.cli.finding import Finding, Grade
 from gateway.cli.output import console, emit
+from gateway.cli.rights import look_at_limits, look_at_namespaces, look_at_subordinate_ids, look_at_taps
 from gateway.errors import GatewayError
-from gateway.netns.userns import can_make_namespaces
 from gateway.settings import Settings, load
 from gateway.vm.binary import find_qemu
 from golden.build import find
 from golden.errors import GoldenError
 from golden.host import missing_tools
 
-__all__ = ["Finding", "Grade", "doctor", "examine"]
+__all__ = ["doctor", "examine"]
 
 BUILD_DISK_MIB = 8192
 """What a build of the default image takes at its fullest."""
-
-
-class Grade(Enum):
-    OK = "ok"
-    WARN = "warn"
-    """Works, with a limit that a person should know."""
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    name: str
-    grade: Grade
-    detail: str
-    mend: str = ""
-    """A command, or what to change."""
 
 
 def doctor(
@@ -85,9 +69,14 @@ def _print(findings: list[Finding]) -> None:
 
 async def examine(settings: Settings) -> list[Finding]:
     """Every finding; what cannot be found out is one too."""
-    blocking: list[Callable[[Settings], Finding]] = [_tun, _namespaces, _build_tools, _image, _memory, _disk, _media]
+    rights: list[Callable[[], Finding | None]] = [
+        look_at_taps, look_at_namespaces, look_at_subordinate_ids, partial(look_at_limits, settings.vm_cgroup)
+    ]  # fmt: skip
+    blocking: list[Callable[[Settings], Finding]] = [_build_tools, _image, _memory, _disk, _media]
     found = [await _qemu(settings), await _accelerator(settings)]
-    return [*found, *[await asyncio.to_thread(look, settings) for look in blocking]]
+    looked = [await asyncio.to_thread(look) for look in rights]
+    found += [*filter(None, looked), *[await asyncio.to_thread(look, settings) for look in blocking]]
+    return [*found, *await examine_egress(settings)]
 
 
 async def _qemu(settings: Settings) -> Finding:
@@ -109,28 +98,6 @@ async def _accelerator(settings: Settings) -> Finding:
     return Finding(
         "accelerator", Grade.WARN, f"{facts.accelerator}: {facts.why}. It is slower, and no isolation boundary"
     )
-
-
-def _tun(settings: Settings) -> Finding:
-    if os.access("/dev/net/tun", os.R_OK | os.W_OK):
-        return Finding("taps", Grade.OK, "/dev/net/tun can be opened")
-    return Finding(
-        "taps", Grade.FAIL, "/dev/net/tun cannot be opened", "sudo modprobe tun; sudo chmod 0666 /dev/net/tun"
-    )
-
-
-def _namespaces(settings: Settings) -> Finding:
-    if can_make_namespaces():
-        return Finding("namespaces", Grade.OK, "this user may make them")
-    mend = "sudo sysctl user.max_user_namespaces=15000 kernel.apparmor_restrict_unprivileged_userns=0"
-    unshare = shutil.which("unshare")
-    if unshare is None:
-        return Finding("namespaces", Grade.FAIL, "unshare is not on the PATH", "sudo apt-get install util-linux")
-    command = [unshare, "--user", "--map-root-user", "--net", "--", "true"]
-    tried = subprocess.run(command, capture_output=True, text=True, check=False)
-    if tried.returncode == 0:
-        return Finding("namespaces", Grade.OK, "in a user namespace of the gateway's own")
-    return Finding("namespaces", Grade.FAIL, f"no user namespaces: {tried.stderr.strip()}", mend)
 
 
 def _build_tools(settings: Settings) -> Finding:

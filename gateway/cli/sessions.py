@@ -38,6 +38,12 @@ def new(
             "- reads it from standard input, since others on this host can see what stands in a command."
         ),
     ] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="As Europe/Berlin; exit: its exit's; the template's unless given.")
+    ] = None,
+    locale: Annotated[
+        str | None, typer.Option(help="In which its browser asks for pages: as de-DE; exit: of its exit's country.")
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Wait until it is ready.")] = True,
     as_json: options.AsJson = False,
     url: options.Url = None,
@@ -45,9 +51,8 @@ def new(
     config: options.Config = None,
 ) -> None:
     """Start a session and print the URL that shows it."""
-    body: dict[str, Any] = {}
-    if template is not None:
-        body["template"] = template
+    named = {"template": template, "timezone": timezone, "locale": locale}
+    body: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     if display is not None:
         try:
             width, height = parse_display(display)
@@ -168,6 +173,8 @@ def _egress(egress: Mapping[str, Any]) -> str:
         words.append(f"seen as {egress['address']} in {egress['latency_ms']:.0f} ms")
     if egress["verdict"] == "leak":
         words.append("- which is an address of the gateway's own host")
+    if egress["verdict"] == "unknown":
+        words.append("- and whether that is the gateway's own host is not known (public_addresses)")
     return " ".join(words)
 
 

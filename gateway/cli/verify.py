@@ -73,4 +73,10 @@ async def _verify(settings: Settings, *, as_json: bool) -> Report:
             out.print(f"{mark}  {check.name:{width}}  {escape(check.detail)}", soft_wrap=True)
 
     async with running(settings, media_port=0) as services:
-        return await run_verify(services.manager, progress=progress, checked=checked)
+        return await run_verify(
+            services.manager,
+            progress=progress,
+            checked=checked,
+            out=settings.proxy,
+            looked_at=bool(settings.proxy_check_url),
+        )

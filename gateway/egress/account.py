@@ -3,27 +3,49 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import islice
+
+from gateway.exits import Traffic
 
 __all__ = ["Account"]
 
 MAX_HOSTS = 64
-TOP_HOSTS = 10
 
 
 class Account:
-    def __init__(self) -> None:
+    """Args:
+    earlier: what the session had carried before this gateway began; counted on from there.
+    """
+
+    def __init__(self, earlier: Traffic | None = None) -> None:
         self.bytes_up = 0
-        """From the guest."""
+        """From the guest. This and the next three are of this gateway's life."""
         self.bytes_down = 0
         self.connections = 0
         """That were opened to the outside."""
         self.errors: Counter[str] = Counter()
         """By the error's kind, of which there are a few."""
-        self._hosts: dict[str, int] = {}
+        self._earlier = earlier if earlier is not None else Traffic()
+        self._hosts = dict(islice(self._earlier.hosts.items(), MAX_HOSTS))
 
     @property
     def total_bytes(self) -> int:
-        return self.bytes_up + self.bytes_down
+        """Of the session's life."""
+        return self.bytes_up + self.bytes_down + self._earlier.bytes_up + self._earlier.bytes_down
+
+    def traffic(self) -> Traffic:
+        """Of the session's life.
+
+        Hosts are exact up to MAX_HOSTS names. Beyond, a newcomer takes the place and the count of the least (the
+        Space-Saving sketch, Metwally et al. 2005), so what carries much is always there, and its count never too low.
+        """
+        return Traffic(
+            bytes_up=self.bytes_up + self._earlier.bytes_up,
+            bytes_down=self.bytes_down + self._earlier.bytes_down,
+            connections=self.connections + self._earlier.connections,
+            hosts=dict(sorted(self._hosts.items(), key=lambda item: item[1], reverse=True)),
+            errors=dict(self.errors + Counter(self._earlier.errors)),
+        )
 
     def opened(self, host: str) -> None:
         self.connections += 1
@@ -41,20 +63,11 @@ class Account:
         self.errors[kind] += 1
 
     def add(self, other: Account) -> None:
-        """Count what another has carried as well, without its hosts."""
+        """Count what another has carried as well in this gateway's life, without its hosts."""
         self.bytes_up += other.bytes_up
         self.bytes_down += other.bytes_down
         self.connections += other.connections
         self.errors += other.errors
-
-    def top_hosts(self) -> dict[str, int]:
-        """Those that carried most, with their bytes both ways, greatest first.
-
-        Exact up to MAX_HOSTS names. Beyond, a newcomer takes the place and the count of the least (the Space-Saving
-        sketch, Metwally et al. 2005), so what carries much is always there, and its count never too low.
-        """
-        ordered = sorted(self._hosts.items(), key=lambda item: item[1], reverse=True)
-        return dict(ordered[:TOP_HOSTS])
 
     def _credit(self, host: str, count: int) -> None:
         if host not in self._hosts and len(self._hosts) >= MAX_HOSTS:

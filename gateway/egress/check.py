@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import re
 import ssl
 import time
-from collections.abc import Collection
 from urllib.parse import urlsplit
 
+from gateway.egress.echo import Echo, read_echo
 from gateway.egress.http1 import Outbound, Request
 from gateway.egress.policy import Policy, parse_host, parse_target
 from gateway.egress.streams import READ_BYTES
@@ -24,46 +22,39 @@ from gateway.errors import (
 )
 from gateway.exits import ExitCheck
 
-__all__ = ["find_address", "look"]
+__all__ = ["look"]
 
 MAX_BODY_BYTES = 64 * 1024
-_ADDRESS = re.compile(
-    r"(?<![0-9A-Za-z.:])([0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]+)(?![0-9A-Za-z.:])"
-)
 
 
 async def look(
-    url: str, ways: Ways, policy: Policy, tls: ssl.SSLContext, ours: Collection[str], timeout_s: float
+    url: str, ways: Ways, policy: Policy, tls: ssl.SSLContext, timeout_s: float
 ) -> tuple[ExitCheck, EgressError | None]:
-    """Ask ``url`` (http or https; it answers with an address, in JSON or plain): what was seen, and why not.
+    """Ask ``url`` (http or https; see echo.py for its answer): what was seen, and why not. Whose it is stays open.
 
     Args:
         tls: how the echo service's certificate is checked.
-        ours: addresses of this host.
     """
     began = time.monotonic()
-    address = ""
+    echo = Echo("")
     error: EgressError | None = None
     try:
         async with asyncio.timeout(timeout_s):
-            address = find_address(await _get(url, ways, policy, tls))
+            echo = read_echo(await _get(url, ways, policy, tls))
     except TimeoutError:
         error = UpstreamSlow(f"no answer within {timeout_s:g} s")
     except EgressError as exc:
         error = exc
-    latency_ms = round((time.monotonic() - began) * 1000, 1)
-    words = ("", "") if error is None else (error.kind, error.message)
-    return ExitCheck(time.time(), latency_ms, address, address in ours, *words), error
-
-
-def find_address(body: str) -> str:
-    """The first IP address in it, in its usual spelling. Raises TargetUnreachable."""
-    for found in _ADDRESS.finditer(body):
-        try:
-            return str(ipaddress.ip_address(found[1]))
-        except ValueError:
-            continue
-    raise TargetUnreachable("the echo service's answer has no address in it", hint="see proxy_check_url")
+    seen = ExitCheck(
+        at=time.time(),
+        latency_ms=round((time.monotonic() - began) * 1000, 1),
+        address=echo.address,
+        country=echo.country,
+        timezone=echo.timezone,
+        kind="" if error is None else error.kind,
+        message="" if error is None else error.message,
+    )
+    return seen, error
 
 
 async def _get(url: str, ways: Ways, policy: Policy, tls: ssl.SSLContext) -> str:

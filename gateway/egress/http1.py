@@ -221,16 +221,15 @@ def connect_head(target: Target, authorization: str = "") -> bytes:
 
 
 def connect_status(head: bytes) -> int:
-    """The status of a proxy's answer to CONNECT. Raises UpstreamCut when it is none."""
+    """The status of a proxy's answer to CONNECT; below 200 another follows. Raises UpstreamCut when it is none."""
     reader = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_ANSWER_HEAD_BYTES)
     reader.send(h11.Request(method="CONNECT", target="a:1", headers=[("Host", "a:1")]))
     try:
         reader.receive_data(head)
-        while isinstance(event := reader.next_event(), h11.InformationalResponse):
-            pass
+        event = reader.next_event()
     except h11.RemoteProtocolError as exc:
         raise UpstreamCut(f"the upstream's answer to CONNECT is malformed: {_plain(exc)}") from None
-    if not isinstance(event, h11.Response):
+    if not isinstance(event, h11.Response | h11.InformationalResponse):
         raise UpstreamCut("the upstream's answer to CONNECT is incomplete")
     return event.status_code
 

@@ -71,5 +71,3 @@ class Times:
     """A connection on which nothing moves either way."""
     linger_s: float = 5.0
     """For the last bytes of a connection that ends."""
-    check_s: float = 30.0
-    """The whole of an exit check."""

@@ -17,8 +17,9 @@ from functools import partial
 from typing import Literal
 
 from gateway.egress.account import Account
-from gateway.egress.check import look
+from gateway.egress.checking import CheckConfig, Checker
 from gateway.egress.forward import Forward
+from gateway.egress.home import Home
 from gateway.egress.http1 import END_OF_HEAD, MAX_HEAD_BYTES, Inbound, Request
 from gateway.egress.limits import Limits, Times
 from gateway.egress.meter import SessionMeter
@@ -47,12 +48,13 @@ class EgressConfig:
     policy: Policy = field(default_factory=Policy)
     limits: Limits = field(default_factory=Limits)
     times: Times = field(default_factory=Times)
-    check_url: str = ""
-    """Answers with the address that it sees; "" for no exit checks."""
+    check: CheckConfig = field(default_factory=CheckConfig)
     own_addresses: Callable[[], Collection[str]] = tuple
-    """Of this host. Blocking; called in a thread."""
+    """Of this host's interfaces. Blocking; called in a thread."""
+    public_addresses: Collection[str] = ()
+    """Addresses and networks that the internet takes for this host's."""
     tls: ssl.SSLContext = field(default_factory=ssl.create_default_context)
-    """How certificates of HTTPS upstreams and of the echo service are checked."""
+    """How certificates of HTTPS upstreams are checked."""
 
 
 class SessionProxy:
@@ -62,16 +64,19 @@ class SessionProxy:
         session: its name, for sticky addresses and the log.
         listener: bound and listening inside the namespace, non-blocking; closed with this.
         account: goes on from an earlier life of the session's machine.
+        home: knows this host's addresses.
     """
 
-    def __init__(self, session: str, listener: socket.socket, config: EgressConfig, account: Account) -> None:
+    def __init__(
+        self, session: str, listener: socket.socket, config: EgressConfig, account: Account, home: Home
+    ) -> None:
         self._session = session
         self._listener = listener
         self._config = config
         self._account = account
         self._meter = SessionMeter(config.limits, account)
         self._connections: set[asyncio.Task[None]] = set()
-        self._checking: set[asyncio.Task[None]] = set()
+        self._checker = Checker(session, config.check, config.policy, home, self._checked)
         self._changed: Callable[[], None] = _nothing
         self._open(NO_EXIT)
         self._accepting = asyncio.create_task(self._accept(), name=f"egress-{session}")
@@ -84,33 +89,30 @@ class SessionProxy:
         """
         self._changed = changed
         self._open(out)
-        await end_all(self._connections | self._checking)
-        if self._config.check_url and out.type != "none":
-            check = asyncio.create_task(self._check(self._ways), name=f"egress-check-{self._session}")
-            self._checking.add(check)
-            check.add_done_callback(self._checking.discard)
+        await self._cut()
+        if out.type != "none":
+            self._checker.start(self._ways)
 
     def report(self) -> ExitReport:
-        account = self._account
         return ExitReport(
             state=self._state,
             kind=self._fault.kind if self._fault is not None else "",
             message=self._fault.message if self._fault is not None else "",
             check=self._seen,
-            bytes_up=account.bytes_up,
-            bytes_down=account.bytes_down,
-            connections=account.connections,
             open=len(self._connections),
-            hosts=account.top_hosts(),
-            errors=dict(account.errors),
+            traffic=self._account.traffic(),
         )
 
     async def close(self) -> None:
         """End everything. Idempotent."""
         self._changed = _nothing
         await end_all({self._accepting})
-        await end_all(self._connections | self._checking)
+        await self._cut()
         self._listener.close()
+
+    async def _cut(self) -> None:
+        await self._checker.stop()
+        await end_all(self._connections)
 
     def _open(self, out: Exit) -> None:
         config = self._config
@@ -263,25 +265,26 @@ class SessionProxy:
 
     def _failed(self, error: EgressError, *, blame: bool = True) -> None:
         self._account.failed(error.kind)
-        if not (blame and error.blames_exit):
+        if blame:
+            self._blame(error)
+
+    def _blame(self, error: EgressError) -> None:
+        if not error.blames_exit:
             return
         if self._fault is None or self._fault.kind != error.kind:
             logger.warning("x the exit of %s: %s", self._session, error.message)
             self._state, self._fault = "failing", error
             self._changed()
 
-    async def _check(self, ways: Ways) -> None:
-        config = self._config
-        ours = await asyncio.to_thread(config.own_addresses)
-        seen, error = await look(config.check_url, ways, config.policy, config.tls, ours, config.times.check_s)
+    def _checked(self, seen: ExitCheck, error: EgressError | None) -> None:
+        if seen.ours and not (self._seen is not None and self._seen.ours):
+            logger.warning("! the exit of %s shows an address of this host", self._session)
         self._seen = seen
         if error is None:
             self._worked()
         else:
-            self._failed(error)
+            self._blame(error)
         self._changed()
-        if seen.ours:
-            logger.error("! the exit of %s shows an address of this host", self._session)
 
 
 def _nothing() -> None:

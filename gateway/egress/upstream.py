@@ -86,6 +86,11 @@ class Ways:
             return Way(await self._dial(), absolute=True, authorization=self._authorization)
         return Way(await self.tunnel(target))
 
+    async def touch(self) -> None:
+        """See whether an upstream takes connections; other exits have none. Raises EgressError."""
+        if self._out.type in ("http", "https", "socks5"):
+            (await self._dial()).abort()
+
     @property
     def _password(self) -> str:
         return self._out.password.get_secret_value()
@@ -133,11 +138,14 @@ class Ways:
     async def _connect(self, end: End, target: Target) -> None:
         end.writer.write(connect_head(target, self._authorization))
         await end.writer.drain()
-        try:
-            head = await end.reader.readuntil(END_OF_HEAD)
-        except asyncio.LimitOverrunError:
-            raise UpstreamCut("the upstream's answer to CONNECT is too long") from None
-        status = connect_status(head)
+        status = 0
+        # RFC 9110 15.2: any number of informational answers may come first; how long it may take is bounded.
+        while status < 200:
+            try:
+                head = await end.reader.readuntil(END_OF_HEAD)
+            except asyncio.LimitOverrunError:
+                raise UpstreamCut("the upstream's answer to CONNECT is too long") from None
+            status = connect_status(head)
         if not 200 <= status < 300:
             raise _refusal(status)
 

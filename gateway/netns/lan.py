@@ -39,12 +39,14 @@ BACKLOG = 128
 IP_FREEBIND = 15
 """linux/in.h; the socket module has it from Python 3.14."""
 
-# linux/if.h, linux/if_tun.h, linux/sockios.h
+# linux/if.h, linux/if_arp.h, linux/if_tun.h, linux/sockios.h
 IFF_UP = 0x1
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 TUNSETIFF = 0x400454CA
 SIOCSIFADDR, SIOCSIFNETMASK, SIOCSIFHWADDR = 0x8916, 0x891C, 0x8924
 SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
+SIOCSARP = 0x8955
+ATF_COM, ATF_PERM = 0x02, 0x04
 ARPHRD_ETHER = 1
 
 _SYSCTLS = {
@@ -55,17 +57,38 @@ _SYSCTLS = {
     "net/ipv4/ip_forward": "0",
     "net/ipv4/conf/all/route_localnet": "0",
     "net/ipv4/conf/default/route_localnet": "0",
+    # What a guest forges is dropped before anything looks at it (networking/ip-sysctl.rst): a source address that is
+    # not behind the tap, a source route, a redirect, a neighbour nobody asked for.
+    "net/ipv4/conf/all/rp_filter": "1",
+    "net/ipv4/conf/default/rp_filter": "1",
+    "net/ipv4/conf/all/accept_source_route": "0",
+    "net/ipv4/conf/default/accept_source_route": "0",
+    "net/ipv4/conf/all/accept_redirects": "0",
+    "net/ipv4/conf/default/accept_redirects": "0",
+    "net/ipv4/conf/default/drop_gratuitous_arp": "1",
+    # The kernel has one answer fewer to give.
+    "net/ipv4/conf/all/arp_ignore": "1",
+    "net/ipv4/icmp_echo_ignore_all": "1",
 }
 
 
 class NamespaceLan:
-    """A :class:`~gateway.vm.driver.Lan`; made by :meth:`create`. The host's end of the tap is HOST_IP."""
+    """A :class:`~gateway.vm.driver.Lan`; made by :meth:`create`. The host's end of the tap is HOST_IP.
+
+    Args:
+        fd: holds a namespace that is set up; owned from here on.
+    """
 
     def __init__(self, thread: NamespaceThread, fd: int) -> None:
         self.host_ip = HOST_IP
         self.guest_ip = GUEST_IP
         self._thread = thread
         self._fd = fd
+
+    @property
+    def fd(self) -> int:
+        """Holds the namespace; stays this object's. -1 when closed."""
+        return self._fd
 
     @classmethod
     async def create(cls, thread: NamespaceThread) -> NamespaceLan:
@@ -204,6 +227,7 @@ def _open_tap() -> int:
             fcntl.ioctl(control, SIOCSIFHWADDR, struct.pack("16sH6s16x", TAP_NAME.encode(), ARPHRD_ETHER, mac))
             _address(control, TAP_NAME, HOST_IP, NETMASK)
             _up(control, TAP_NAME)
+            _neighbour(control, TAP_NAME, GUEST_IP, GUEST_MAC)
     except BaseException:
         os.close(tap)
         raise
@@ -221,6 +245,13 @@ def _address(control: socket.socket, name: str, address: str, netmask: str) -> N
     for request, value in ((SIOCSIFADDR, address), (SIOCSIFNETMASK, netmask)):
         inet = struct.pack("HH4s8x", socket.AF_INET, 0, socket.inet_aton(value))
         fcntl.ioctl(control, request, struct.pack("16s16s8x", name.encode(), inet))
+
+
+def _neighbour(control: socket.socket, name: str, address: str, mac: str) -> None:
+    """Who has an address is known for good (arp(7)): nobody is asked, and nobody who says otherwise is believed."""
+    inet = struct.pack("HH4s8x", socket.AF_INET, 0, socket.inet_aton(address))
+    ether = struct.pack("H6s8x", ARPHRD_ETHER, bytes.fromhex(mac.replace(":", "")))
+    fcntl.ioctl(control, SIOCSARP, struct.pack("16s16si16s16s", inet, ether, ATF_COM | ATF_PERM, b"", name.encode()))
 
 
 def _up(control: socket.socket, name: str) -> None:

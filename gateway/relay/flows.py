@@ -104,6 +104,10 @@ class Flows:
         self._end(ended)
         return mapping
 
+    def drop_junk(self, count: int) -> None:
+        """So many datagrams of strangers were seen to be no STUN without being judged."""
+        self._table.drop_junk(count)
+
     def begin(self, flow: Flow) -> None:
         """Make the socket of a new mapping, and read it from then on."""
         self._flows[flow.mapping] = flow

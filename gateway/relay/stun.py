@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from enum import Enum
 from struct import Struct
 
-__all__ = ["FIRST_BYTE_AFTER_STUN", "BindingRequest", "Refusal", "is_genuine", "read_binding_request"]
+__all__ = [
+    "COOKIE",
+    "FIRST_BYTE_AFTER_STUN",
+    "HEADER_BYTES",
+    "BindingRequest",
+    "Refusal",
+    "is_genuine",
+    "read_binding_request",
+]
 
 _HEADER = Struct("!HHI")
 _ATTRIBUTE = Struct("!HH")
@@ -21,6 +29,8 @@ FIRST_BYTE_AFTER_STUN = 4
 """A datagram that begins lower is STUN; DTLS and RTP begin at 20 and 128 (RFC 7983 7)."""
 HEADER_BYTES = 20
 MAGIC_COOKIE = 0x2112A442
+COOKIE = MAGIC_COOKIE.to_bytes(4, "big")
+"""As it stands in bytes 4 to 8 of every message."""
 BINDING_REQUEST = 0x0001
 USERNAME, MESSAGE_INTEGRITY, FINGERPRINT = 0x0006, 0x0008, 0x8028
 INTEGRITY_BYTES = 20

@@ -113,6 +113,10 @@ class RelayTable:
         ufrags = [peer.ice.ufrag for peer in self._peers.values() if peer.vm_id == vm_id]
         return [mapping for ufrag in ufrags for mapping in self.revoke(vm_id, ufrag)]
 
+    def drop_junk(self, count: int) -> None:
+        """So many datagrams of strangers were seen to be no STUN without being judged."""
+        self._counts[f"dropped_{Refusal.NOT_STUN.value}"] += count
+
     def forget(self, mapping: Mapping) -> None:
         """End one mapping. Idempotent."""
         if self._mappings.get(mapping.address) is mapping:

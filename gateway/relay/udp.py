@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.relay.flows import BURST, Flow, Flows, Traffic
 from gateway.relay.sockets import bind_public, raise_buffers
-from gateway.relay.stun import FIRST_BYTE_AFTER_STUN
+from gateway.relay.stun import COOKIE, FIRST_BYTE_AFTER_STUN, HEADER_BYTES
 from gateway.relay.table import Mapping
 
 __all__ = ["UdpSide"]
@@ -87,7 +87,7 @@ class UdpSide:
         """Hot path: viewers to guests."""
         flows, buffer, view, receive = public.flows, self._buffer, self._view, public.sock.recvfrom_into
         now = self._loop.time()
-        packets = sent_bytes = 0
+        packets = sent_bytes = junk = 0
         for _ in range(BURST):
             try:
                 size, client = receive(buffer)
@@ -98,6 +98,12 @@ class UdpSide:
                 break
             flow: _UdpFlow | None = flows.get(client)
             if flow is None or buffer[0] < FIRST_BYTE_AFTER_STUN:
+                if flow is None and (
+                    buffer[0] >= FIRST_BYTE_AFTER_STUN or size < HEADER_BYTES or buffer[4:8] != COOKIE
+                ):
+                    # A flood of it takes time from viewers: no more than this look.
+                    junk += 1
+                    continue
                 flow = self._judge(public, client, view[:size], now)
                 if flow is None:
                     continue
@@ -115,6 +121,8 @@ class UdpSide:
             sent_bytes += size
         self.traffic.packets_to_guest += packets
         self.traffic.bytes_to_guest += sent_bytes
+        if junk:
+            self._flows.drop_junk(junk)
 
     def read_inner(self, flow: _UdpFlow, inner: socket.socket) -> None:
         """Hot path: one guest to one viewer."""

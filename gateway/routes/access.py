@@ -202,6 +202,9 @@ def _failed(request: web.Request) -> None:
 
 def _identify(services: Services, credential: str, access: Access) -> Caller:
     """Raises Unauthorized, Forbidden."""
+    if not credential.isascii():
+        # aiohttp makes lone surrogates of bytes that are no UTF-8, and nothing that signs or compares takes those.
+        raise Unauthorized("the credential is none that a gateway makes", hint=_HINT)
     if credential.startswith(TICKET_PREFIX):
         ticket = services.tickets.look(credential, now=services.clock())
         if access is not Access.TICKET:

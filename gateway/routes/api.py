@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 
@@ -32,7 +34,8 @@ from gateway.routes.models import (
     read_json,
 )
 from gateway.routes.services import SERVICES, Services
-from gateway.sessions.record import Lifetime, Sharing, Template
+from gateway.sessions.exits_health import exits_health
+from gateway.sessions.record import Lifetime, Place, Sharing, Template
 from gateway.sessions.session import Session
 from gateway.sessions.view import ErrorView
 from gateway.tokens import Role, mint, mint_frame
@@ -42,6 +45,8 @@ __all__ = ["embed_path", "routes", "viewer_token"]
 KEY_HEADER = "Idempotency-Key"
 """draft-ietf-httpapi-idempotency-key-header."""
 MAX_KEY_LENGTH = 255
+KEY_PATTERN = f"[!-~]([ -~]{{0,{MAX_KEY_LENGTH - 2}}}[!-~])?"
+"""Printable ASCII; HTTP takes spaces off both ends."""
 
 
 def _json(body: BaseModel, status: int = 200) -> web.Response:
@@ -98,13 +103,15 @@ async def create(request: web.Request, caller: Caller) -> web.Response:
         metadata=body.metadata,
         sharing=Sharing(clipboard=body.clipboard, files=body.files),
         out=_exit(services, body.proxy),
+        timezone=body.timezone,
+        locale=body.locale,
         owner=caller.owner,
     )
     key = request.headers.get(KEY_HEADER)
     if key is None:
         return _created(request, caller, await begin())
-    if not 0 < len(key) <= MAX_KEY_LENGTH:
-        raise BadRequest(f"{KEY_HEADER} has {len(key)} characters, not 1 to {MAX_KEY_LENGTH}")
+    if not re.fullmatch(KEY_PATTERN, key):
+        raise BadRequest(f"{KEY_HEADER} is not 1 to {MAX_KEY_LENGTH} printable ASCII characters")
     asked = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
     # Two owners may draw the same key: it is each one's own.
     key = f"{caller.owner.name} {key}"
@@ -169,12 +176,21 @@ async def update(request: web.Request, caller: Caller) -> web.Response:
     session.touch()
     if out != session.out:
         await session.leave_by(out)
+    if {"timezone", "locale"} & given:
+        await session.be_taken_for(_place(session, body))
     await session.live_as(
         life.model_copy(update=changes),
         body.metadata if "metadata" in given else session.metadata,
         session.sharing.model_copy(update=sharing),
     )
     return _json(session.view())
+
+
+def _place(session: Session, body: UpdateSession) -> Place:
+    """What is left out stays; null is the template's."""
+    names = {"timezone", "locale"} & body.model_fields_set
+    wanted = {name: getattr(body, name) or getattr(session.template.place, name) for name in names}
+    return session.place.model_copy(update=wanted)
 
 
 async def egress(request: web.Request, caller: Caller) -> web.Response:
@@ -186,12 +202,8 @@ async def egress(request: web.Request, caller: Caller) -> web.Response:
             upstream=str(session.out),
             username=session.out.username,
             egress=session.view().egress,
-            bytes_up=report.bytes_up,
-            bytes_down=report.bytes_down,
-            connections=report.connections,
             open=report.open,
-            hosts=dict(report.hosts),
-            errors=dict(report.errors),
+            **asdict(report.traffic),
         )
     )
 
@@ -279,11 +291,17 @@ async def host(request: web.Request, caller: Caller) -> web.Response:
             free_disk_mib=room.disk_mib,
             media_port=services.dataplane.media_port,
             parked=services.manager.pool.parked,
+            egress=exits_health(
+                services.exits.out, [(one.out, one.view().egress) for one in services.manager.list()]
+            ),
             counters={
                 **services.dataplane.counters(),
+                **services.dataplane.egress_counters(),
                 **services.manager.pool.counters,
                 **(facts.counters if facts is not None else {}),
             },
+            limits=list(facts.limits) if facts is not None else [],
+            limits_why=facts.limits_why if facts is not None else "",
         )
     )
 

@@ -6,7 +6,6 @@ bytes to be saved, which no browser opens as a page of this origin.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from gateway.routes.models import FileList, FileView
 from gateway.routes.services import SERVICES
 from gateway.routes.sharing import carried, may_transfer
 from gateway.sessions.session import Session
+from guest_agent.protocol.plainjson import load
 from guest_agent.protocol.stream import FILES_PORT, BadHead, parts_of
 
 __all__ = ["routes"]
@@ -100,7 +100,7 @@ async def _list(session: Session, path: str) -> web.Response:
         length = whole(guest.answer, "length", MAX_LISTING_BYTES)
         raw = b"".join([part async for part in guest.body(length)])
     try:
-        rows = json.loads(raw)
+        rows = load(raw)
         files = [FileView(name=n, kind=k, size=s, modified_at=_time(m)) for n, k, s, m in rows]
         listing = FileList(path=path, files=files, truncated=guest.answer.get("truncated") is True)
     except (ValueError, TypeError, ValidationError, RecursionError, OverflowError) as exc:

@@ -9,11 +9,12 @@ from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gateway.errors import BadRequest, TooLarge, UnsupportedMedia
-from gateway.exits import Exit, parse_exit
-from gateway.origins import parse_origin
+from gateway.exits import TIMEZONE, Exit, parse_exit
+from gateway.origins import MAX_ORIGIN_LENGTH, ORIGIN_PATTERN, parse_origin
 from gateway.routes.body import read_body
 from gateway.routes.limits import MAX_JSON_BYTES
-from gateway.sessions.record import TEMPLATE_NAME, ClipboardPolicy, FilesPolicy, IdleAction
+from gateway.sessions.exits_health import ExitHealth
+from gateway.sessions.record import FOLLOW, LOCALE, TEMPLATE_NAME, ClipboardPolicy, FilesPolicy, IdleAction
 from gateway.sessions.view import EgressView, ErrorView, SessionView
 from gateway.tokens import Role
 
@@ -48,7 +49,9 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    """Strict: true is no number, and "5" is none, in the document as here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 MAX_DISPLAY_PX = 3840 * 2160
@@ -80,15 +83,25 @@ Metadata = Annotated[
 ]
 
 
+_EXIT_URL = "^(none|direct|(https?|socks5h?)://[!-~]+:[0-9]{1,5}/?)$"
+"""Of the document only; gateway/exits.py reads it."""
+
+
 def _read_exit(value: object) -> object:
     return parse_exit(value) if isinstance(value, str) else value
 
 
 ProxyField = Annotated[
     Exit | None,
-    BeforeValidator(_read_exit, json_schema_input_type=Exit | Annotated[str, Field(max_length=1024)] | None),
+    BeforeValidator(
+        _read_exit, json_schema_input_type=Exit | Annotated[str, Field(max_length=1024, pattern=_EXIT_URL)] | None
+    ),
 ]
 """An Exit keeps its password out of every dump."""
+
+
+Timezone = Annotated[str, Field(pattern=f"^{TIMEZONE}$")]
+Locale = Annotated[str, Field(pattern=f"^({LOCALE}|{FOLLOW})$")]
 
 
 class CreateSession(_Body):
@@ -105,6 +118,13 @@ class CreateSession(_Body):
         description="where its traffic leaves: an object, or TYPE://USER:PASSWORD@HOST:PORT with http, https or "
         "socks5, or none, or direct; null is the gateway's default",
     )
+    timezone: Timezone | None = Field(
+        default=None,
+        description="IANA name, or exit: that of its exit, as the exit check tells; null is the template's",
+    )
+    locale: Locale | None = Field(
+        default=None, description="as de-DE, or exit: of its exit's country; null is the template's"
+    )
     clipboard: ClipboardPolicy = Field(default="both", description="which ways viewers may copy")
     files: FilesPolicy = Field(default="both", description="which ways viewers may carry files")
 
@@ -117,6 +137,8 @@ class UpdateSession(_Body):
     idle_action: IdleAction = "suspend"
     metadata: Metadata = {}
     proxy: ProxyField = Field(default=None, description="as at the start, and at once; null is the default again")
+    timezone: Timezone | None = Field(default=None, description="the same; programs that run follow")
+    locale: Locale | None = Field(default=None, description="the same")
     clipboard: ClipboardPolicy = "both"
     files: FilesPolicy = "both"
 
@@ -129,12 +151,15 @@ class SaveTemplate(_Body):
     name: str = Field(pattern=f"^{TEMPLATE_NAME}$")
 
 
+OriginField = Annotated[str, Field(json_schema_extra={"pattern": ORIGIN_PATTERN, "maxLength": MAX_ORIGIN_LENGTH})]
+
+
 class CreateToken(_Body):
     role: Role = "control"
     lifetime_s: int | None = Field(
         default=None, ge=1, le=30 * 86400, description="the gateway's default unless given"
     )
-    origins: list[str] = Field(
+    origins: list[OriginField] = Field(
         [], max_length=16, description="origins that may embed the viewer, such as https://a.example"
     )
 
@@ -185,13 +210,13 @@ class MarkerView(_Body):
     patch: Place = Field(description="x, y, width, height in px; black, turned white and back by each press on it")
     strip: Place = Field(description="the same of what blinks")
     at_us: Instant = Field(description="now")
-    flips: list[tuple[Instant, Instant]] = Field(
+    flips: list[Annotated[list[Instant], Field(min_length=2, max_length=2)]] = Field(
         max_length=4096, description="of each press since the last call: its event was read, its answer was drawn"
     )
 
 
 class EgressTraffic(_Body):
-    """What a session's proxy has done. Counts are of this gateway's life, and go on when the session sleeps."""
+    """What a session's proxy has done since the session began."""
 
     upstream: str = Field(description="type, host and port of the exit, without credentials")
     username: str = Field(description="at the upstream; its password is shown nowhere")
@@ -200,7 +225,7 @@ class EgressTraffic(_Body):
     bytes_down: int
     connections: int = Field(description="opened to the outside")
     open: int = Field(description="of the desktop to its proxy, now")
-    hosts: dict[str, int] = Field(description="those that carried most, with bytes both ways")
+    hosts: dict[str, int] = Field(description="those that carried most, 64 at most, with bytes both ways")
     errors: dict[str, int] = Field(description="requests that failed, by kind of error")
 
 
@@ -272,7 +297,12 @@ class HostView(_Body):
     free_disk_mib: int
     media_port: int
     parked: int = Field(description="machines of the warm pool, ready to be taken")
+    egress: dict[str, ExitHealth] = Field(
+        description="of each exit set or in use, by type, host and port: the worst that its sessions see"
+    )
     counters: dict[str, int] = Field(description="of data plane, warm pool and driver, since start")
+    limits: list[str] = Field(description="what cgroups bound of each machine, of memory, pids, cpu and io")
+    limits_why: str = Field(description="what is missing of them and why; empty when nothing is")
 
 
 class Problem(_Body):

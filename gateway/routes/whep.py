@@ -35,6 +35,10 @@ async def offer(request: web.Request, caller: Caller) -> web.Response:
     session.mark("first_offer")
     reach = await _reach(request, transport)
     answer = await services.whep.offer(session, sdp, caller.role, reach, viewer.id if viewer is not None else None)
+    if request.transport is None or request.transport.is_closing():
+        # Its page went meanwhile, and cannot end a peer that it was not told of, which would keep control until the
+        # agent has missed it.
+        await services.whep.close(session.id, answer.peer)
     session.publish()
     return web.Response(
         status=201,

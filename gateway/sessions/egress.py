@@ -29,15 +29,18 @@ def egress_view(out: Exit, report: ExitReport) -> EgressView:
         state=report.state,
         error=error,
         address=check.address or None if check is not None else None,
+        country=check.country or None if check is not None else None,
         latency_ms=check.latency_ms if check is not None else None,
         checked_at=datetime.fromtimestamp(check.at, UTC) if check is not None else None,
         verdict=_verdict(out, check) if check is not None else None,
     )
 
 
-def _verdict(out: Exit, check: ExitCheck) -> Literal["ok", "direct", "leak", "failed"]:
+def _verdict(out: Exit, check: ExitCheck) -> Literal["ok", "direct", "leak", "unknown", "failed"]:
     if check.kind:
         return "failed"
     if out.type == "direct":
         return "direct"
+    if check.ours is None:
+        return "unknown"
     return "leak" if check.ours else "ok"

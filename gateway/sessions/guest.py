@@ -18,6 +18,7 @@ from typing import Any
 
 from gateway.errors import GuestError, LinkClosed, LinkTimeout, VmBootFailed, VncError
 from gateway.exits import PROXY_URL
+from gateway.sessions.record import Place
 from gateway.sessions.waiting import rfb_banner, together
 from gateway.sessions.world import Timeouts
 from gateway.vm.driver import GuestEvent, Vm
@@ -61,6 +62,8 @@ class Assignment:
     display_px: tuple[int, int]
     clipboard: str = "off"
     """Which ways its viewers may copy (record.ClipboardPolicy)."""
+    place: Place = field(default_factory=Place)
+    """Where it is to be taken for; nothing in it is FOLLOW."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ class Guest:
         self._timeouts = timeouts
         self._mark = mark
         self._assignment: Assignment | None = None
+        self._told_place: Place | None = None
+        """None: what an earlier gateway told it is not known."""
         self._agent_up = asyncio.Event()
         self.origin = Origin.FRESH
         self._up = False
@@ -177,6 +182,19 @@ class Guest:
         if self._up:
             await self.vm.link.call("clipboard", {"policy": clipboard}, timeout_s=self._timeouts.adopt_s)
 
+    async def settle(self, place: Place) -> None:
+        """Have it taken for there from now on, unless it is already. Raises LinkError."""
+        if self._assignment is None or not self._up or place == self._told_place:
+            return
+        self._assignment = replace(self._assignment, place=place)
+        try:
+            await self.vm.link.call("settle", place.model_dump(), timeout_s=self._timeouts.adopt_s)
+        except GuestError:
+            # An agent of an older image, which will not know the call the next time either.
+            self._told_place = place
+            raise
+        self._told_place = place
+
     async def take(self, event: GuestEvent) -> None:
         """Follow one notification. Raises LinkError when a guest that came back does not take its identity."""
         match event.method, event.params.get("state"):
@@ -244,8 +262,11 @@ class Guest:
             "proxy": PROXY_URL,
             "display": list(self._assignment.display_px),
             "clipboard": self._assignment.clipboard,
+            **self._assignment.place.model_dump(),
         }
+        place = self._assignment.place
         await self.vm.link.call("assign", params, timeout_s=self._timeouts.call_s)
+        self._told_place = place
         self._mark("assign")
 
     async def _hear_agent(self) -> None:

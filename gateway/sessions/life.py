@@ -69,6 +69,7 @@ class Life:
         self._handover = handover
         self._suspend_asked = asyncio.Event()
         self._resume_asked = asyncio.Event()
+        self._place_asked = asyncio.Event()
         self._asked_at = time.monotonic()
         self._releasing = False
         self._leaving = False
@@ -92,6 +93,10 @@ class Life:
         self._status.notice = ""
         self._status.apply(Event.RESUME)
         self._resume_asked.set()
+
+    def place_changed(self) -> None:
+        """It is to be taken for somewhere else, or its exit is."""
+        self._place_asked.set()
 
     async def ended(self) -> None:
         """Return when it holds nothing any more."""
@@ -136,6 +141,9 @@ class Life:
                 metadata=status.metadata,
                 sharing=status.sharing,
                 out=status.out,
+                place=status.place,
+                taken_for=status.taken_for,
+                traffic=self._world.dataplane.egress(status.id).traffic,
                 owner=status.owner,
                 forked=self.machine.forked,
             )
@@ -145,7 +153,7 @@ class Life:
 
     async def first(self) -> Guest:
         """From nothing, or from the warm pool."""
-        self._status.accelerator = (await self._world.facts()).accelerator
+        self._status.runs_on(await self._world.facts())
         guest = self.machine.guest or await self.machine.start(self._status.mark)
         restored = guest.origin is Origin.PARKED or "restore" in self._status.timings
         self._status.apply(Event.RESTORED if restored else Event.SPAWNED)
@@ -155,7 +163,7 @@ class Life:
         """From an earlier gateway."""
         # A host that can start nothing any more goes on with what it runs.
         with contextlib.suppress(GatewayError):
-            self._status.accelerator = (await self._world.facts()).accelerator
+            self._status.runs_on(await self._world.facts())
         return guest
 
     async def sleep(self) -> Guest:
@@ -174,7 +182,7 @@ class Life:
                 self._status.apply(Event.REFUSED)
 
     async def _wake(self) -> Guest:
-        self._status.accelerator = (await self._world.facts()).accelerator
+        self._status.runs_on(await self._world.facts())
         try:
             guest = await self.machine.resume(_silent)
         except SnapshotError as exc:
@@ -210,6 +218,7 @@ class Life:
                 await self._end_pumps()
                 self._handover.close()
                 await self.machine.leave()
+                await self._note()
             else:
                 await self._release(failure)
 
@@ -304,20 +313,39 @@ class Life:
 
     async def _serve(self, guest: Guest) -> None:
         await self._bring_up(guest)
-        await self._handover.follow(guest.vm.link)
+        await together(self._handover.follow(guest.vm.link), self._keep_place(guest))
+
+    async def _keep_place(self, guest: Guest) -> None:
+        """Have the guest taken for where it is to be."""
+        while True:
+            self._place_asked.clear()
+            before, place = self._status.taken_for, self._status.find_place()
+            if place != before:
+                self._status.publish()
+            try:
+                await guest.settle(place)
+            except GatewayError as exc:
+                logger.warning("x the guest keeps its time zone and language: %s", exc)
+            await self._place_asked.wait()
 
     async def open_exit(self) -> None:
         """Let its traffic leave where the session says, once its machine has a network."""
         # Without one it is done when there is.
         with contextlib.suppress(NotFound):
-            await self._world.dataplane.set_upstream(self._status.id, self._status.out, self._status.publish)
+            await self._world.dataplane.set_upstream(self._status.id, self._status.out, self._exit_changed)
+
+    def _exit_changed(self) -> None:
+        self._status.publish()
+        self._place_asked.set()
 
     async def _bring_up(self, guest: Guest) -> None:
         await self.open_exit()
         if guest.up:
             return  # Adopted.
         woken = self._status.state is State.RESUMING
-        assignment = Assignment(self._status.id, self._status.display_px, self._status.sharing.clipboard)
+        assignment = Assignment(
+            self._status.id, self._status.display_px, self._status.sharing.clipboard, self._status.find_place()
+        )
         try:
             await guest.bring_up(
                 assignment, _silent if woken else self._status.mark, lambda: self._status.apply(Event.IDENTIFIED)

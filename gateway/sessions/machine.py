@@ -189,7 +189,7 @@ class Machine:
         if self.guest is not None:
             await self.guest.vm.let_go()
             self.guest = None
-        await self._world.dataplane.detach(self.id)
+        await self._world.dataplane.leave(self.id)
 
     async def _run(self, begin: Callable[[VmSpec, Lan, StageFn], Awaitable[Vm]], mark: Mark) -> Guest:
         return self._take(await self._with_network(begin, mark), mark)

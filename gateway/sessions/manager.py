@@ -15,11 +15,12 @@ from functools import partial
 from gateway.errors import BadRequest, CapacityError, Conflict, GatewayError, NotFound
 from gateway.exits import NO_EXIT, Exit
 from gateway.sessions.admission import NO_QUOTA, Limits, Owner, Room, check_quota, check_room
+from gateway.sessions.ledger import Ledger
 from gateway.sessions.lifecycle import IDLE, STARTING, State
 from gateway.sessions.machine import Machine
 from gateway.sessions.pool import WarmPool
 from gateway.sessions.reaper import Reaper
-from gateway.sessions.record import OPERATOR, Lifetime, Sharing, Template
+from gateway.sessions.record import OPERATOR, Lifetime, Place, Sharing, Template
 from gateway.sessions.recovery import recover
 from gateway.sessions.session import Session
 from gateway.sessions.world import World
@@ -84,6 +85,7 @@ class SessionManager:
             pool_size, default, partial(self._fresh_machine, default), self._calm, self._admit_parked
         )
         self.reaper = Reaper(self.list, self.destroy)
+        self.ledger = Ledger(self.list)
 
     async def recover(self) -> None:
         """Take over what an earlier gateway left. Call it first. Raises StoreError."""
@@ -94,8 +96,9 @@ class SessionManager:
     @property
     def templates(self) -> Mapping[str, Template]:
         """By name; the settings' own come first."""
+        place = next(iter(self._templates.values())).place
         saved = {
-            one.name: Template(one.name, one.profile, one.vcpus, one.memory_mib, one.browser, one.name)
+            one.name: Template(one.name, one.profile, one.vcpus, one.memory_mib, one.browser, one.name, place)
             for one in self._world.driver.saved()
         }
         return {**self._templates, **{name: one for name, one in saved.items() if name not in self._templates}}
@@ -109,9 +112,11 @@ class SessionManager:
         metadata: Mapping[str, str] | None = None,
         sharing: Sharing | None = None,
         out: Exit = NO_EXIT,
+        timezone: str | None = None,
+        locale: str | None = None,
         owner: Owner = NO_QUOTA,
     ) -> Session:
-        """Start a session; it boots by itself.
+        """Start a session; it boots by itself. Without time zone or locale it has its template's.
 
         Raises:
             BadRequest: no such template.
@@ -131,6 +136,7 @@ class SessionManager:
         session = Session(
             machine, display_px or self._display_px, self._world,
             lifetime=lifetime, metadata=metadata, sharing=sharing, out=out,
+            place=Place(timezone=timezone or chosen.place.timezone, locale=locale or chosen.place.locale),
             owner=owner.name,
         )  # fmt: skip
         await self._enter(session)
@@ -195,8 +201,9 @@ class SessionManager:
             session = Session(
                 child, source.display_px, self._world,
                 lifetime=source.lifetime, metadata=source.metadata if metadata is None else metadata,
-                sharing=source.sharing, out=source.out, owner=source.owner,
+                sharing=source.sharing, out=source.out, place=source.place, owner=source.owner,
             )  # fmt: skip
+            session.taken_for = source.taken_for
             await self._enter(session)
             session.asleep()
             session.resume()
@@ -286,6 +293,7 @@ class SessionManager:
     async def close(self) -> None:
         """End every session, all at once, and accept no more. Idempotent."""
         self._closing = True
+        await self.ledger.close()
         await self.reaper.close()
         await self.pool.close()
         await asyncio.gather(*(self.destroy(sid) for sid in list(self._sessions)))
@@ -294,6 +302,7 @@ class SessionManager:
     async def leave(self) -> int:
         """Let go of every session as it is, for the next gateway, and accept no more; how many that are."""
         self._closing = True
+        await self.ledger.close()
         await self.reaper.close()
         await self.pool.close()
         sessions = list(self._sessions.values())
@@ -311,6 +320,7 @@ class SessionManager:
             self._ended[session.id] = session.owner
             if len(self._ended) > self.limits.max_remembered:
                 del self._ended[next(iter(self._ended))]
+            self._world.dataplane.forget_traffic(session.id)
             await self._world.store.drop_session(session.id)
 
     async def _forget_old_failures(self) -> None:

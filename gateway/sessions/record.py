@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.exits import NO_EXIT, Exit
+from gateway.exits import NO_EXIT, TIMEZONE, Exit, Traffic
 from gateway.sessions.view import ErrorView
 
 __all__ = [
+    "FOLLOW",
+    "LOCALE",
     "OPERATOR",
     "TEMPLATE_NAME",
     "ClipboardPolicy",
@@ -19,6 +21,7 @@ __all__ = [
     "IdleAction",
     "Lifetime",
     "MachineRecord",
+    "Place",
     "SessionRecord",
     "Sharing",
     "Template",
@@ -36,6 +39,25 @@ TEMPLATE_NAME = r"[a-z0-9][a-z0-9-]{0,31}"
 """Pattern of the whole name."""
 
 
+FOLLOW = "exit"
+"""A time zone or locale: what the session's exit shows."""
+LOCALE = r"[a-z]{2,3}-[A-Z]{2}"
+"""Pattern of a language and a region (BCP 47), as de-DE."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Place(_Record):
+    """Where a desktop is to be taken for; "" is the image's own: UTC, English."""
+
+    timezone: str = Field(default="", pattern=f"^({TIMEZONE})?$")
+    """An IANA name, or FOLLOW."""
+    locale: str = Field(default="", pattern=f"^({LOCALE}|{FOLLOW})?$")
+    """As LOCALE, or FOLLOW."""
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
     """A named desktop to start sessions from, with its size."""
@@ -49,10 +71,8 @@ class Template:
     """Whether Chromium starts with the session or runs in the snapshot."""
     saved: str = ""
     """Name of the saved desktop that it starts; "" starts the golden image."""
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    place: Place = field(default_factory=Place)
+    """Of sessions that name none."""
 
 
 class Lifetime(_Record):
@@ -97,6 +117,11 @@ class SessionRecord(_Record):
     sharing: Sharing = Sharing()
     out: Exit = Field(default=NO_EXIT, exclude=True)
     """Where its traffic leaves. Left out of any dump: it holds a password, and the store seals it."""
+    place: Place = Place()
+    """As it was asked for."""
+    taken_for: Place = Place()
+    """What became of that."""
+    traffic: Traffic = Traffic()
     owner: str = OPERATOR
     """Whose it is: API keys of other owners do not see it."""
     forked: bool = False

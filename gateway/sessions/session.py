@@ -24,7 +24,7 @@ from gateway.sessions.handover import Handover, Switch
 from gateway.sessions.life import Life
 from gateway.sessions.lifecycle import ENDED, STARTING, Event, State
 from gateway.sessions.machine import Machine
-from gateway.sessions.record import OPERATOR, Lifetime, SessionRecord, Sharing
+from gateway.sessions.record import OPERATOR, Lifetime, Place, SessionRecord, Sharing
 from gateway.sessions.status import Status
 from gateway.sessions.view import SessionView
 from gateway.sessions.world import World
@@ -46,6 +46,7 @@ class Session(Status):
         metadata: the caller's own words about it.
         sharing: what its viewers may carry to and from it.
         out: where its traffic leaves.
+        place: where it is to be taken for; as its template says when None.
         owner: whose it is (Owner.name).
     """
 
@@ -59,6 +60,7 @@ class Session(Status):
         metadata: Mapping[str, str] | None = None,
         sharing: Sharing | None = None,
         out: Exit = NO_EXIT,
+        place: Place | None = None,
         owner: str = OPERATOR,
     ) -> None:
         self._world = world
@@ -79,6 +81,7 @@ class Session(Status):
             self.handover.view,
             self.traffic,
             out,
+            place,
             owner,
             world.witness,
         )
@@ -89,8 +92,11 @@ class Session(Status):
         session = cls(
             machine, record.display_px, world,
             lifetime=record.lifetime, metadata=record.metadata, sharing=record.sharing, out=record.out,
+            place=record.place,
             owner=record.owner,
         )  # fmt: skip
+        session.taken_for = record.taken_for
+        world.dataplane.recall_traffic(record.id, record.traffic)
         session.created_at = record.created_at
         session.timings = dict(record.timings)
         session.error = record.error
@@ -136,6 +142,10 @@ class Session(Status):
         over = self.state in ENDED or self.state is State.STOPPING
         hint = hints.get(self.state, "create a new session" if over else "wait until it is ready")
         raise Conflict(f"the session is {self.state.value}", hint=hint)
+
+    def _require_alive(self) -> None:
+        if self.state in ENDED or self.state is State.STOPPING:
+            raise Conflict(f"the session is {self.state.value}", hint="create a new session")
 
     @contextmanager
     def pumping(self, pump: asyncio.Task[Any], viewer: Viewer, switch: Switch) -> Iterator[None]:
@@ -193,8 +203,7 @@ class Session(Status):
             StoreError: it cannot be written down.
             LinkError: the guest does not hear of it, and goes on as before until it does.
         """
-        if self.state in ENDED or self.state is State.STOPPING:
-            raise Conflict(f"the session is {self.state.value}", hint="create a new session")
+        self._require_alive()
         self.lifetime = lifetime
         self.metadata = dict(metadata)
         self.sharing = sharing
@@ -211,12 +220,25 @@ class Session(Status):
             Conflict: it has ended.
             StoreError: it cannot be written down.
         """
-        if self.state in ENDED or self.state is State.STOPPING:
-            raise Conflict(f"the session is {self.state.value}", hint="create a new session")
+        self._require_alive()
         self.out = out
         # Before it is used: after a crash, nothing leaves by a way that was taken back.
         await self.save()
         await self._life.open_exit()
+        self.publish()
+
+    async def be_taken_for(self, place: Place) -> None:
+        """Change its time zone and language; programs that run follow.
+
+        Raises:
+            Conflict: it has ended.
+            StoreError: it cannot be written down.
+        """
+        self._require_alive()
+        self.place = place
+        self.find_place()
+        await self.save()
+        self._life.place_changed()
         self.publish()
 
     def traffic(self) -> ExitReport:
@@ -289,7 +311,7 @@ class Session(Status):
             GatewayError: it cannot be gone on with; lost() is due.
         """
         guest = await self._machine.adopt()
-        hello = await guest.adopt(Assignment(self.id, self.display_px, self.sharing.clipboard), up=up)
+        hello = await guest.adopt(Assignment(self.id, self.display_px, self.sharing.clipboard, self.taken_for), up=up)
         self.handover.recall(hello.get("control"))
         peers = hello.get("peers")
         told = [peer for peer in peers if isinstance(peer, dict)] if isinstance(peers, list) else []

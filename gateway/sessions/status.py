@@ -14,9 +14,11 @@ from gateway.exits import NO_EXIT, Exit, ExitReport
 from gateway.sessions.egress import egress_view
 from gateway.sessions.expiry import Verdict, judge
 from gateway.sessions.lifecycle import STARTING, Event, State, step
-from gateway.sessions.record import OPERATOR, Lifetime, Sharing, Template
+from gateway.sessions.place import place_of
+from gateway.sessions.record import OPERATOR, Lifetime, Place, Sharing, Template
 from gateway.sessions.updates import Updates
 from gateway.sessions.view import ControlView, DisplayView, ErrorView, SessionView
+from gateway.vm.driver import Facts
 
 __all__ = ["Status"]
 
@@ -38,6 +40,7 @@ class Status:
     control: who of them controls.
     egress: what its proxy says of itself.
     out: where its traffic leaves.
+    place: where it is to be taken for.
     owner: whose it is.
     witness: told what its watchers are.
     """
@@ -54,11 +57,15 @@ class Status:
         control: Callable[[], ControlView],
         egress: Callable[[], ExitReport],
         out: Exit = NO_EXIT,
+        place: Place | None = None,
         owner: str = OPERATOR,
         witness: Callable[[SessionView], None] = lambda view: None,
     ) -> None:
         self.id = sid
         self.out = out
+        self.place = place if place is not None else template.place
+        self.taken_for = place_of(self.place, None, Place())
+        """Where the guest is told that it is."""
         self.owner = owner
         self.template = template
         self.display_px = display_px
@@ -74,6 +81,7 @@ class Status:
         self.error: ErrorView | None = None
         self.notice = ""
         self.accelerator: str | None = None
+        self.limits: tuple[str, ...] = ()
         self.settled = asyncio.Event()
         """Set while it is not on its way up."""
         self.calm = asyncio.Event()
@@ -98,6 +106,10 @@ class Status:
         """Since it was asked for."""
         return time.monotonic() - self._began
 
+    def runs_on(self, facts: Facts) -> None:
+        """What its driver says of this host."""
+        self.accelerator, self.limits = facts.accelerator, tuple(facts.limits)
+
     def view(self) -> SessionView:
         return SessionView(
             id=self.id,
@@ -112,15 +124,23 @@ class Status:
             display=DisplayView(width=self.display_px[0], height=self.display_px[1]),
             template=self.template.name,
             accelerator=self.accelerator,
+            limits=list(self.limits),
             metadata=self.metadata,
             ends_at=_time(self.verdict.ends_at),
             idle_at=_time(self.verdict.idle_at) if self.state is State.READY else None,
             idle_action=self.lifetime.idle_action,
             warning=self.verdict.warning,
             egress=egress_view(self.out, self._egress()),
+            timezone=self.taken_for.timezone or None,
+            locale=self.taken_for.locale or None,
             clipboard=self.sharing.clipboard,
             files=self.sharing.files,
         )
+
+    def find_place(self) -> Place:
+        """Where it is to be taken for now, by its exit if it follows that."""
+        self.taken_for = place_of(self.place, self._egress().check, self.taken_for)
+        return self.taken_for
 
     def publish(self) -> None:
         """Tell the watchers what is so now."""

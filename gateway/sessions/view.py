@@ -53,11 +53,13 @@ class EgressView(_View):
     )
     error: ErrorView | None = Field(description="why it is failing")
     address: str | None = Field(description="that the internet sees, by the last check; null until known")
+    country: str | None = Field(description="of that address (ISO 3166-1), where proxy_check_url tells it")
     latency_ms: float | None = Field(description="that the check took")
     checked_at: datetime | None
-    verdict: Literal["ok", "direct", "leak", "failed"] | None = Field(
+    verdict: Literal["ok", "direct", "leak", "unknown", "failed"] | None = Field(
         description="of the last check. direct: it leaves from this host, as was asked for; leak: it does, and was "
-        "not; null: there was none (proxy_check_url)"
+        "not; unknown: which address this host shows is not known (public_addresses); null: there was no check "
+        "(proxy_check_url)"
     )
 
 
@@ -79,11 +81,16 @@ class SessionView(_View):
     display: DisplayView
     template: str
     accelerator: str | None = Field(description="kvm or tcg; null until known")
+    limits: list[str] = Field(
+        description="what a cgroup bounds of its machine, of memory, pids, cpu and io; /v1/host says why not all"
+    )
     metadata: dict[str, str]
     ends_at: datetime | None = Field(description="when its ttl ends it; null: never")
     idle_at: datetime | None = Field(description="when idle_action follows if nobody uses it; null: never")
     idle_action: Literal["suspend", "stop"]
     warning: Literal["ttl", "idle"] | None = Field(description="which of the two is near")
     egress: EgressView
+    timezone: str | None = Field(description="that the desktop has; null is the image's, UTC")
+    locale: str | None = Field(description="in which its browser asks for pages; null is the image's, English")
     clipboard: Literal["off", "to_guest", "to_viewer", "both"] = Field(description="which ways viewers may copy")
     files: Literal["off", "upload", "download", "both"] = Field(description="which ways viewers may carry files")

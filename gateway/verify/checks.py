@@ -25,6 +25,7 @@ __all__ = [
     "cli",
     "cpu_ticks",
     "idle",
+    "in_guest",
     "node",
     "restarts",
     "session_id",
@@ -85,6 +86,12 @@ class HasProcess(Protocol):
 
     @property
     def process(self) -> _Pid: ...
+
+
+async def in_guest(session: Session, command: str, *, timeout_s: float = CLI_TIMEOUT_S) -> tuple[int, str]:
+    """As _user(), its status and its output, whatever they are."""
+    done = await session.exec([*_USER_ENV, "bash", "-lc", command], as_user=True, timeout_s=timeout_s)
+    return int(done.get("code", -1)), str(done.get("stdout", "")).strip()
 
 
 async def _user(session: Session, command: str, *, timeout_s: float = CLI_TIMEOUT_S) -> str:

@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from gateway.errors import GatewayError
+from gateway.exits import NO_EXIT, Exit
 from gateway.sessions.manager import SessionManager
 from gateway.sessions.session import Session
 from gateway.sessions.view import SessionView
 from gateway.verify import checks
+from gateway.verify.egress import way_out
 from gateway.verify.report import Check, Report
 
 __all__ = ["plan", "verify"]
@@ -19,8 +21,12 @@ __all__ = ["plan", "verify"]
 _Look = Callable[[Session], Awaitable[checks.Seen]]
 
 
-def plan() -> list[tuple[str, _Look]]:
-    """Name and function of each check, in order. Idle comes last: what ran before must have gone quiet."""
+def plan(*, looked_at: bool = False) -> list[tuple[str, _Look]]:
+    """Name and function of each check, in order. Idle comes last: what ran before must have gone quiet.
+
+    Args:
+        looked_at: the gateway looks at exits (proxy_check_url).
+    """
     tools: list[tuple[str, _Look]] = [(name, partial(_cli, name)) for name in checks.CLIS]
     return [
         ("terminal and Chromium on screen", checks.windows),
@@ -30,6 +36,7 @@ def plan() -> list[tuple[str, _Look]]:
         ("x11vnc under systemd", checks.vnc_active),
         ("x11vnc returns after a kill", checks.vnc_returns),
         ("sound server", checks.sound),
+        ("way to the internet", partial(way_out, looked_at=looked_at)),
         ("units restart on failure", checks.restarts),
         ("idle desktop", checks.idle),
     ]
@@ -40,22 +47,29 @@ async def _cli(name: str, session: Session) -> checks.Seen:
 
 
 async def verify(
-    manager: SessionManager, *, progress: Callable[[SessionView], None], checked: Callable[[Check], None]
+    manager: SessionManager,
+    *,
+    progress: Callable[[SessionView], None],
+    checked: Callable[[Check], None],
+    out: Exit = NO_EXIT,
+    looked_at: bool = False,
 ) -> Report:
     """Boot a machine, run every check on it, end it.
 
     Args:
         progress: told each state of the session while it boots.
         checked: told each check as it is done.
+        out: where its traffic leaves.
+        looked_at: as of plan().
 
     Raises:
         GatewayError: the machine did not come up; nothing could be checked.
     """
-    session = await manager.create()
+    session = await manager.create(out=out)
     try:
         await session.wait_ready(progress)
         report = Report(session.id, accelerator=session.accelerator or "")
-        for name, look in plan():
+        for name, look in plan(looked_at=looked_at):
             check = await _check(session, name, look)
             report.checks.append(check)
             checked(check)

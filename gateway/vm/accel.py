@@ -23,8 +23,9 @@ from gateway.errors import VmUnavailable
 from gateway.vm.argv import Fds, Machine, build_argv
 from gateway.vm.binary import Qemu
 from gateway.vm.images import GoldenImage
-from gateway.vm.process import drop_privileges, spare_uid
+from gateway.vm.process import drop_privileges
 from gateway.vm.serial import ConsoleScanner, KernelAlive, UserspaceAlive
+from gateway.vm.uids import spare_uid
 
 __all__ = ["Accelerator", "Limits", "choose_accelerator"]
 

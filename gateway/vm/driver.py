@@ -171,6 +171,10 @@ class Facts:
     versions: Mapping[str, str] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
     """Machines started, by how, since start."""
+    limits: Sequence[str] = ()
+    """What of a machine's use of the host a cgroup bounds: of memory, pids, cpu and io."""
+    limits_why: str = ""
+    """What is missing of them, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,18 +15,21 @@ from gateway.netns.lan import GUEST_MAC
 from gateway.vm.accel import KVM_DEVICE, Accelerator
 from gateway.vm.argv import Fds, Machine, Memory, build_argv, build_cmdline
 from gateway.vm.binary import Qemu
+from gateway.vm.bounds import Bounds, bounds_of, cgroup_values, limited, placed
+from gateway.vm.cgroup import Cgroups, drive_of
 from gateway.vm.driver import Command, Lan, VmSpec
 from gateway.vm.find import uid_of
 from gateway.vm.images import GoldenImage
 from gateway.vm.link import StreamLink
 from gateway.vm.migration import go_on
-from gateway.vm.process import Process, Stranger, drop_privileges, spare_uid
+from gateway.vm.process import Process, Stranger, drop_privileges
 from gateway.vm.qemu_vm import AGENT_SOCKET, QEMU_LOG, QMP_SOCKET, SERIAL_LOG, SERIAL_SOCKET, QemuVm, last_words
 from gateway.vm.qmp import Qmp
 from gateway.vm.serial import SerialLog
 from gateway.vm.streams import listen_unix
+from gateway.vm.uids import NOBODY, UIDS, spare_uid
 
-__all__ = ["Host", "Launcher", "Ram"]
+__all__ = ["Host", "Launcher", "Ram", "cgroup_name"]
 
 _ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 """All that QEMU sees of the gateway's environment, which may hold secrets."""
@@ -56,13 +59,34 @@ class Ram:
 class Launcher:
     """Args:
     uid: the user every QEMU becomes when the gateway is root; None gives each VM its own.
+    uids: those that VMs are given, one each.
+    disk_bps: what a VM may read and write of its disk a second; None: as much as it can.
     die_with_gateway: a VM ends when the gateway does, even one that was killed.
+    cgroup: below which each has its own; found by itself unless named.
     """
 
-    def __init__(self, uid: int | None, *, die_with_gateway: bool) -> None:
+    def __init__(
+        self,
+        uid: int | None,
+        *,
+        uids: range = UIDS,
+        disk_bps: int | None = None,
+        die_with_gateway: bool,
+        cgroup: str = "",
+    ) -> None:
         self._uid = uid
+        self._range = uids
+        self._disk_bps = disk_bps
         self._die_with_gateway = die_with_gateway
+        self._cgroup = cgroup
         self._uids: set[int] = set()
+        self._cgroups: asyncio.Future[Cgroups] | None = None
+
+    async def cgroups(self) -> Cgroups:
+        """The VMs' cgroups, or why there are none."""
+        if self._cgroups is None:
+            self._cgroups = asyncio.ensure_future(asyncio.to_thread(Cgroups.open, named=self._cgroup))
+        return await asyncio.shield(self._cgroups)
 
     async def launch(
         self,
@@ -95,6 +119,7 @@ class Launcher:
 
         Failing leaves the process. Raises VmError.
         """
+        cgroups = await self.cgroups()
         try:
             process = Process(Stranger(pid), "QEMU")
         except ProcessLookupError as exc:
@@ -103,6 +128,7 @@ class Launcher:
         if self._uid is None and uid:
             self._uids.add(uid)
             process.on_end(lambda: self._free_uid(uid))
+        process.on_end(lambda: cgroups.remove(cgroup_name(spec)))
         vm: QemuVm | None = None
         try:
             vm = await self._connect(spec, lan, process)
@@ -129,6 +155,7 @@ class Launcher:
         incoming: bool,
     ) -> Process:
         """QEMU in the Lan, with everything it may touch as inherited descriptors; ours are closed again."""
+        cgroups = await self.cgroups()
         uid = self._take_uid()
         with contextlib.ExitStack() as ours:
             try:
@@ -150,17 +177,27 @@ class Launcher:
                 log = os.open(spec.run_dir / QEMU_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
                 ours.callback(os.close, log)
                 argv = drop_privileges(build_argv(machine), uid, die_with_parent=self._die_with_gateway)
-                popen = await lan.spawn(Command(argv, pass_fds=fds.all(), env=_ENV, stdout=log, stderr=log))
+                bounds = bounds_of(spec.memory_mib, spec.vcpus, os.fstat(fds.disk or -1).st_size, self._disk_bps)
+                argv = limited(argv, bounds, own_uid=self._uid is None and uid not in (None, NOBODY))
+                cgroup = await asyncio.to_thread(_make_cgroup, cgroups, spec, bounds, disk)
+                if cgroup is not None:
+                    argv = placed(argv, str(cgroup))
+                popen = await lan.spawn(
+                    Command(argv, pass_fds=fds.all(), env=_ENV, cwd=Path("/"), stdout=log, stderr=log)
+                )
             except (NetnsError, VmError, OSError) as exc:
                 self._free_uid(uid)
+                cgroups.remove(cgroup_name(spec))
                 hint = exc.hint if isinstance(exc, GatewayError) else ""
                 words = exc.message if isinstance(exc, GatewayError) else str(exc)
                 raise VmBootFailed(f"QEMU could not be started: {words}", hint=hint) from exc
             except BaseException:
                 self._free_uid(uid)
+                cgroups.remove(cgroup_name(spec))
                 raise
             process = Process(popen, "QEMU")
             process.on_end(lambda: self._free_uid(uid))
+            process.on_end(lambda: cgroups.remove(cgroup_name(spec)))
             return process
 
     async def _connect(self, spec: VmSpec, lan: Lan, process: Process) -> QemuVm:
@@ -182,8 +219,13 @@ class Launcher:
             undo.pop_all()
         return QemuVm(spec, lan, process, qmp, link, serial)
 
+    async def forget(self, spec: VmSpec) -> None:
+        """Remove the cgroup of a machine that has ended while nobody watched. Idempotent."""
+        cgroups = await self.cgroups()
+        await asyncio.to_thread(cgroups.remove, cgroup_name(spec))
+
     def _take_uid(self) -> int | None:
-        uid = spare_uid(frozenset(self._uids)) if self._uid is None else self._uid
+        uid = spare_uid(frozenset(self._uids), self._range) if self._uid is None else self._uid
         if uid is not None:
             self._uids.add(uid)
         return uid
@@ -191,6 +233,15 @@ class Launcher:
     def _free_uid(self, uid: int | None) -> None:
         if uid is not None:
             self._uids.discard(uid)
+
+
+def cgroup_name(spec: VmSpec) -> str:
+    """Of its own also among several gateways."""
+    return f"{spec.id}-{spec.uuid[:8]}"
+
+
+def _make_cgroup(cgroups: Cgroups, spec: VmSpec, bounds: Bounds, disk: Path) -> Path | None:
+    return cgroups.make(cgroup_name(spec), cgroup_values(bounds, drive_of(disk)))
 
 
 async def _open_all(

@@ -17,6 +17,7 @@ from typing import Any
 from gateway.errors import GuestError, LinkClosed, LinkError, LinkTimeout
 from gateway.vm.driver import AgentLink, GuestEvent
 from guest_agent.protocol.link import MAX_LINE_BYTES
+from guest_agent.protocol.plainjson import one_line
 from guest_agent.protocol.rpc import BadLine, Failure, LineDecoder, Notification, Request, Result, encode
 
 __all__ = ["LinkCounters", "StreamLink"]
@@ -175,7 +176,7 @@ class StreamLink:
             case Result(ident, result):
                 self._answer(ident, result)
             case Failure(ident, code, text):
-                self._answer(ident, GuestError(f"the guest refused: {text}", code=code))
+                self._answer(ident, GuestError(f"the guest refused: {one_line(text)}", code=code))
             case Notification(method, params):
                 if method == "hello":
                     self._guest_said_hello.set()

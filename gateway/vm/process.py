@@ -9,15 +9,8 @@ import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-__all__ = ["NOBODY", "UNKNOWN_STATUS", "Process", "Stranger", "describe_exit", "drop_privileges", "spare_uid"]
-
-NOBODY = 65534
-UID_BASE = 1_990_000_000
-"""First uid given to a VM: in a range that Debian, systemd and subuid(5) all leave unused."""
-UID_COUNT = 10_000
-
+__all__ = ["UNKNOWN_STATUS", "Process", "Stranger", "describe_exit", "drop_privileges"]
 
 UNKNOWN_STATUS = 1 << 16
 """Return code of a process that was not our child: only its parent is told."""
@@ -31,12 +24,6 @@ class Stranger:
 
     def wait(self) -> int:
         return UNKNOWN_STATUS
-
-
-@dataclass(slots=True)
-class _Range:
-    start: int
-    count: int
 
 
 class Process:
@@ -65,8 +52,8 @@ class Process:
         return await asyncio.shield(self._ended)
 
     def on_end(self, done: Callable[[], object]) -> None:
-        """Call ``done`` in the loop once it has ended."""
-        self._ended.add_done_callback(lambda _: done())
+        """Call ``done`` in the loop once it has ended; never after let_go()."""
+        self._ended.add_done_callback(lambda ended: None if ended.cancelled() else done())
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens when it has ended."""
@@ -139,27 +126,3 @@ def drop_privileges(argv: Sequence[str], uid: int | None, *, die_with_parent: bo
     if uid is not None:
         command += [f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
     return [*command, "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--", *argv]
-
-
-def spare_uid(taken: frozenset[int], uid_map: str | None = None) -> int | None:
-    """A uid for one VM, so that VMs are strangers to each other and to the gateway.
-
-    Args:
-        taken: uids of the VMs that run.
-        uid_map: the text of /proc/self/uid_map.
-
-    Returns:
-        None when this process is not root or only root is mapped here (a user namespace of one user: then the
-        child keeps the gateway's uid, which is nobody special to the host); NOBODY where the map is too small.
-    """
-    if os.geteuid() != 0:
-        return None
-    text = Path("/proc/self/uid_map").read_text() if uid_map is None else uid_map
-    ranges = [_Range(int(line.split()[0]), int(line.split()[2])) for line in text.splitlines() if line.strip()]
-
-    def mapped(uid: int) -> bool:
-        return any(r.start <= uid < r.start + r.count for r in ranges)
-
-    if mapped(UID_BASE) and mapped(UID_BASE + UID_COUNT - 1):
-        return next((uid for uid in range(UID_BASE, UID_BASE + UID_COUNT) if uid not in taken), NOBODY)
-    return NOBODY if mapped(NOBODY) else None

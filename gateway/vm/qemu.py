@@ -32,6 +32,7 @@ from gateway.vm.spares import DiskSource, SpareDisks
 from gateway.vm.suspend import fork, load, suspend
 from gateway.vm.template import make_snapshot
 from gateway.vm.tsc import host_tsc_khz, tsc_cmdline
+from gateway.vm.uids import UIDS
 
 __all__ = ["QemuDriver"]
 
@@ -55,7 +56,10 @@ class QemuDriver:
         reflink: let disks share blocks with their source until either is written, where the file system can.
         spare_disk: keep a copy of the disk ready, made after check() and after each VM's hello; close() deletes it.
         uid: the user every QEMU becomes when the gateway is root; None gives each VM its own.
+        uids: those that VMs are given, one each.
+        disk_bps: what a VM may read and write of its disk a second; None: as much as it can.
         die_with_gateway: a VM ends when the gateway does, even one that was killed; without it adopt() finds it.
+        cgroup: below which each VM has its own; found by itself unless named.
         find: how an image is found by profile; tests replace it.
     """
 
@@ -71,8 +75,11 @@ class QemuDriver:
         reflink: bool = False,
         spare_disk: bool = False,
         uid: int | None = None,
+        uids: range = UIDS,
+        disk_bps: int | None = None,
         qemu: str = "qemu-system-x86_64",
         die_with_gateway: bool = True,
+        cgroup: str = "",
         find: Callable[[Path, str], GoldenImage] = find_image,
     ) -> None:
         self._golden_dir = golden_dir
@@ -84,7 +91,7 @@ class QemuDriver:
         self._spares = SpareDisks(disk_dir, ahead=spare_disk, reflink=reflink)
         self._qemu_name = qemu
         self._find = find
-        self._launcher = Launcher(uid, die_with_gateway=die_with_gateway)
+        self._launcher = Launcher(uid, uids=uids, disk_bps=disk_bps, die_with_gateway=die_with_gateway, cgroup=cgroup)
         self._clones = snapshots_dir is not None
         self._snapshots_dir = snapshots_dir if snapshots_dir is not None else golden_dir.parent / "snapshots"
         self._verified: dict[Path, tuple[tuple[int, int], ...]] = {}
@@ -100,6 +107,7 @@ class QemuDriver:
         image = await self._image(self._profile)
         host = await self._host(image)
         self._spares.refill(image)
+        cgroups = await self._launcher.cgroups()
         return Facts(
             name="qemu",
             accelerator=host.accel.name,
@@ -107,6 +115,8 @@ class QemuDriver:
             isolated=host.accel.name == "kvm",
             versions={"qemu": host.qemu.version, "image": f"{image.profile}-{image.key}", **image.versions},
             counters=dict(self.counters),
+            limits=cgroups.controllers,
+            limits_why=cgroups.why,
         )
 
     async def start(self, spec: VmSpec, lan: Lan, stage: StageFn) -> Vm:
@@ -201,6 +211,7 @@ class QemuDriver:
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 await Process(Stranger(pid), "QEMU").stop(0)
+        await self._launcher.forget(spec)
 
     async def discard(self, spec: VmSpec) -> None:
         await self.end(spec)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from pathlib import Path
 
 from gateway.vm.driver import AgentLink, Lan, Vm, VmExit, VmSpec
@@ -24,6 +25,7 @@ __all__ = [
     "QemuVm",
     "last_words",
     "remove_sockets",
+    "trim_log",
 ]
 
 logger = logging.getLogger(__name__)
@@ -31,6 +33,9 @@ logger = logging.getLogger(__name__)
 SERIAL_LOG, QEMU_LOG = "serial.log", "qemu.log"
 """In the run directory; they stay there after stop(), for whoever wants to know why a guest failed."""
 QMP_SOCKET, AGENT_SOCKET, SERIAL_SOCKET = "qmp.sock", "agent.sock", "serial.sock"
+LOG_LOOK_S = 10.0
+MAX_LOG_BYTES = 256 * 1024
+"""Of what QEMU itself says. A guest can make it complain, as often as it likes."""
 DRAIN_S = 1.0
 """How long an ended QEMU's console may take to be read to its end; it is in the socket already."""
 
@@ -59,6 +64,7 @@ class QemuVm:
         self._stopping = False
         self._stopped = asyncio.Lock()
         self._exit: asyncio.Task[VmExit] = asyncio.create_task(self._watch(), name=f"vm-{spec.id}")
+        self._trimming = asyncio.create_task(self._keep_log_short(), name=f"log-{spec.id}")
 
     async def dial(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await open_guest_stream(self._lan, port)
@@ -98,7 +104,14 @@ class QemuVm:
     def processor_s(self) -> float:
         return processor_s(self.process.pid)
 
+    async def _keep_log_short(self) -> None:
+        while True:
+            await asyncio.sleep(LOG_LOOK_S)
+            await asyncio.to_thread(trim_log, self._run_dir / QEMU_LOG)
+
     async def _link_down(self) -> None:
+        self._trimming.cancel()
+        await asyncio.wait({self._trimming})
         await self._stream_link.close()
         await self._serial.close()
         await self.qmp.close()
@@ -135,6 +148,19 @@ def last_words(run_dir: Path) -> str:
     except OSError:
         return ""
     return lines[-1] if lines else ""
+
+
+def trim_log(path: Path, max_bytes: int = MAX_LOG_BYTES) -> None:
+    """Empty a log that has grown too long, but for its end, which is kept beside it. QEMU appends, so it goes on."""
+    try:
+        with path.open("r+b") as log:
+            size = log.seek(0, os.SEEK_END)
+            if size > max_bytes:
+                log.seek(size - max_bytes)
+                path.with_name(f"{path.name}.1").write_bytes(log.read(max_bytes))
+                log.truncate(0)
+    except OSError as exc:
+        logger.warning("x %s could not be kept short: %s", path, exc.strerror)
 
 
 def remove_sockets(run_dir: Path) -> None:

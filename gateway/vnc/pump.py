@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 64 * 1024
 """Most bytes in one WebSocket message to the viewer."""
+LAST_WORDS_S = 1.0
+"""How long what a viewer sent before it left may take to reach x11vnc; it may be in the middle of a word."""
 
 
 class ViewerSocket(Protocol):
@@ -188,6 +190,8 @@ async def _pump(
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         ended, reason = next(task for task in tasks if task in done).result()
+        if ended is Ended.VIEWER:
+            await asyncio.wait(tasks[:1], timeout=LAST_WORDS_S)
         _end(report, ended, reason)
     finally:
         for task in tasks:

@@ -177,7 +177,7 @@ class Agent:
                 if self._clipboard is not None:
                     self._clipboard.allow(Ways.of_policy(str(params.get("policy"))))
             case Notification("control", params) if self._hub is not None:
-                self._hub.control(params["peer"])
+                self._hub.control(params["peer"], params.get("viewer"))
             case _:
                 logger.warning("! the zygote said something odd")
 

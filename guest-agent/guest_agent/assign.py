@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
 from guest_agent.files import write_atomic
 from guest_agent.identity import set_clock
+from guest_agent.place import settle
 from guest_agent.requests import Assignment
 
 __all__ = ["SESSION_FILE", "VNC_PASSWORD_FILE", "assign", "environment", "obfuscate", "variables"]
@@ -29,7 +30,7 @@ def assign(assignment: Assignment, etc: Path) -> dict[str, str]:
     write_atomic(etc / "environment", environment(values).encode(), 0o644)
     write_atomic(etc / "profile.d" / "decodo-proxy.sh", profile(values).encode(), 0o644)
     write_atomic(etc / VNC_PASSWORD_FILE, obfuscate(assignment.vnc_password), 0o600)
-    skipped = set_clock(assignment.epoch_ns, etc)
+    skipped = set_clock(assignment.epoch_ns, etc) | settle(assignment.place, etc)
     write_atomic(etc / SESSION_FILE, f"{assignment.session_id}\n".encode(), 0o644)
     return skipped
 

@@ -20,10 +20,10 @@ import xcffib.xfixes
 import xcffib.xproto
 from numpy.typing import NDArray
 
-from guest_agent.convert import OVERREAD_BYTES
 from guest_agent.errors import DisplayError
 from guest_agent.rects import Rect
 from guest_agent.shm import Segment
+from guest_agent.swscale import OVERREAD_BYTES
 
 __all__ = ["Resized", "Screen"]
 
@@ -125,7 +125,7 @@ class Screen:
     def grab(self, rect: Rect) -> NDArray[np.uint8]:
         """Pixels of ``rect``: (height, width, 4) in B, G, R, unused order, valid until the next grab.
 
-        OVERREAD_BYTES of the same memory follow them.
+        swscale.OVERREAD_BYTES of the same memory follow them.
 
         Raises Resized when the rectangle is no longer inside the display.
         """

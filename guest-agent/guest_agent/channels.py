@@ -28,6 +28,7 @@ from guest_agent.protocol.messages import (
     WantTimes,
     Welcome,
 )
+from guest_agent.taken import TakenKeys
 from guest_agent.times import FrameStamps, now_us
 
 __all__ = ["ChannelCounters", "Inbox"]
@@ -58,6 +59,7 @@ class Inbox:
     listen: the viewer asked to hear the desktop, or no longer to.
     want_crisp: it asked for full chroma, or no longer does.
     controls: whether this viewer's input counts now, by the gateway's word.
+    taken: how far the keys of whoever controls have come.
     greeted: called when the viewer has been welcomed.
     """
 
@@ -70,12 +72,14 @@ class Inbox:
         size_px: Callable[[], tuple[int, int]],
         counters: ChannelCounters,
         controls: Callable[[], bool],
+        taken: TakenKeys,
         *,
         listen: Callable[[bool], None] = lambda on: None,
         want_crisp: Callable[[bool], None] = lambda on: None,
         greeted: Callable[[], None] = lambda: None,
     ) -> None:
         self._is_controller = controls
+        self._taken = taken
         self._peer = peer
         self._role = role
         self._sink = sink
@@ -115,6 +119,7 @@ class Inbox:
                 self._want_crisp(on)
             case _ if self.controls:
                 self._sink.handle(self._peer, message)
+                self._taken.took(message)
             case _ if self._role is Role.CONTROL:
                 self._counters.gated += 1
             case _:
@@ -126,6 +131,8 @@ class Inbox:
         return self._role is Role.CONTROL and self._is_controller()
 
     def control_changed(self) -> None:
+        if self.controls:
+            self.tell(self._taken.message)
         self.tell(Control(self.controls))
 
     def crisp_changed(self, on: bool) -> None:

@@ -1,38 +1,25 @@
 """BGRX pixels into one persistent YUV picture, only where they changed.
 
 BT.601's matrix, limited range: what VP8 means, which has no flags for others (RFC 6386 9.2), and what browsers take
-untagged WebRTC for; H.264 says so (tag). swscale does the work; a context for a new size costs more than converting a
-few text rows, so contexts are kept per size.
+untagged WebRTC for; H.264 says so (tag). libyuv does the work, or swscale where there is none.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import cast
-
-import av
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from guest_agent.libyuv import libyuv
 from guest_agent.rects import Rect
+from guest_agent.swscale import Swscale
+from guest_agent.yuv import Converter, Planes
 
-__all__ = ["OVERREAD_BYTES", "Picture", "tag"]
-
-OVERREAD_BYTES = 256
-"""swscale reads whole vectors: up to this many bytes behind the last pixel must be readable, whatever they hold."""
+__all__ = ["Picture", "tag"]
 
 _LIMITED_RANGE = 1
 _BT709, _BT601 = 1, 6
 """ITU-T H.273 8. Only the matrix is BT.601's: a desktop's primaries are sRGB's, which are BT.709's."""
-
-_THREADS_FROM_PX = 128 * 1024
-"""Less is done sooner than a second thread wakes up."""
-_CONTEXTS = 24
-"""Kept converters; the least recently used goes."""
-
-Planes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
 
 
 def tag(codec: VideoCodecContext) -> None:
@@ -46,37 +33,34 @@ class Picture:
     """A picture of width_px x height_px, both even: yuv420p, or yuv444p with ``full_chroma``.
 
     ``array`` is (height * 3 / 2, width) uint8: the Y plane and below it U and V, each of half width and height;
-    with full chroma (height * 3, width): three planes of one size. ``threads`` are used for large rectangles.
+    with full chroma (height * 3, width): three planes of one size. ``threads`` may be used for large rectangles.
+    ``converter`` is the best that there is unless given.
     """
 
-    def __init__(self, width_px: int, height_px: int, *, full_chroma: bool = False) -> None:
+    def __init__(
+        self, width_px: int, height_px: int, *, full_chroma: bool = False, converter: Converter | None = None
+    ) -> None:
         self.width_px, self.height_px = width_px, height_px
         self.full_chroma = full_chroma
         self.threads = 1
-        self._format, self._shifts = ("yuv444p", (0, 0, 0)) if full_chroma else ("yuv420p", (0, 1, 1))
+        self.converter = converter or libyuv() or Swscale()
+        self._shifts = (0, 0, 0) if full_chroma else (0, 1, 1)
         self.array, self._planes = _black(width_px, height_px, self._shifts)
         self._halved: tuple[NDArray[np.uint8], Planes] | None = None
-        self._converters: OrderedDict[tuple[int, int], VideoReformatter] = OrderedDict()
 
     def update(self, rect: Rect, pixels: NDArray[np.uint8]) -> None:
         """Convert ``pixels`` (rect.height, rect.width, 4) into place. Edges of ``rect`` are even.
 
-        OVERREAD_BYTES behind them are read too: at the end of a mapping they must be there.
+        swscale.OVERREAD_BYTES behind them may be read too: at the end of a mapping they must be there.
         """
-        frame = self._converter(rect).reformat(
-            av.VideoFrame.from_numpy_buffer(pixels, format="bgra"),
-            format=self._format,
-            dst_colorspace=Colorspace.ITU601,
-            src_color_range=ColorRange.JPEG,
-            dst_color_range=ColorRange.MPEG,
-            interpolation=Interpolation.POINT,
-            threads=self.threads if rect.area_px >= _THREADS_FROM_PX else 1,
+        y, u, v = (
+            plane[
+                rect.y >> shift : (rect.y + rect.height) >> shift,
+                rect.x >> shift : (rect.x + rect.width) >> shift,
+            ]
+            for plane, shift in zip(self._planes, self._shifts, strict=True)
         )
-        for plane, target, shift in zip(frame.planes, self._planes, self._shifts, strict=True):
-            width, height = rect.width >> shift, rect.height >> shift
-            x, y = rect.x >> shift, rect.y >> shift
-            rows = np.frombuffer(cast("bytes", plane), dtype=np.uint8).reshape(-1, plane.line_size)
-            target[y : y + height, x : x + width] = rows[:height, :width]
+        self.converter.convert(pixels, (y, u, v), self.threads)
 
     def i420(self) -> NDArray[np.uint8]:
         """As yuv420p, whatever it is; valid until the next call."""
@@ -88,14 +72,6 @@ class Picture:
         luma[:] = self._planes[0]
         u[:], v[:] = (plane[::2, ::2] for plane in self._planes[1:])
         return array
-
-    def _converter(self, rect: Rect) -> VideoReformatter:
-        size = (rect.width, rect.height)
-        converter = self._converters.pop(size, None) or VideoReformatter()
-        self._converters[size] = converter
-        if len(self._converters) > _CONTEXTS:
-            self._converters.popitem(last=False)
-        return converter
 
 
 def _black(width_px: int, height_px: int, shifts: tuple[int, int, int]) -> tuple[NDArray[np.uint8], Planes]:

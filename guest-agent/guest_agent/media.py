@@ -24,7 +24,9 @@ from guest_agent.errors import NotReady, OfferError
 from guest_agent.h264 import EncodedFrame
 from guest_agent.peer import Peer
 from guest_agent.ports import ClipboardSink, InputSink, OfferResult, PeerEvent, PeerInfo, PeerState, Role
+from guest_agent.protocol.messages import Taken
 from guest_agent.pump import Pump, PumpCounters
+from guest_agent.taken import TakenKeys
 
 __all__ = ["GUEST_IP", "MAX_PEERS", "FrameSource", "MediaHub"]
 
@@ -94,6 +96,7 @@ class MediaHub:
         """Whose input counts; the gateway may name a peer before its offer comes."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[Peer, asyncio.TimerHandle] = {}
+        self._taken = TakenKeys(self._loop.call_later, self._tell_taken)
         self._channel_counters = ChannelCounters()
         self._cursors = cursors or CursorBoard(self._loop.call_later)
         self._offers = self._refused = 0
@@ -136,17 +139,18 @@ class MediaHub:
         """Close a viewer. Idempotent."""
         await self._drop(self._peers.get(peer), "bye")
 
-    def control(self, peer: str | None) -> None:
+    def control(self, peer: str | None, viewer: str | None = None) -> None:
         """Let only this peer's input count, make the picture for it, and let every viewer know; what the former one
-        held goes up."""
+        held goes up. ``viewer`` is whose peer it is."""
         former, self._controller = self._controller, peer
+        self._taken.follow(viewer)
         if former is not None and former != peer:
             self._sink.release(former)
         self._lead()
         if self._clipboard is not None:
             self._clipboard.control(peer)
-        for viewer in self._peers.values():
-            viewer.control_changed()
+        for each in self._peers.values():
+            each.control_changed()
 
     def peers(self) -> list[PeerInfo]:
         """Viewers that have an answer, connected or not yet."""
@@ -182,6 +186,7 @@ class MediaHub:
             await asyncio.gather(*self._tasks)
         await self._sound.close()
         self._cursors.close()
+        self._taken.close()
         await self._source.close()
 
     def _make(self, ident: str, role: Role) -> Peer:
@@ -203,8 +208,13 @@ class MediaHub:
             counters=self._channel_counters,
             clipboard=self._clipboard,
             controls=lambda: self._controller == ident,
+            taken=self._taken,
             cursors=self._cursors,
         )
+
+    def _tell_taken(self, message: Taken) -> None:
+        if self._controller is not None and (peer := self._peers.get(self._controller)) is not None:
+            peer.tell(message)
 
     def _lead(self) -> None:
         self._broadcast.lead(None if self._controller is None else self._streams.get(self._controller))

@@ -29,7 +29,8 @@ from guest_agent.errors import AgentError, OfferError
 from guest_agent.h264 import EncodedFrame
 from guest_agent.path import Path
 from guest_agent.ports import ClipboardSink, InputSink, OfferResult, PeerState, Role
-from guest_agent.protocol.messages import Channel
+from guest_agent.protocol.messages import Channel, Message
+from guest_agent.taken import TakenKeys
 from guest_agent.track import ScreenTrack
 
 __all__ = ["MAX_SDP_BYTES", "Peer"]
@@ -66,6 +67,7 @@ class Peer:
     size_px: the display's present width and height.
     clipboard: takes its clipboard; None where there is none.
     controls: whether its input counts now.
+    taken: how far the keys of whoever controls have come.
     cursors: what the pointer looks like and where it is.
     """
 
@@ -84,6 +86,7 @@ class Peer:
         size_px: Callable[[], tuple[int, int]],
         counters: ChannelCounters,
         controls: Callable[[], bool],
+        taken: TakenKeys,
         cursors: CursorBoard,
         clipboard: ClipboardSink | None = None,
     ) -> None:
@@ -108,6 +111,7 @@ class Peer:
             size_px,
             counters,
             controls,
+            taken,
             listen=self._listen,
             want_crisp=want_crisp,
             greeted=self._greeted,
@@ -176,6 +180,10 @@ class Peer:
         """Tell the viewer the display's new size, if it listens yet."""
         if Channel.CONTROL in self._channels:
             self._inbox.display_resized()
+
+    def tell(self, message: Message) -> None:
+        """Send the viewer a message on ``control``, if it listens."""
+        self._inbox.tell(message)
 
     def control_changed(self) -> None:
         """Tell the viewer whether it controls, if it listens yet. Who controls sees no pointer but its own."""

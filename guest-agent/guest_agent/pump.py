@@ -1,8 +1,8 @@
 """The media thread: waits for damage, grabs, converts, encodes, packetises, and hands the frame to the loop.
 
-It is the only thread that touches X, swscale and x264, and nearly all of its time is spent inside them without the
-interpreter lock. What the loop wants of it (the ``Source`` of broadcast.py) goes through a list of small commands and
-an eventfd. Lost the display or the encoder, it says so, and tries again once a second for as long as it lives:
+It is the only thread that touches X, the converter and x264, and nearly all of its time is spent inside them without
+the interpreter lock. What the loop wants of it (the ``Source`` of broadcast.py) goes through a list of small commands
+and an eventfd. Lost the display or the encoder, it says so, and tries again once a second for as long as it lives:
 viewers stay connected and the picture comes back.
 """
 
@@ -18,6 +18,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from guest_agent.capture import Resized, Screen
 from guest_agent.convert import Picture
 from guest_agent.encode import CLOCK_HZ, default_threads
@@ -25,6 +28,7 @@ from guest_agent.encoders import VideoEncoder, open_encoder
 from guest_agent.errors import AgentError
 from guest_agent.h264 import EncodedFrame
 from guest_agent.lag import Lag
+from guest_agent.libyuv import libyuv
 from guest_agent.rate import MAX_BPS
 from guest_agent.rects import Rect, plan
 from guest_agent.rungs import MAIN
@@ -37,9 +41,9 @@ __all__ = ["Pump", "PumpCounters"]
 logger = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
-_SLOW_US_PER_MPX = 10_000
-"""To convert a megapixel: a core takes 1 ms, an emulated one 40. Beyond this, a second thread gains more than its
-waking costs."""
+_SLOW = 10
+"""An emulated core takes 40 times as long to convert a picture as another does (libyuv 60). Beyond so many times, a
+second thread gains more than its waking costs."""
 _JOIN_S = 3.0
 
 
@@ -108,6 +112,7 @@ class Pump:
         self._thread = threading.Thread(target=self._main, name="media", daemon=True)
 
     def start(self) -> None:
+        libyuv()  # Looked for now, so that the log says at the start what converts.
         self._thread.start()
 
     async def close(self) -> None:
@@ -263,16 +268,24 @@ class Pump:
             picture.update(rect, pixels)
             convert_ns += time.perf_counter_ns() - before
             self.counters.captured_px += rect.area_px
-        if self._everything and not self._threads:
-            slow = convert_ns / 1000 > _SLOW_US_PER_MPX * picture.width_px * picture.height_px / 1e6
-            picture.threads = default_threads(slow=True) if slow else 1
-            self._encoder_threads = default_threads(slow=slow)
+            if self._everything and not self._threads:
+                self._choose_threads(picture, rect, pixels)
         self._everything = False
         if rects:
             self.counters.captures += 1
             self.counters.convert_us = convert_ns // 1000
             self.counters.capture_us = (time.perf_counter_ns() - started - convert_ns) // 1000
         return bool(rects)
+
+    def _choose_threads(self, picture: Picture, rect: Rect, pixels: NDArray[np.uint8]) -> None:
+        """By how long this machine works on a conversion: once more, since memory is slow when it is new, and not by
+        the clock, since a core that others use too is not slow."""
+        before_ns = time.thread_time_ns()
+        picture.update(rect, pixels)
+        usual_us = picture.converter.core_us_per_mpx * rect.area_px / 1e6
+        slow = (time.thread_time_ns() - before_ns) / 1000 > usual_us * _SLOW
+        picture.threads = default_threads(slow=True) if slow else 1
+        self._encoder_threads = default_threads(slow=slow)
 
     def _encode(self, picture: Picture, now: float, key: bool) -> EncodedFrame:
         started = time.perf_counter_ns()

@@ -20,6 +20,7 @@ __all__ = [
     "Controller",
     "ExecCommand",
     "Identity",
+    "Place",
     "clipboard_policy",
     "display_size",
 ]
@@ -29,6 +30,10 @@ ENTROPY = re.compile(r"[0-9a-f]{64}")
 MACHINE_ID = re.compile(r"[0-9a-f]{32}")
 PROXY = re.compile(r"[A-Za-z0-9:/@._~%!*()+,=&?\[\]-]{1,512}")
 """No character that systemd, pam_env or a shell would take for more than itself."""
+ZONE = re.compile(r"(?=.{1,64}$)[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z][A-Za-z0-9_+-]*){0,2}")
+"""A name of the IANA time zone database; no dot, so it names no file outside of that."""
+LOCALE = re.compile(r"[a-z]{2,3}-[A-Z]{2}")
+"""BCP 47: language and region, as de-DE."""
 PRINTABLE = re.compile(r"[\x21-\x7e]{1,1024}")
 MAX_VNC_PASSWORD = 8
 """VncAuth uses no more (RFB 7.2.2)."""
@@ -58,6 +63,26 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where the desktop is to be taken for; "" is the image's own (UTC, English)."""
+
+    timezone: str = ""
+    locale: str = ""
+
+    @classmethod
+    def parse(cls, params: Mapping[str, Any]) -> Self:
+        given = {
+            name: _text(params, name, pattern, what)
+            for name, pattern, what in (
+                ("timezone", ZONE, "a time zone's name"),
+                ("locale", LOCALE, "a language and a region, as de-DE"),
+            )
+            if params.get(name, "") != ""
+        }
+        return cls(**given)
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
     session_id: str
     epoch_ns: int
@@ -67,6 +92,7 @@ class Assignment:
     """As of display_size()."""
     clipboard: str = "off"
     """One of CLIPBOARD_POLICIES."""
+    place: Place = Place()
 
     @classmethod
     def parse(cls, params: Mapping[str, Any]) -> Self:
@@ -83,6 +109,7 @@ class Assignment:
             proxy=proxy,
             clipboard=clipboard_policy(params.get("clipboard", "off")),
             display_px=display_size(params.get("display")),
+            place=Place.parse(params),
         )
 
 

@@ -45,10 +45,12 @@ V = TypeVar("V", bound=Hashable)
 
 
 class Rungs(Generic[V]):
+    """:meth:`update` alone decides. It is due when a viewer came, asked or went, and when another leads."""
+
     def __init__(self) -> None:
         self._places: dict[V, _Place] = {}
         self.leader: V | None = None
-        """Who controls, whether it watches yet or not. After a change of it :meth:`update` is due."""
+        """Who controls, whether it watches yet or not."""
         self.rates_bps = [float(MAX_BPS), float(MAX_BPS)]
         """What MAIN and LAG may take."""
         self._codecs = (Codec.H264, Codec.H264)
@@ -61,12 +63,10 @@ class Rungs(Generic[V]):
             crisp: as of ``ask``.
         """
         self._places[viewer] = _Place(codecs, crisp)
-        self._choose_codecs()
 
     def ask(self, viewer: V, *, crisp: bool) -> None:
         """Whether a viewer asks for full chroma."""
         self._places[viewer].crisp = crisp
-        self._choose_codecs()
 
     def codec(self, rung: int) -> Codec:
         """MAIN has the codec of who came first of the leaders, LAG another where somebody needs that."""
@@ -74,7 +74,6 @@ class Rungs(Generic[V]):
 
     def remove(self, viewer: V) -> None:
         self._places.pop(viewer, None)
-        self._choose_codecs()
 
     def rung(self, viewer: V) -> int:
         return self._places[viewer].rung
@@ -103,7 +102,7 @@ class Rungs(Generic[V]):
 
     def update(self, targets_bps: Mapping[V, float], now: float) -> list[V]:
         """What every viewer's path carries now. Sets codecs and rates; returns those who changed their rung."""
-        self._choose_codecs()
+        self._codecs = self._chosen_codecs()
         codec = self.codec(MAIN)
         leaders = [viewer for viewer in self.leaders() if codec in self._places[viewer].codecs]
         main = max((targets_bps[viewer] for viewer in leaders), default=float(MAX_BPS))
@@ -141,13 +140,13 @@ class Rungs(Generic[V]):
         place.rung = MAIN
         return True
 
-    def _choose_codecs(self) -> None:
+    def _chosen_codecs(self) -> tuple[Codec, Codec]:
         places = self._places.values()
         leading = [self._places[viewer] for viewer in self.leaders()]
         plain = leading[0].codecs[0] if leading else Codec.H264
         main = Codec.H264_444 if self._may_be_crisp(leading) else plain
         other = next((place.codecs[0] for place in places if main not in place.codecs), plain)
-        self._codecs = (main, other)
+        return main, other
 
     def _may_be_crisp(self, leading: Sequence[_Place]) -> bool:
         if not any(place.crisp for place in leading) or any(Codec.H264_444 not in place.codecs for place in leading):

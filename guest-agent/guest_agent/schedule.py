@@ -6,7 +6,8 @@ The rules, strongest first:
 2. One frame in flight: until the loop has taken the last frame, no new one is made. Damage meanwhile collects in
    the X server, so the next capture shows the newest picture and no frame ever queues.
 3. A keyframe that was asked for goes out at once, but at most one per ``IDR_EVERY_S``.
-4. Damage is captured at once, at most ``fps`` times a second.
+4. Damage is captured at once, at most ``fps`` times a second. Frames that show nothing new do not count: a press
+   that comes just after one would wait for its slot.
 5. After motion the same picture is encoded again a few times, each time at better quality; new damage aborts it.
 6. A viewer that hears nothing for 3 s asks for a keyframe (seen in Chromium), so an idle screen still sends a
    small frame every ``HEARTBEAT_S``.
@@ -46,6 +47,7 @@ class Schedule:
         self._repeat_wanted = False
         self._key_at = float("-inf")
         self._sent_at = float("-inf")
+        self._captured_at = float("-inf")
         self._moved_at = float("-inf")
         self._refined = len(REFINE_AFTER_S)
         self._in_flight_since: float | None = None
@@ -60,7 +62,7 @@ class Schedule:
         """Somebody watches, or nobody does any more. The first frame for a new audience is a keyframe."""
         if on and not self._watched:
             self._damaged = self._key_wanted = True
-            self._key_at = self._sent_at = float("-inf")
+            self._key_at = self._sent_at = self._captured_at = float("-inf")
         if not on:
             self._in_flight_since = None
         self._watched = on
@@ -85,7 +87,7 @@ class Schedule:
         if not self._watched or self._blocked(now):
             return None
         key = self._key_wanted and now >= self._key_at + IDR_EVERY_S
-        if now < self._sent_at + self._frame_s:
+        if now < self._slot():
             return None
         if self._damaged:
             return Action.CAPTURE, key
@@ -102,6 +104,7 @@ class Schedule:
         self._repeat_wanted = False
         if action is Action.CAPTURE:
             self._damaged = False
+            self._captured_at = now
         elif action is Action.REFINE:
             self._refined += 1
             if cut and self._refined == len(REFINE_AFTER_S):
@@ -131,7 +134,11 @@ class Schedule:
             due = min(due, self._moved_at + REFINE_AFTER_S[self._refined])
         if self._key_wanted:
             due = min(due, self._key_at + IDR_EVERY_S)
-        return max(0.0, max(due, self._sent_at + self._frame_s) - now)
+        return max(0.0, max(due, self._slot()) - now)
+
+    def _slot(self) -> float:
+        """No frame before it."""
+        return (self._captured_at if self._damaged else self._sent_at) + self._frame_s
 
     def _blocked(self, now: float) -> bool:
         if self._in_flight_since is None:

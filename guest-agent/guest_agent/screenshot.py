@@ -55,7 +55,7 @@ def shoot(display: str, kind: Kind, width_px: int, known: str) -> Shot:
 def encode(pixels: NDArray[np.uint8], kind: Kind, width_px: int, known: str) -> Shot:
     """
     Args:
-        pixels: (height, width, 4) in B, G, R, unused order; convert.OVERREAD_BYTES of the same memory follow them.
+        pixels: (height, width, 4) in B, G, R, unused order; swscale.OVERREAD_BYTES of the same memory follow them.
         width_px: at most as wide, with the height in proportion; 0 leaves it as it is.
         known: a digest that need not be encoded again.
     """

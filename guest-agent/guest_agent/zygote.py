@@ -27,12 +27,13 @@ from guest_agent.identity import become
 from guest_agent.nest import AgentMain, Exited, Forked, Nest, Options
 from guest_agent.port import LOOK_S, Port
 from guest_agent.protocol.rpc import LineDecoder, Notification, Request, encode
-from guest_agent.requests import Assignment
+from guest_agent.requests import Assignment, Place
 from guest_agent.zygote_core import (
     Action,
     DoAssign,
     DoExec,
     DoIdentify,
+    DoSettle,
     ForkAgent,
     KillAgent,
     Send,
@@ -207,6 +208,8 @@ class Zygote:
                     self._carry_out(self._core.identified(ident, identity, skipped, time.monotonic()))
                 case DoAssign(ident, assignment):
                     self._assign(ident, assignment)
+                case DoSettle(ident, place):
+                    self._settle(ident, place)
                 case DoExec():
                     self._exec(action)
                 case ForkAgent():
@@ -226,6 +229,15 @@ class Zygote:
             self._variables = variables(assignment)
             logger.info("= assigned to session %s", assignment.session_id)
         self._carry_out(self._core.assigned(ident, assignment, outcome))
+
+    def _settle(self, ident: int, place: Place) -> None:
+        from guest_agent.place import settle
+
+        try:
+            outcome: dict[str, str] | str = settle(place, self._options.etc)
+        except OSError as exc:
+            outcome = f"the time zone or the language could not be written: {exc}"
+        self._carry_out(self._core.settled(ident, outcome))
 
     def _exec(self, action: DoExec) -> None:
         account = self._options.account if action.command.as_user else None

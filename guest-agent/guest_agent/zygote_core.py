@@ -37,8 +37,20 @@ from guest_agent.requests import (
     Controller,
     ExecCommand,
     Identity,
+    Place,
     clipboard_policy,
     display_size,
+)
+from guest_agent.zygote_actions import (
+    Action,
+    DoAssign,
+    DoExec,
+    DoIdentify,
+    DoSettle,
+    ForkAgent,
+    KillAgent,
+    Send,
+    ToAgent,
 )
 
 __all__ = [
@@ -46,6 +58,7 @@ __all__ = [
     "DoAssign",
     "DoExec",
     "DoIdentify",
+    "DoSettle",
     "ForkAgent",
     "KillAgent",
     "Send",
@@ -68,55 +81,6 @@ class State(Enum):
     FRESH = "fresh"
     IDENTIFIED = "identified"
     RUNNING = "running"
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """To the gateway."""
-
-    message: Result | Failure | Notification
-
-
-@dataclass(frozen=True, slots=True)
-class ToAgent:
-    message: Request | Notification
-
-
-@dataclass(frozen=True, slots=True)
-class DoIdentify:
-    """Then call :meth:`ZygoteCore.identified`."""
-
-    id: int
-    identity: Identity
-
-
-@dataclass(frozen=True, slots=True)
-class DoAssign:
-    """Then call :meth:`ZygoteCore.assigned`."""
-
-    id: int
-    assignment: Assignment
-
-
-@dataclass(frozen=True, slots=True)
-class DoExec:
-    """Then call :meth:`ZygoteCore.executed` with the same key."""
-
-    key: int
-    command: ExecCommand
-
-
-@dataclass(frozen=True, slots=True)
-class ForkAgent:
-    """Then call :meth:`ZygoteCore.forked`."""
-
-
-@dataclass(frozen=True, slots=True)
-class KillAgent:
-    """At once; its end is told by :meth:`ZygoteCore.agent_exited` as any other."""
-
-
-Action = Send | ToAgent | DoIdentify | DoAssign | DoExec | ForkAgent | KillAgent
 
 
 @dataclass(slots=True)
@@ -209,6 +173,12 @@ class ZygoteCore:
         self.state = State.RUNNING
         self._display_px, self._clipboard = assignment.display_px, assignment.clipboard
         return [Send(Result(ident, _skipped(outcome))), *self._tell_display(), *self._tell_clipboard()]
+
+    def settled(self, ident: int, outcome: Mapping[str, str] | str) -> list[Action]:
+        """The place is written down; ``outcome`` as of assigned()."""
+        if isinstance(outcome, str):
+            return [Send(Failure(ident, INTERNAL_ERROR, outcome))]
+        return [Send(Result(ident, _skipped(outcome)))]
 
     def executed(self, key: int, result: Mapping[str, Any] | str) -> list[Action]:
         """A command ended, or could not be started (a sentence)."""
@@ -307,6 +277,8 @@ class ZygoteCore:
             case "control":
                 self._control = Controller.parse(params)
                 return [*self._tell_control(), Send(Result(ident, {}))]
+            case "settle":
+                return [DoSettle(ident, Place.parse(params))]
             case "offer" | "bye" | "warm" | "marker":
                 return self._pass_on(ident, method, params)
             case _:
@@ -370,7 +342,7 @@ class ZygoteCore:
     def _tell_control(self) -> list[Action]:
         if not self._agent_ready:
             return []
-        return [ToAgent(Notification("control", {"peer": self._control.peer}))]
+        return [ToAgent(Notification("control", {"peer": self._control.peer, "viewer": self._control.viewer}))]
 
     def _hello(self, now: float) -> dict[str, Any]:
         return {

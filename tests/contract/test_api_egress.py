@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from gateway.exits import PROXY_URL, ExitCheck, ExitReport, parse_exit
+from gateway.errors import StoreError
+from gateway.exits import PROXY_URL, ExitCheck, ExitReport, Traffic, parse_exit
 from gateway.routes.services import SERVICES, ExitDefaults
 from gateway.sessions.lifecycle import State
 from tests.contract.api import Api, api_on
@@ -58,6 +59,23 @@ async def test_viewers_see_how_it_is_but_not_whose(api: Api) -> None:
     await api.refused("GET", f"/v1/sessions/{sid}/egress", 403, "forbidden", headers=api.viewer(session))
 
 
+async def test_the_host_says_how_each_exit_is_doing(api: Api) -> None:
+    async def exits() -> Any:
+        return (await (await api.call("GET", "/v1/host", 200)).json())["egress"]
+
+    assert await exits() == {}
+    one, other, _ = [await made(api, proxy=proxy) for proxy in (URL, URL, "none")]
+    assert await exits() == {"http://proxy.example:8080": "unknown"}
+    for report, health in (
+        (ExitReport("ok"), "ok"),
+        (ExitReport("failing", "upstream-down", "nobody listens"), "failing"),
+        (ExitReport("ok", check=ExitCheck(0.0, 80.0, "192.0.2.7", ours=True)), "leak"),
+    ):
+        api.stage.dataplane.reports[one] = report
+        api.stage.dataplane.reports[other] = ExitReport("ok")
+        assert await exits() == {"http://proxy.example:8080": health}
+
+
 async def test_another_exit_while_it_runs_and_back_to_the_default(api: Api) -> None:
     sid = await made(api)
     assert api.stage.dataplane.exits[sid].type == "none"
@@ -87,7 +105,8 @@ async def test_what_the_proxy_says_of_itself_reaches_watchers(api: Api) -> None:
         assert (view.egress.error.kind, bool(view.egress.error.hint)) == ("upstream-auth", True)
         seen = ExitCheck(1_700_000_000.0, 81.5, "203.0.113.50")
         for check, verdict in (
-            (seen, "ok"),
+            (seen, "unknown"),
+            (replace(seen, ours=False), "ok"),
             (replace(seen, ours=True), "leak"),
             (replace(seen, address="", kind="upstream-slow", message="no"), "failed"),
         ):
@@ -101,15 +120,18 @@ async def test_what_the_proxy_says_of_itself_reaches_watchers(api: Api) -> None:
 async def test_counts(api: Api) -> None:
     sid = await made(api, proxy=URL)
     api.stage.dataplane.reports[sid] = ExitReport(
-        "ok", bytes_up=5, bytes_down=6, connections=2, open=1, hosts={"a.example": 11}, errors={"no-exit": 3}
+        "ok", open=1, traffic=Traffic(5, 6, 2, {"a.example": 11}, {"no-exit": 3})
     )
     shown = await (await api.call("GET", f"/v1/sessions/{sid}/egress", 200)).json()
     assert (shown["bytes_up"], shown["bytes_down"], shown["connections"], shown["open"]) == (5, 6, 2, 1)
     assert (shown["hosts"], shown["errors"], shown["egress"]["state"]) == ({"a.example": 11}, {"no-exit": 3}, "ok")
-    api.services.metrics.watch_egress(api.stage.dataplane.counters)
+    api.services.metrics.watch_egress(api.stage.dataplane.egress_counters)
+    host = await (await api.call("GET", "/v1/host", 200)).json()
+    assert (host["egress"], host["counters"]["egress_bytes_up"]) == ({"http://proxy.example:8080": "ok"}, 7)
     told = await (await api.call("GET", "/metrics", 200)).text()
     assert 'fenster_egress_bytes_total{way="up"} 7.0' in told
     assert 'fenster_egress_errors_total{kind="upstream-down"} 2.0' in told
+    assert "egress_bytes_up" not in told
 
 
 @pytest.mark.parametrize(
@@ -161,4 +183,31 @@ async def test_the_exit_goes_with_sleep_forks_and_the_next_gateway(api: Api) -> 
     follower = await api.stage.killed()
     await follower.manager.recover()
     assert follower.dataplane.exits[sid].password.get_secret_value() == SECRET
+    await follower.manager.close()
+
+
+async def test_what_it_carried_goes_with_sleep_and_the_next_gateway_and_ends_with_it(api: Api) -> None:
+    sid = await made(api, proxy=URL)
+    session, first = api.stage.manager.get(sid), Traffic(5, 6, 2, {"a.example": 11}, {"no-exit": 3})
+    api.stage.dataplane.report(sid, ExitReport("ok", traffic=first))
+    assert api.stage.store.kept_sessions[sid].traffic == Traffic()
+    await api.stage.manager.ledger.write()
+    assert api.stage.store.kept_sessions[sid].traffic == first
+    # Nothing new, nothing written; what cannot be written is written the next time.
+    api.stage.store.error = StoreError("the disk is full")
+    await api.stage.manager.ledger.write()
+    api.stage.dataplane.report(sid, ExitReport("ok", traffic=replace(first, bytes_up=7)))
+    await api.stage.manager.ledger.write()
+    api.stage.store.error = None
+    await api.stage.manager.ledger.write()
+    assert api.stage.store.kept_sessions[sid].traffic.bytes_up == 7
+    session.suspend()
+    await until(session, State.SUSPENDED)
+    shown = await (await api.call("GET", f"/v1/sessions/{sid}/egress", 200)).json()
+    assert (shown["bytes_up"], shown["hosts"]) == (7, {"a.example": 11})
+    follower = await api.stage.killed()
+    await follower.manager.recover()
+    assert follower.manager.get(sid).traffic().traffic.bytes_up == 7
+    await follower.manager.destroy(sid)
+    assert follower.dataplane.carried == {}
     await follower.manager.close()

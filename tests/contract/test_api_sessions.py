@@ -18,7 +18,7 @@ from tests.sessions import until
 VIEW_KEYS = {
     "id", "state", "created_at", "timings", "durations", "error", "notice", "viewers", "control", "display",
     "template", "accelerator", "metadata", "ends_at", "idle_at", "idle_action", "warning", "clipboard", "files",
-    "egress",
+    "egress", "limits", "timezone", "locale",
 }  # fmt: skip
 
 
@@ -41,6 +41,7 @@ async def test_a_session_is_shown_with_its_timings(api: Api) -> None:
     assert set(view) == VIEW_KEYS
     assert (view["state"], view["error"], view["viewers"], view["template"]) == ("ready", None, 0, "xfce")
     assert view["accelerator"] == "none"
+    assert view["limits"] == ["memory"]
     assert {"disk", "spawn", "hello", "identify", "assign", "agent", "vnc", "ready"} <= set(view["timings"])
     assert "vnc_password" not in str(view)
     assert session.vnc_password not in str(view)
@@ -220,6 +221,7 @@ async def test_the_host_says_what_it_can_do(api: Api) -> None:
     session = await api.stage.ready()
     view = await (await api.call("GET", "/v1/host", 200)).json()
     assert (view["driver"], view["accelerator"], view["isolated"], view["problem"]) == ("fake", "none", False, None)
+    assert (view["limits"], view["limits_why"]) == (["memory"], "the rest is only pretended")
     assert (view["sessions"], view["max_sessions"]) == (1, 8)
     assert view["media_port"] == api.stage.dataplane.media_port
     await session.stop()

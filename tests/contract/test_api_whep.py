@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession, web
 
+from gateway.routes.application import make_application
 from gateway.sessions.lifecycle import State
 from gateway.signaling.candidates import TcpReach
 from tests.contract.api import Api, api_on
@@ -122,6 +127,50 @@ async def test_a_connected_viewer_is_counted_until_it_closes(api: Api) -> None:
                 pass
     assert api.stage.dataplane.admitted == {}
     assert "connected" in session.timings
+
+
+async def test_a_page_that_goes_before_its_answer_leaves_no_peer(api: Api) -> None:
+    session = await api.stage.ready()
+    guest = api.stage.vm(session).guest
+    asked, answer, at_once = asyncio.Event(), asyncio.Event(), guest.handlers["offer"]
+
+    async def slowly(params: Mapping[str, Any]) -> Any:
+        asked.set()
+        await answer.wait()
+        return at_once(params)
+
+    guest.handlers["offer"] = slowly
+    headers = {**api.viewer(session), **SDP}
+    async with asyncio.timeout(10), as_served(api) as (server, http):
+        offering = asyncio.create_task(http.post(f"/v1/sessions/{session.id}/whep", data=OFFER, headers=headers))
+        await asked.wait()
+        assert session.view().control.controller is not None
+        offering.cancel()
+        while any(one.transport is not None for one in server.connections):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        answer.set()
+        with session.updates.watch() as updates:
+            while (view := await updates.get()) is not None and view.control.viewers:
+                pass
+        while guest.peers:
+            guest.called.clear()
+            await guest.called.wait()
+    assert api.stage.dataplane.admitted == {}
+
+
+@contextlib.asynccontextmanager
+async def as_served(api: Api) -> AsyncIterator[tuple[web.Server, ClientSession]]:
+    """As the gateway serves: aiohttp's test server cancels the handler when its client goes, and the gateway's does
+    not."""
+    runner = web.AppRunner(make_application(api.services), shutdown_timeout=5)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        assert runner.server is not None
+        async with ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as http:
+            yield runner.server, http
+    finally:
+        await runner.cleanup()
 
 
 async def test_a_dead_agent_takes_its_peers_along(api: Api) -> None:

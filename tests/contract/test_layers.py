@@ -31,8 +31,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gateway.demux": BASE | {"gateway.edge"},
     "gateway.log": BASE,
     "gateway.metrics": BASE,
+    "gateway.setting_types": {"gateway.edge", "gateway.origins"},
     "gateway.settings": BASE
-    | {"gateway.edge", "gateway.exits", "gateway.host", "gateway.origins", "gateway.sessions.record"},
+    | {"gateway.exits", "gateway.host", "gateway.origins", "gateway.sessions.record", "gateway.setting_types"},
     "gateway.sessions": CONTRACTS | {"guest_agent.protocol"},
     "gateway.vm": BASE | {"gateway.netns", "gateway.dataplane", "guest_agent.protocol"},
     "gateway.netns": CONTRACTS,
@@ -42,6 +43,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gateway.signaling": CONTRACTS | {"gateway.sessions", "gateway.relay", "guest_agent.protocol"},
     "gateway.guest_stream": BASE | {"guest_agent.protocol"},
     "gateway.local_dataplane": CONTRACTS | {"gateway.netns", "gateway.relay", "gateway.egress"},
+    "gateway.plane": CONTRACTS
+    | {"gateway.local_dataplane", "gateway.netns", "gateway.relay", "gateway.egress", "gateway.host"},
     "gateway.routes": CONTRACTS
     | {
         "gateway.sessions",
@@ -91,6 +94,8 @@ PURE = [
     "gateway/tokens.py",
     "gateway/tickets.py",
     "gateway/origins.py",
+    "gateway/setting_types.py",
+    "gateway/plane/calls.py",
     "gateway/signaling/sdp.py",
     "gateway/signaling/advertise.py",
     "gateway/edge/addresses.py",

@@ -17,10 +17,12 @@ import aiohttp
 
 from gateway.app import disk_dir, store_path
 from gateway.keyfiles import read_api_key
+from gateway.plane.process import SOCKET_NAME, pid_of
 from gateway.sessions.store import machine_uuids
 from gateway.settings import Settings
 from gateway.vm.find import find_process
 from tests.e2e.guest import eventually
+from tests.processes import ended
 
 __all__ = ["KillableGateway"]
 
@@ -88,7 +90,10 @@ class KillableGateway:
         if self._process is not None and self._process.returncode is None:
             for view in (await self.call("GET", "/v1/sessions"))["sessions"]:
                 await self.call("DELETE", f"/v1/sessions/{view['id']}")
+            plane = self.data_plane()
             await self.kill(signal.SIGTERM)
+            if plane is not None:
+                await ended(plane)
 
     async def call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
@@ -120,6 +125,10 @@ class KillableGateway:
         found = [find_process(uuid) for uuid in machine_uuids(store_path(self._settings))]
         return [pid for pid in found if pid is not None]
 
+    def data_plane(self) -> int | None:
+        """The process that holds networks, relay and proxies."""
+        return pid_of(self._settings.run_dir / SOCKET_NAME)
+
     def machines(self) -> int:
         """How many this state knows."""
         return len(machine_uuids(store_path(self._settings)))
@@ -127,8 +136,8 @@ class KillableGateway:
     def left(self) -> list[str]:
         """What is left of machines, anywhere."""
         folders = [self._settings.run_dir, disk_dir(self._settings)]
-        files = [str(path) for folder in folders if folder.exists() for path in folder.iterdir()]
-        return [*map(str, self.processes()), *files]
+        files = [path for folder in folders if folder.exists() for path in folder.iterdir()]
+        return [*map(str, self.processes()), *(str(path) for path in files if path.name != SOCKET_NAME)]
 
     def link(self, sid: str) -> ChildLink:
         return ChildLink(self, sid)

@@ -9,12 +9,19 @@ from typing import Literal
 
 from playwright.async_api import CDPSession, Page, TimeoutError
 
-__all__ = ["PIN_BAR", "Transport", "Viewer"]
+__all__ = ["PIN_BAR", "SAME_VIEWER", "Transport", "Viewer"]
 
 Transport = Literal["webrtc", "novnc"]
 
 PIN_BAR = "localStorage.setItem('fenster.bar', 'pinned')"
 """The bar beside the picture, where it can be clicked at any time; as a person pins it."""
+SAME_VIEWER = """(() => {
+  const sid = /^\\/(?:s|embed)\\/([^/]+)$/.exec(location.pathname)?.[1];
+  if (sid === undefined) return;
+  try { sessionStorage.setItem(`fenster.viewer.${sid}`, 'a'.repeat(32)); } catch { /* No storage in this frame. */ }
+})()"""
+"""An init script: the page is the viewer that the page before was, as after a reload. Else control is kept for that
+one for some seconds (gateway/sessions/control.py: RETURN_S)."""
 RESULTS = Path(__file__).resolve().parents[2] / "test-results"
 
 

@@ -1,4 +1,4 @@
-"""A web server behind upstream proxies, real and scripted, and a session's proxy in front: all on loopback."""
+"""A web server behind a scripted upstream, and a session's proxy in front: all on loopback."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import base64
 import contextlib
 import datetime
 import ipaddress
-import os
-import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -29,15 +27,15 @@ from gateway.vm.driver import Lan
 from tests.loopback.relay_lan import LOOPBACK, LoopbackLan
 
 __all__ = [
-    "NAME", "QUICK", "Certificate", "Gateway", "Reply", "ScriptedUpstream", "Web", "gateway", "microsocks", "served",
-    "tinyproxy", "tls_front",
+    "LOOPBACK", "NAME", "OTHER", "QUICK", "VM", "Certificate", "Gateway", "Reply", "ScriptedUpstream", "Web",
+    "both_ways", "fails_closed", "gateway", "reply", "served", "tls_front",
 ]  # fmt: skip
+
+VM, OTHER = "aaaaaaaa", "bbbbbbbb"
 
 NAME = "web.example.test"
 """Only the upstreams know where that is."""
-QUICK = Times(
-    head_s=0.5, keep_alive_s=5, connect_s=2, handshake_s=0.7, answer_s=0.7, idle_s=5, linger_s=0.5, check_s=5
-)
+QUICK = Times(head_s=0.5, keep_alive_s=5, connect_s=2, handshake_s=0.7, answer_s=0.7, idle_s=5, linger_s=0.5)
 CHUNK = 1 << 16
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -100,6 +98,9 @@ class Web:
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
                 await writer.drain()
                 return
+            if path == b"/away":
+                writer.write(b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n")
+                continue
             text = {b"/ip": self.address.encode(), b"/big": b"x" * 3_000_000}.get(path, b"hello " + path + body)
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
             await writer.drain()
@@ -114,11 +115,16 @@ class ScriptedUpstream:
     """(user:password, target), as they came."""
     mode: str = "ok"
     """ok, deny (407), silent, cut (no answer), garbage, forbid (403), or unreachable (502)."""
+    cut_after: int | None = None
+    """So many bytes of what comes back go on, and then the connection ends; None: all."""
+    came: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set at the first request."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         method, target, _ = head.split(b"\r\n")[0].split()
         given = [line.split()[-1] for line in head.split(b"\r\n") if line.lower().startswith(b"proxy-authorization:")]
+        self.came.set()
         self.users.append((base64.b64decode(given[0]).decode() if given else "", target.decode()))
         answers = {
             "deny": b"HTTP/1.1 407 No\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n",
@@ -139,6 +145,11 @@ class ScriptedUpstream:
                 writer.write(b"HTTP/1.1 200 OK\r\nX-Padding: 1\r\n\r\n")
             else:
                 far_writer.write(head.replace(target, b"/" + target.split(b"/", 3)[3], 1))
+            if self.cut_after is not None:
+                far_writer.write(await reader.read(CHUNK))
+                writer.write(await far_reader.readexactly(self.cut_after))
+                await writer.drain()
+                return
             await splice((reader, writer), (far_reader, far_writer))
         finally:
             far_writer.transport.abort()
@@ -209,59 +220,6 @@ async def tls_front(port: int, certificate: Certificate) -> AsyncIterator[int]:
 
     async with served(serve, certificate.server()) as front:
         yield front
-
-
-def free_port() -> int:
-    with socket.create_server((LOOPBACK, 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
-
-
-@asynccontextmanager
-async def _program(folder: Path, port: int, *argv: str) -> AsyncIterator[None]:
-    """A server that has NAME in its hosts file, in a mount namespace of its own, once it takes connections."""
-    hosts = folder / f"hosts-{port}"
-    hosts.write_text(f"{LOOPBACK} localhost {NAME}\n")
-    run = f'exec >/dev/null 2>&1; mount --bind "{hosts}" /etc/hosts && exec "$@"'
-    rights = () if os.geteuid() == 0 else ("--map-root-user",)
-    process = await asyncio.create_subprocess_exec(
-        "unshare", "--mount", *rights, "sh", "-c", run, "sh", *argv
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(10):
-            while True:
-                with contextlib.suppress(ConnectionError):
-                    _, writer = await asyncio.open_connection(LOOPBACK, port)
-                    writer.close()
-                    break
-                assert process.returncode is None, f"{argv[0]} ended"
-                await asyncio.sleep(0.05)
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
-@asynccontextmanager
-async def tinyproxy(folder: Path, user: str, password: str) -> AsyncIterator[tuple[int, Path]]:
-    """Its port and log."""
-    port, log = free_port(), folder / f"tinyproxy-{user}.log"
-    config = folder / f"tinyproxy-{user}.conf"
-    config.write_text(
-        f'Port {port}\nListen {LOOPBACK}\nTimeout 30\nMaxClients 64\nLogFile "{log}"\nLogLevel Connect\n'
-        f"BasicAuth {user} {password}\n"
-    )
-    async with _program(folder, port, "tinyproxy", "-d", "-c", str(config)):
-        yield port, log
-
-
-@asynccontextmanager
-async def microsocks(folder: Path, user: str, password: str) -> AsyncIterator[int]:
-    port = free_port()
-    argv = ("microsocks", "-i", LOOPBACK, "-p", str(port), "-u", user, "-P", password)
-    async with _program(folder, port, *argv):
-        yield port
 
 
 @dataclass
@@ -362,3 +320,21 @@ async def gateway(config: EgressConfig | None = None) -> AsyncIterator[Gateway]:
         yield Gateway(dataplane, lans)
     finally:
         await dataplane.close()
+
+
+async def both_ways(world: Gateway, vm: str, port: int) -> None:
+    """A plain request and one in a tunnel get through."""
+    assert (await world.get(vm, f"http://{NAME}:{port}/plain")).body == b"hello /plain"
+    assert (await world.get_tunnelled(vm, f"{NAME}:{port}", "/tunnel")).body == b"hello /tunnel"
+
+
+async def fails_closed(world: Gateway, vm: str, port: int, status: int, kind: str) -> None:
+    """Both show a page that says what is wrong, and never ask for a password."""
+    for answer in (
+        await world.get(vm, f"http://{NAME}:{port}/plain"),
+        await world.get_tunnelled(vm, f"{NAME}:{port}"),
+    ):
+        assert answer.status == status, answer
+        assert f'details="{kind}"'.encode() in answer.head
+        assert b"authenticate" not in answer.head.lower()
+        assert len(answer.body) > 40

@@ -22,6 +22,7 @@ from guest_agent.protocol.messages import (
     Pong,
     ReleaseAll,
     Size,
+    Taken,
     Text,
     Welcome,
 )
@@ -62,6 +63,7 @@ async def test_hello_ping_and_size() -> None:
         await viewer.join(agent)
         viewer.send(Channel.CONTROL, Hello(VERSION))
         assert await viewer.receive() == Welcome(VERSION, True, *SIZE_PX)
+        assert await viewer.receive() == Taken(0)
         assert await viewer.receive() == Control(True)
         viewer.send(Channel.CONTROL, Ping(123456))
         assert await viewer.receive() == Pong(123456)
@@ -79,6 +81,8 @@ async def test_the_pointer_is_told_after_the_welcome() -> None:
         for each, controls in ((viewer, True), (watcher, False)):
             each.send(Channel.CONTROL, Hello(VERSION))
             assert await each.receive() == Welcome(VERSION, controls, *SIZE_PX)
+            if controls:
+                assert await each.receive() == Taken(0)
             assert await each.receive() == Control(controls)
             assert await each.receive() == Cursor(1, 3, 4, b"arrow")
         board.point(5, 6)
@@ -186,23 +190,38 @@ async def test_only_the_one_who_controls_types_and_both_are_told() -> None:
         assert await ben.receive() == Welcome(VERSION, True, *SIZE_PX)
         assert await ben.receive() == Control(False)
 
-        agent.hub.control("ben")
+        assert await ann.receive() == Taken(1)
+        agent.hub.control("ben", "ben")
         assert agent.sink.released == ["ann"]
-        assert await ben.receive() == Control(True)
+        assert [await ben.receive(), await ben.receive()] == [Taken(0), Control(True)]
         assert await ann.receive() == Control(False)
         ann.send(Channel.INPUT, Key(2, 0x61, False))
         await agent.counted("gated", 2)
         ben.send(Channel.INPUT, Key(2, 0x62, True))
-        await agent.sink.count(2)
+        assert await ben.receive() == Taken(2)
         assert agent.sink.messages == [("ann", Key(1, 0x61, True)), ("ben", Key(2, 0x62, True))]
 
         # Said again, it is news of something else about control, and takes nothing away.
-        agent.hub.control("ben")
-        assert await ben.receive() == Control(True)
+        agent.hub.control("ben", "ben")
+        assert [await ben.receive(), await ben.receive()] == [Taken(2), Control(True)]
         assert agent.sink.released == ["ann"]
         agent.hub.control(None)
         assert agent.sink.released == ["ann", "ben"]
         assert await ben.receive() == Control(False)
+
+
+async def test_a_page_hears_by_its_next_connection_how_far_its_keys_have_come() -> None:
+    async with Agent() as agent, Viewer() as first, Viewer() as second:
+        agent.hub.control("first", "ann")
+        await first.join(agent, "first", control=False)
+        await second.join(agent, "second", control=False)
+        first.send(Channel.INPUT, Key(70, 0x61, True))
+        first.send(Channel.INPUT, Key(71, 0x61, False))
+        await agent.sink.count(2)
+        agent.hub.control("second", "ann")
+        first.send(Channel.INPUT, Key(72, 0x62, True))
+        await agent.counted("gated", 1)
+        assert [await second.receive(), await second.receive()] == [Taken(71), Control(True)]
 
 
 async def test_thousands_of_wild_messages_end_neither_connection_nor_input() -> None:

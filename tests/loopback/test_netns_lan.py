@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.errors import NetnsError
-from gateway.netns.lan import GUEST_IP, HOST_IP, NamespaceLan
+from gateway.netns.lan import GUEST_IP, GUEST_MAC, HOST_IP, NamespaceLan
 from gateway.netns.thread import NamespaceThread
 from gateway.vm.driver import Command
 from tests.leaks import footprint, grown, namespace_of, namespace_users
@@ -55,6 +55,8 @@ async def test_the_tap_has_its_address_and_mac_and_goes_with_its_descriptor(lan:
     assert "02:fc:00:00:00:06" in await _inside(lan, "ip", "link", "show", "tap0")
     routes = await _inside(lan, "ip", "route")
     assert routes.split() == f"169.254.0.20/30 dev tap0 proto kernel scope link src {HOST_IP}".split()
+    neighbours = await _inside(lan, "ip", "neighbour")
+    assert neighbours.split() == f"{GUEST_IP} dev tap0 lladdr {GUEST_MAC} PERMANENT".split()
     os.close(tap)
     assert "tap0" not in await _inside(lan, "ip", "link")
 

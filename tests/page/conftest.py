@@ -21,7 +21,7 @@ from gateway.settings import Settings
 from gateway.tokens import Role
 from tests.e2e.browser_host import GATEWAY_IP, BrowserHost, chromium
 from tests.e2e.gateway import Gateway, running_gateway
-from tests.e2e.viewer import Transport, Viewer
+from tests.e2e.viewer import SAME_VIEWER, Transport, Viewer
 from tests.x11.conftest import XServer, start_xorg
 from tests.x11.desk import Programs, Terminal
 
@@ -38,10 +38,18 @@ class Show:
     transport: Transport
     host: BrowserHost
 
-    async def open(self, browser: Browser, role: Role = "control", *, touch: bool = False) -> Viewer:
-        """A page of its own context that has painted."""
+    async def open(
+        self, browser: Browser, role: Role = "control", *, touch: bool = False, returns: bool = False
+    ) -> Viewer:
+        """A page of its own context that has painted.
+
+        Args:
+            returns: it is the one that left (SAME_VIEWER), and has control at once.
+        """
         context = await browser.new_context(viewport=VIEWPORT, has_touch=touch)  # type: ignore[arg-type]
         page = await context.new_page()
+        if returns:
+            await page.add_init_script(SAME_VIEWER)
         url = self.gateway.viewer_url(self.session.id, role)
         return await Viewer.open(page, url, self.transport, DISPLAY_PX)
 
@@ -121,8 +129,7 @@ async def browser(show: Show) -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def viewer(show: Show, browser: Browser) -> AsyncIterator[Viewer]:
     """The controller's page."""
-    viewer = await show.open(browser)
-    # The last transport's, which has gone, is expected back for a moment.
+    viewer = await show.open(browser, returns=True)
     await viewer.controls()
     yield viewer
     await viewer.page.context.close()

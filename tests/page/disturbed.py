@@ -16,14 +16,14 @@ from gateway.sessions.session import Session
 from tests.e2e.browser_host import BrowserHost, chromium
 from tests.e2e.gateway import Gateway
 from tests.e2e.guest import eventually
-from tests.e2e.viewer import Viewer
+from tests.e2e.viewer import SAME_VIEWER, Viewer
 from tests.page.conftest import DISPLAY_PX, VIEWPORT
 from tests.page.timeline import RECORD, Timeline, Times
 from tests.x11.conftest import XServer
 from tests.x11.desk import Terminal
 from tests.x11.painter import Painter
 
-__all__ = ["PATCH", "Desk", "Opener", "browser", "opened", "painter", "times"]
+__all__ = ["PATCH", "Desk", "Opener", "browser", "opened", "painter", "times", "works"]
 
 PATCH = (200, 200, 80, 40)
 COLOURS = itertools.cycle([0xE02020, 0x20A020, 0x2040E0, 0xC0A020, 0x20B0B0])
@@ -49,22 +49,47 @@ class Desk:
         if request.method == "POST" and "/whep" in request.url:
             self.offers.append(request.url)
 
-    async def sees(self, colour: int) -> bool | None:
-        wanted = (colour >> 16, colour >> 8 & 0xFF, colour & 0xFF)
-        pixels = await self.viewer.pixels("ladder", PATCH)
-        near = [p for p in pixels if all(abs(a - b) < 40 for a, b in zip(p, wanted, strict=True))]
-        return len(near) == len(pixels) or None
+    async def reads(self, count: int) -> str:
+        """The terminal's next characters; fewer when no more come."""
+        return await asyncio.to_thread(self._terminal.read, count)
 
-    async def works(self) -> None:
-        """The guest's screen is seen, and what is typed arrives, without a click and without a reload."""
-        colour = next(COLOURS)
-        self._painter.fill(0, 0, *DISPLAY_PX, colour)
-        await eventually(lambda: self.sees(colour), f"a screen of {colour:06x}", 20)
-        word = next(WORDS)
-        await self.viewer.type(word, 30)
-        read = await asyncio.to_thread(self._terminal.read, len(word))
-        assert read == word, f"{read!r} for {word!r}; seen: {await self.page.evaluate('window.seen')}; {self.offers}"
+    async def reads_until(self, end: str) -> str:
+        """All that the terminal reads, as far as ``end``."""
+        text = ""
+        while not text.endswith(end):
+            more = await self.reads(1)
+            assert more != "", f"after {text!r} comes nothing"
+            text += more
+        return text
+
+    async def works(self) -> str:
+        """The guest's screen is seen, and what is typed arrives without a click and without a reload; what it was."""
+        try:
+            word = await works(self.viewer, self._painter, self._terminal)
+        except AssertionError as error:
+            error.add_note(f"seen: {await self.page.evaluate('window.seen')}; {self.offers}")
+            raise
         assert await self.page.evaluate("[window.mark, document.activeElement.id]") == ["kept", "keys"]
+        return word
+
+
+async def works(viewer: Viewer, painter: Painter, terminal: Terminal) -> str:
+    """The guest's screen is seen, and what is typed arrives, without a click; what it was."""
+    colour = next(COLOURS)
+    painter.fill(0, 0, *DISPLAY_PX, colour)
+    await eventually(lambda: sees(viewer, colour), f"a screen of {colour:06x}", 20)
+    word = next(WORDS)
+    await viewer.type(word, 30)
+    read = await asyncio.to_thread(terminal.read, len(word))
+    assert read == word
+    return word
+
+
+async def sees(viewer: Viewer, colour: int) -> bool | None:
+    wanted = (colour >> 16, colour >> 8 & 0xFF, colour & 0xFF)
+    pixels = await viewer.pixels("ladder", PATCH)
+    near = [p for p in pixels if all(abs(a - b) < 40 for a, b in zip(p, wanted, strict=True))]
+    return len(near) == len(pixels) or None
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +129,8 @@ class Opener:
         mine = context or await self._browser.new_context(viewport=VIEWPORT)  # type: ignore[arg-type]
         page = await mine.new_page()
         await page.add_init_script(RECORD)
+        if context is None:
+            await page.add_init_script(SAME_VIEWER)
         since = time.time()
         url = self._gateway.viewer_url(self._session.id, "control")
         viewer = await Viewer.open(page, url, "novnc" if path == "ws" else "webrtc", DISPLAY_PX)

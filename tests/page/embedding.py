@@ -17,8 +17,9 @@ from playwright.async_api import BrowserContext, Frame, Page, TimeoutError, asyn
 from gateway.sessions.session import Session
 from tests.e2e.browser_host import CHROMIUM_FLAGS, GATEWAY_IP, BrowserHost
 from tests.e2e.gateway import Gateway
+from tests.e2e.viewer import SAME_VIEWER
 
-__all__ = ["EVIL", "SHOP", "Embedded", "Site", "Way", "browsing", "example_site", "site"]
+__all__ = ["EVIL", "SHOP", "VIEWPORT", "Embedded", "Site", "Way", "browsing", "example_site", "site"]
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "web/examples"
 SHOP, EVIL = "shop.test", "evil.test"
@@ -126,6 +127,7 @@ class Embedded:
     @classmethod
     async def open(cls, context: BrowserContext, site: Site, way: Way) -> Embedded:
         page = await context.new_page()
+        await page.add_init_script(SAME_VIEWER)
         await page.goto(f"{site.origin}/{way}.html")
         embedded = cls(page, way)
         await embedded.event("transport", painted=True)
@@ -137,6 +139,10 @@ class Embedded:
         await self.frame.evaluate("() => { location.reload(); }")
         await self.event("ready", since)
         await self.event("transport", since, painted=True)
+
+    async def look(self) -> None:
+        """Have the frame ask for the session now, as after a change of the network, and not within 5 s."""
+        await self.frame.evaluate("() => { dispatchEvent(new Event('online')); }")
 
     @property
     def frame(self) -> Frame:

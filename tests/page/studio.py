@@ -10,13 +10,13 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from playwright.async_api import Browser, ConsoleMessage, Page, Route
 
 from gateway.tokens import Role
-from tests.e2e.viewer import PIN_BAR
+from tests.e2e.viewer import PIN_BAR, SAME_VIEWER
+from tests.page.sample_sessions import DOWN, HOST, PROBLEM, STAGES, ago, egress, several
 from tests.x11.desktops import Desktop
 
 __all__ = ["SCENES", "Scene", "Studio"]
@@ -24,16 +24,6 @@ __all__ = ["SCENES", "Scene", "Studio"]
 WIDE = (1280, 800)
 PHONE = (360, 740)
 PAINTED = 'html[data-painted="true"]'
-STAGES = {
-    "disk": 0.11,
-    "network": 0.16,
-    "spawn": 0.42,
-    "restore": 0.48,
-    "resume": 0.83,
-    "hello": 1.27,
-    "identify": 1.4,
-}
-DONE = {**STAGES, "assign": 1.62, "agent": 1.9, "vnc": 2.04, "ready": 2.1, "first_offer": 2.6, "connected": 2.74}
 
 
 @dataclass
@@ -45,6 +35,8 @@ class Studio:
     size: tuple[int, int] = WIDE
     dark: bool = False
     language: str = "en"
+    pictured: bool = False
+    """A picture is made of the page, for people."""
     mistakes: list[str] = field(default_factory=list)
     """Of the pages' own: what they threw, and what their Content-Security-Policy refused."""
 
@@ -70,9 +62,7 @@ class Studio:
     ) -> Page:
         page = page or await self.page(touch=self.size == PHONE)
         if role == "control" and not second:
-            # The page of the scene before, come back: else its control would be kept for it a while.
-            slot = f"fenster.viewer.{self.desktop.session.id}"
-            await page.add_init_script(f"sessionStorage.setItem('{slot}', '{'a' * 32}')")
+            await page.add_init_script(SAME_VIEWER)
         if pinned:
             await page.add_init_script(PIN_BAR)
         await page.goto(self.desktop.viewer_url(role))
@@ -137,51 +127,6 @@ async def hang(route: Route) -> None:
     """The request stays under way until its page goes."""
 
 
-PROBLEM = {
-    "type": "urn:fenster:capacity",
-    "title": "capacity",
-    "status": 503,
-    "detail": "this host has no memory left for another desktop",
-    "hint": "suspend or destroy one that is not needed",
-}
-HOST = {
-    "version": "0.1.0", "driver": "qemu", "accelerator": "kvm", "why": "the golden kernel booted with it",
-    "isolated": True, "versions": {}, "problem": None, "sessions": 3, "max_sessions": 24, "free_memory_mib": 21_504,
-    "free_disk_mib": 188_416, "media_port": 8443, "parked": 2, "counters": {},
-}  # fmt: skip
-
-
-def ago(seconds: float) -> str:
-    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
-
-
-def session(sid: str, state: str, **changes: Any) -> dict[str, Any]:
-    """As the API has it."""
-    base: dict[str, Any] = {
-        "id": sid, "state": state, "created_at": ago(60), "timings": DONE, "durations": {}, "error": None,
-        "notice": "", "viewers": 0, "control": {"controller": None, "requests": [], "viewers": []},
-        "display": {"width": 1280, "height": 720}, "template": "default", "accelerator": "kvm", "metadata": {},
-        "ends_at": None, "idle_at": None, "idle_action": "suspend", "warning": None, "clipboard": "both",
-        "files": "both",
-    }  # fmt: skip
-    return {**base, **changes}
-
-
-def several() -> list[dict[str, Any]]:
-    failed = {
-        "kind": "boot-failed",
-        "message": "the guest said nothing for 30 s",
-        "hint": "fenster doctor says what this host lacks",
-    }
-    return [
-        session("k3wq8d2m", "failed", timings=STAGES, error=failed, created_at=ago(7260)),
-        session("p7n4x1vb", "suspended", created_at=ago(86500)),
-        session("t9c5r0za", "ready", ends_at=ago(-9_000), created_at=ago(3000)),
-        session("h2m6y8eu", "restoring", timings=STAGES, created_at=ago(2)),
-        session("b1f7j3qs", "ready", viewers=2, template="coding", created_at=ago(900)),
-    ]
-
-
 async def starting(studio: Studio) -> Page:
     page = await studio.held(state="restoring", timings=STAGES)
     await page.wait_for_selector("#panel .stages .now")
@@ -229,11 +174,30 @@ async def figures(studio: Studio) -> Page:
     await page.get_by_role("button", name="Show figures").click()
     await page.click("#menu")
     await page.locator("#stats dl div").nth(3).wait_for()
-    # A few seconds in which something moves.
-    for letter in "# hello, you":
+    # A few seconds in which something moves; more of them where there is a picture of it.
+    for letter in "# hello, you" if studio.pictured else "# hi":
         await page.keyboard.type(letter)
         before = await page.locator(".line-rtt").get_attribute("d") or ""
         await page.wait_for_selector(f'.line-rtt:not([d="{before}"])', state="attached")
+    return page
+
+
+async def connection(studio: Studio) -> Page:
+    """The network is well, and the desktop's internet exit is down."""
+    page = await studio.page(touch=studio.size == PHONE)
+
+    async def down(route: Route) -> None:
+        answered = await route.fetch()
+        shown = {**await answered.json(), "egress": egress("http", "failing", error=DOWN)}
+        await route.fulfill(response=answered, json=shown)
+
+    await page.route(f"**/v1/sessions/{studio.desktop.session.id}", down)
+    await studio.viewer(page=page)
+    await page.wait_for_selector(f'{PAINTED}[data-control="me"]', state="attached", timeout=60_000)
+    await page.click("#connection")
+    await page.wait_for_selector("#exit:visible")
+    # The test of the network has ended.
+    await page.wait_for_selector('#connection-panel button[aria-disabled="false"]')
     return page
 
 
@@ -368,12 +332,12 @@ def _name(make: Callable[[Studio], Awaitable[Page]]) -> str:
 
 
 _ALL = (
-    *(starting, connecting, live, bar, menu, figures, clipboard, files, asked, falling_back, novnc, view_only),
-    *(asleep, error, refused, dashboard, opened_row, dialog, empty, no_host, login),
+    *(starting, connecting, live, bar, menu, connection, figures, clipboard, files, asked, falling_back),
+    *(novnc, view_only, asleep, error, refused, dashboard, opened_row, dialog, empty, no_host, login),
 )
-_KEPT = (starting, live, menu, figures, falling_back, view_only, error, dashboard)
+_KEPT = (starting, live, menu, connection, figures, falling_back, view_only, error, dashboard)
 _DARK = (starting, menu, figures, error, dashboard, dialog)
-_PHONE = (starting, bar, menu, asked, falling_back, error, dashboard, opened_row, dialog, login)
+_PHONE = (starting, bar, menu, connection, asked, falling_back, error, dashboard, opened_row, dialog, login)
 
 SCENES = (
     *(Scene(_name(make), make, kept=make in _KEPT) for make in _ALL),

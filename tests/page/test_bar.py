@@ -230,6 +230,13 @@ async def test_a_locked_pointer_moves_by_what_the_mouse_moves(page: Page, window
         assert events[-1][2] - before[2] in range(35, 46)
         assert events[-1][3] - before[3] in range(16, 25)
         assert [event[1] for event in without_moves(events)] == [1, 1]
+        # It has a place of its own, inside of the desktop: pushed far beyond an edge it stands there, and the way
+        # back counts at once.
+        for x in (1279, 0, 100):
+            await page.mouse.move(x, 520)
+        await page.mouse.down()
+        await page.mouse.up()
+        assert abs((await heard(window, ("release", 1)))[-1][2] - 100) <= 3
 
 
 async def test_a_finger_pushes_the_pointer_as_on_a_trackpad(

@@ -12,21 +12,12 @@ from playwright.async_api import Browser, Page
 
 from gateway.sessions.lifecycle import State
 from tests.e2e.guest import eventually
-from tests.x11.desktops import Desktop, local_chromium, process_desktop
+from tests.x11.desktops import Desktop
+from tests.x11.shown import browser, desktop
+
+__all__ = ["browser", "desktop"]
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(170), pytest.mark.asyncio(loop_scope="module")]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def desktop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desktop]:
-    async with process_desktop(tmp_path_factory.mktemp("state")) as desktop:
-        yield desktop
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with local_chromium() as browser:
-        yield browser
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

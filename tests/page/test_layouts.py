@@ -60,7 +60,8 @@ async def test_a_layout(
     show: Show, terminal: Terminal, tmp_path: Path, layout: str, variant: str, lines: list[tuple[str, str]]
 ) -> None:
     async with own_machine(show.host, show.gateway.origin, tmp_path, layout, variant) as (keyboard, browser):
-        viewer = await show.open(browser)
+        viewer = await show.open(browser, returns=True)
+        await viewer.controls()
         await focus(viewer)
         got = []
         for strokes, text in lines:

@@ -6,7 +6,6 @@ With FENSTER_SCREENSHOTS naming a folder, the pictures of web/screenshots are ma
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,16 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
-from tests.e2e.guest import Guest, eventually
+from tests.e2e.guest import Guest
 from tests.page.studio import SCENES, Scene, Studio
-from tests.x11.desktops import Desktop, local_chromium, process_desktop
+from tests.x11.desktops import Desktop
+from tests.x11.shown import browser, desktop
+
+__all__ = ["browser", "desktop"]
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
 
+FOLDER = os.environ.get("FENSTER_SCREENSHOTS", "")
 AXE = Path(__file__).resolve().parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 RUN_AXE = """async () => {
   const { violations } = await axe.run(document, { resultTypes: ['violations'] });
@@ -34,20 +37,6 @@ MAX_BYTES = 150_000
 PROMPT = (
     "PS1='\\w \\$ '; cd; clear; grep -E '^(PRETTY_NAME|VERSION_ID)' /etc/os-release; node --version; git --version"
 )
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def desktop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desktop]:
-    async with process_desktop(tmp_path_factory.mktemp("state")) as desktop:
-        guest = Guest(desktop.session.link)
-        await eventually(lambda: guest.window("xfce4-terminal"), "the terminal", 60)
-        yield desktop
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with local_chromium() as browser:
-        yield browser
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -69,7 +58,7 @@ async def violations(page: Page) -> list[Any]:
 
 @pytest.mark.parametrize("scene", SCENES, ids=[scene.id for scene in SCENES])
 async def test_a_state(desktop: Desktop, browser: Browser, typed: None, scene: Scene) -> None:
-    studio = Studio(desktop, browser, scene.size, scene.dark, scene.language)
+    studio = Studio(desktop, browser, scene.size, scene.dark, scene.language, pictured=FOLDER != "" and scene.kept)
     contexts = set(browser.contexts)
     try:
         page = await scene.make(studio)
@@ -85,8 +74,7 @@ async def test_a_state(desktop: Desktop, browser: Browser, typed: None, scene: S
 
 
 async def keep(page: Page, scene: Scene) -> None:
-    folder = os.environ.get("FENSTER_SCREENSHOTS", "")
-    if not folder or not scene.kept:
+    if FOLDER == "" or not scene.kept:
         return
-    picture = await page.screenshot(path=Path(folder) / f"{scene.name}.png")
+    picture = await page.screenshot(path=Path(FOLDER) / f"{scene.name}.png")
     assert len(picture) <= MAX_BYTES, f"{scene.name} has {len(picture)} bytes"

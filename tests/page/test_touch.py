@@ -22,8 +22,7 @@ HERE = (500, 300)
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def phone(show: Show, browser: Browser) -> AsyncIterator[Viewer]:
-    viewer = await show.open(browser, touch=True)
-    # The last transport's, which has gone, is expected back for a moment.
+    viewer = await show.open(browser, touch=True, returns=True)
     await viewer.controls()
     yield viewer
     await viewer.page.context.close()

@@ -54,13 +54,13 @@ async def clicks(viewer: Viewer, window: KeyWindow) -> Counter[int]:
 
 async def test_small_steps_add_up(viewer: Viewer, window: KeyWindow) -> None:
     await viewer.move(*HERE)
-    await turn(viewer, 2 * PX, 0, 1)
-    assert await clicks(viewer, window) == {DOWN: 2}
+    await turn(viewer, PX, 0, 1)
+    assert await clicks(viewer, window) == {DOWN: 1}
     await turn(viewer, PX // 2, 0, 1)
     assert await clicks(viewer, window) == {}
     await turn(viewer, PX // 2, 0, 1)
     assert await clicks(viewer, window) == {DOWN: 1}
-    await turn(viewer, PX // 2, 0, -4)
+    await turn(viewer, PX // 4, 0, -8)
     assert await clicks(viewer, window) == {UP: 2}
 
 
@@ -68,15 +68,15 @@ async def test_small_steps_add_up(viewer: Viewer, window: KeyWindow) -> None:
 async def test_both_axes_at_once(viewer: Viewer, window: KeyWindow) -> None:
     """x11vnc knows no buttons for sideways."""
     await viewer.move(*HERE)
-    await turn(viewer, PX, 3, -2)
+    await turn(viewer, PX // 2, 6, -4)
     assert await clicks(viewer, window) == {RIGHT: 3, UP: 2}
-    await turn(viewer, PX, -1, 0)
+    await turn(viewer, PX // 2, -2, 0)
     assert await clicks(viewer, window) == {LEFT: 1}
 
 
 async def test_steps_of_less_than_a_pixel(viewer: Viewer, window: KeyWindow) -> None:
     await viewer.move(*HERE)
-    await turn(viewer, 400, 0, 0.25)
+    await turn(viewer, 2 * PX, 0, 0.5)
     assert await clicks(viewer, window) == {DOWN: 1}
 
 

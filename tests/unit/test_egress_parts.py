@@ -1,4 +1,4 @@
-"""The small parts of the proxy: bucket, account, Decodo's names, exits, pages, SOCKS, addresses in an answer."""
+"""The small parts of the proxy: bucket, account, Decodo's names, exits, pages, SOCKS."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pydantic import SecretStr, ValidationError
 
 from gateway.egress import socks5
 from gateway.egress.account import MAX_HOSTS, Account
-from gateway.egress.check import find_address
 from gateway.egress.decodo import user_name
 from gateway.egress.limits import TokenBucket
 from gateway.egress.pages import page
@@ -23,7 +22,7 @@ from gateway.errors import (
     UpstreamCut,
     UpstreamDown,
 )
-from gateway.exits import NO_EXIT, Decodo, Exit, parse_exit
+from gateway.exits import NO_EXIT, Decodo, Exit, Traffic, parse_exit
 
 SECRET = "s3cret/pa:ss%"
 
@@ -54,9 +53,21 @@ def test_an_account_stays_small_and_keeps_the_greatest() -> None:
     account.down("big.example", 10_000_000)
     for number in range(10 * MAX_HOSTS):
         account.up(f"{number}.example", 100)
-    assert next(iter(account.top_hosts().items())) == ("big.example", 10_000_000)
-    assert len(account._hosts) == MAX_HOSTS
-    assert (account.bytes_up, account.bytes_down, account.connections) == (64_000, 10_000_000, 1)
+    traffic = account.traffic()
+    assert next(iter(traffic.hosts.items())) == ("big.example", 10_000_000)
+    assert len(traffic.hosts) == MAX_HOSTS
+    assert (traffic.bytes_up, traffic.bytes_down, traffic.connections) == (64_000, 10_000_000, 1)
+
+
+def test_an_account_counts_on_and_knows_what_is_its_own() -> None:
+    earlier = Traffic(5, 6, 2, {f"{number}.example": 1000 - number for number in range(100)}, {"no-exit": 3})
+    account = Account(earlier)
+    account.up("0.example", 100)
+    account.failed("no-exit")
+    traffic = account.traffic()
+    assert (traffic.bytes_up, traffic.bytes_down, traffic.connections) == (105, 6, 2)
+    assert (len(traffic.hosts), traffic.hosts["0.example"], traffic.errors) == (MAX_HOSTS, 1100, {"no-exit": 4})
+    assert (account.bytes_up, account.errors, account.total_bytes) == (100, {"no-exit": 1}, 111)
 
 
 @pytest.mark.parametrize(
@@ -187,20 +198,3 @@ def test_socks_logins() -> None:
         socks5.check_login(b"\x01\x01")
     with pytest.raises(UpstreamCut):
         socks5.rest_of_reply(9, 0)
-
-
-@pytest.mark.parametrize(
-    ("body", "address"),
-    [
-        ("203.0.113.7\n", "203.0.113.7"),
-        ('{"ip":"203.0.113.7","version":"1.2.3"}', "203.0.113.7"),
-        ('{"at":"12:30:00","proxy":{"ip":"2001:DB8::7"}}', "2001:db8::7"),
-    ],
-)
-def test_an_address_is_found_in_an_answer(body: str, address: str) -> None:
-    assert find_address(body) == address
-
-
-def test_an_answer_without_an_address() -> None:
-    with pytest.raises(TargetUnreachable):
-        find_address("<html>12:30 300.1.2.3 ::::</html>")

@@ -19,7 +19,9 @@ from guest_agent.input.sink import XInputSink
 from guest_agent.ports import Role
 from guest_agent.protocol import codec
 from guest_agent.protocol.messages import MESSAGES, Channel, Direction, Key, Message, wire_fields
+from guest_agent.taken import TakenKeys
 from tests.unit.test_input_injector import Desk, Server
+from tests.unit.test_taken import Clock
 
 MESSAGES_SENT = 100_000
 TO_AGENT = [message for message in MESSAGES.values() if message.direction is Direction.TO_AGENT]
@@ -119,8 +121,10 @@ async def test_a_hundred_thousand_messages_leave_nothing_behind() -> None:
         answers += 1
         return bool(answers % 3)
 
+    taken = TakenKeys(Clock().call_later, lambda message: None)
+
     def inbox(peer: str) -> Inbox:
-        return Inbox(peer, PEERS[peer], sink, send, lambda: (1280, 720), counters, lambda: True)
+        return Inbox(peer, PEERS[peer], sink, send, lambda: (1280, 720), counters, lambda: True, taken)
 
     inboxes = {peer: inbox(peer) for peer in PEERS}
     blocks = most_queued = 0

@@ -16,6 +16,7 @@ def test_the_shipped_recipe_has_what_a_session_must_show() -> None:
     recipe = load_default()
     assert recipe.suite == "trixie"
     assert {"chromium", "xfce4-terminal", "nodejs", "npm", "x11vnc", "xserver-xorg-video-dummy"} <= set(recipe.common)
+    assert "libyuv0" in recipe.common
     assert set(recipe.profiles) == {"xfce", "openbox"}
     assert recipe.cli_packages == (
         "@openai/codex@0.169.0",

@@ -23,8 +23,11 @@ from guest_agent.protocol.messages import (
     Message,
     Ping,
     Pong,
+    Taken,
     Welcome,
 )
+from guest_agent.taken import TakenKeys
+from tests.unit.test_taken import Clock
 
 
 class Sink:
@@ -60,6 +63,7 @@ def make(
         lambda: (800, 600),
         counters,
         lambda: controls,
+        TakenKeys(Clock().call_later, lambda message: None),
         listen=sink.listens.append,
         want_crisp=sink.wishes.append,
     )
@@ -80,7 +84,7 @@ def test_whatever_comes_is_counted_once_and_nothing_raises(
     inbox, sink, sent, counters = make(role, controls=controls)
     inbox.receive(channel, data)
     assert counters.messages + counters.malformed == 1
-    answers = len(sent) - (len(sent) == 2)  # Hello has two.
+    answers = min(len(sent), 1)  # Hello has two, and three to whom controls.
     taken = len(sink.messages) + len(sink.listens) + len(sink.wishes)
     assert taken + answers + counters.view_dropped + counters.gated == counters.messages
     assert not sink.messages or (role is Role.CONTROL and controls)
@@ -126,6 +130,13 @@ def test_one_who_may_control_and_does_not_types_nothing() -> None:
     assert (counters.gated, counters.view_dropped) == (1, 0)
     inbox.control_changed()
     assert sent == [codec.encode(Control(False))]
+
+
+def test_who_gets_control_hears_first_how_far_its_keys_have_come() -> None:
+    inbox, _, sent, _ = make(Role.CONTROL)
+    inbox.receive(Channel.INPUT, codec.encode(Key(41, 0x61, True)))
+    inbox.control_changed()
+    assert sent == [codec.encode(Taken(41)), codec.encode(Control(True))]
 
 
 def test_the_role_is_not_the_gateways_to_change() -> None:

@@ -1,7 +1,11 @@
-"""Pixels to I420: the right colours, and a band converted alone equals the whole converted at once."""
+"""Pixels to YUV: the right colours, and a band converted alone equals the whole converted at once.
+
+By libyuv and by swscale, whichever this machine would take.
+"""
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 
@@ -11,8 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from guest_agent.convert import OVERREAD_BYTES, Picture
+from guest_agent import libyuv as libyuv_module
+from guest_agent.convert import Picture
+from guest_agent.libyuv import Libyuv, libyuv
 from guest_agent.rects import Rect, plan
+from guest_agent.swscale import OVERREAD_BYTES, Swscale
+from guest_agent.yuv import Converter
 
 WIDTH, HEIGHT = 128, 72
 BT601 = {
@@ -26,17 +34,21 @@ BT601 = {
 """ITU-R BT.601, limited range."""
 
 
+KINDS = [Libyuv, Swscale]
+
+
 def pixels(width: int, height: int, seed: int) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 4), np.uint8)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("full_chroma", [False, True], ids=["420", "444"])
 @pytest.mark.parametrize("rgb", BT601)
-def test_colours_are_bt601_limited_range(rgb: tuple[int, int, int], full_chroma: bool) -> None:
+def test_colours_are_bt601_limited_range(rgb: tuple[int, int, int], full_chroma: bool, kind: type[Converter]) -> None:
     image = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
     image[..., :3] = rgb[::-1]
     image[..., 3] = 77
-    picture = Picture(WIDTH, HEIGHT, full_chroma=full_chroma)
+    picture = Picture(WIDTH, HEIGHT, full_chroma=full_chroma, converter=kind())
     picture.update(Rect(0, 0, WIDTH, HEIGHT), image)
     y, u, v = planes(picture)
     for plane, wanted in zip((y, u, v), BT601[rgb], strict=True):
@@ -62,11 +74,14 @@ def planes(picture: Picture) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDAr
     st.integers(1, WIDTH),
     st.integers(1, HEIGHT),
     st.booleans(),
+    st.sampled_from(KINDS),
 )
-def test_a_damaged_rectangle_equals_the_whole(x: int, y: int, width: int, height: int, full_chroma: bool) -> None:
+def test_a_damaged_rectangle_equals_the_whole(
+    x: int, y: int, width: int, height: int, full_chroma: bool, kind: type[Converter]
+) -> None:
     before, after = pixels(WIDTH, HEIGHT, 1), pixels(WIDTH, HEIGHT, 2)
     whole = Rect(0, 0, WIDTH, HEIGHT)
-    partly, fully = (Picture(WIDTH, HEIGHT, full_chroma=full_chroma) for _ in range(2))
+    partly, fully = (Picture(WIDTH, HEIGHT, full_chroma=full_chroma, converter=kind()) for _ in range(2))
     partly.update(whole, before)
     screen = before.copy()
     for rect in plan([Rect(x, y, width, height)], WIDTH, HEIGHT):
@@ -75,6 +90,65 @@ def test_a_damaged_rectangle_equals_the_whole(x: int, y: int, width: int, height
         partly.update(rect, np.ascontiguousarray(screen[part]))
     fully.update(whole, screen)
     assert np.array_equal(partly.array, fully.array)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 150), st.integers(1, 20), st.integers(0, 2**32 - 1), st.booleans())
+def test_both_converters_make_one_picture(half_width: int, half_height: int, seed: int, full_chroma: bool) -> None:
+    """Of any size, within rounding. In 4:2:0 of squares of four like pixels: of others each has its own mean."""
+    width, height = half_width * 2, half_height * 2
+    if full_chroma:
+        image = pixels(width, height, seed)
+    else:
+        image = np.ascontiguousarray(pixels(half_width, half_height, seed).repeat(2, axis=0).repeat(2, axis=1))
+    made = []
+    for kind in KINDS:
+        picture = Picture(width, height, full_chroma=full_chroma, converter=kind())
+        picture.update(Rect(0, 0, width, height), readable_behind(image))
+        made.append(picture.array.astype(int))
+    assert np.abs(made[0] - made[1]).max() <= 1
+
+
+def readable_behind(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    memory = np.zeros(image.size + OVERREAD_BYTES, np.uint8)
+    memory[: image.size] = image.reshape(-1)
+    return memory[: image.size].reshape(image.shape)
+
+
+def test_libyuv_takes_the_mean_of_four_pixels_colours() -> None:
+    image = pixels(WIDTH, HEIGHT, 3)
+    picture = Picture(WIDTH, HEIGHT, converter=Libyuv())
+    picture.update(Rect(0, 0, WIDTH, HEIGHT), image)
+    squares = image[..., :3].reshape(HEIGHT // 2, 2, WIDTH // 2, 2, 3).mean(axis=(1, 3))
+    blue, green, red = np.moveaxis(squares, 2, 0)
+    _, u, v = planes(picture)
+    assert np.abs(u - (128 + 0.439 * blue - 0.291 * green - 0.148 * red)).max() < 2
+    assert np.abs(v - (128 + 0.439 * red - 0.368 * green - 0.071 * blue)).max() < 2
+
+
+def test_pixels_of_another_size_never_reach_libyuv() -> None:
+    image = pixels(WIDTH, HEIGHT, 3)
+    for wrong in (image[:, :-2], image[:-2], np.asfortranarray(image)):
+        with pytest.raises(ValueError, match="pixels of"):
+            Picture(WIDTH, HEIGHT, converter=Libyuv()).update(Rect(0, 0, WIDTH, HEIGHT), wrong)
+
+
+@pytest.mark.parametrize("library", ["libyuv.so.none", "libc.so.6"], ids=["none", "another"])
+def test_without_libyuv_swscale_converts_and_it_is_said(
+    library: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(libyuv_module, "_LIBRARY", library)
+    libyuv.cache_clear()
+    try:
+        with caplog.at_level(logging.INFO):
+            assert Picture(WIDTH, HEIGHT).converter.name == "swscale"
+            assert Picture(WIDTH, HEIGHT).converter.name == "swscale"
+    finally:
+        monkeypatch.undo()
+        libyuv.cache_clear()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "install libyuv0" in caplog.text
+    assert Picture(WIDTH, HEIGHT).converter.name == "libyuv"
 
 
 def test_full_chroma_keeps_the_colour_of_every_pixel_and_is_still_there_as_i420() -> None:
@@ -95,8 +169,8 @@ def test_full_chroma_keeps_the_colour_of_every_pixel_and_is_still_there_as_i420(
     assert plain.i420() is plain.array
 
 
-def test_more_sizes_than_are_kept() -> None:
-    picture = Picture(WIDTH, HEIGHT)
+def test_more_sizes_than_swscale_keeps() -> None:
+    picture = Picture(WIDTH, HEIGHT, converter=Swscale())
     for size in range(2, 72, 2):
         picture.update(Rect(0, 0, size, size), np.full((size, size, 4), 255, np.uint8))
     assert planes(picture)[0][:70, :70].min() == 235
@@ -113,7 +187,9 @@ BEHIND_A_GUARD_PAGE = """
 import ctypes, mmap, sys
 import numpy as np
 from guest_agent.convert import Picture
+from guest_agent.libyuv import Libyuv
 from guest_agent.rects import Rect
+from guest_agent.swscale import Swscale
 
 slack = int(sys.argv[1])
 libc = ctypes.CDLL(None, use_errno=True)
@@ -126,11 +202,12 @@ for width, height in [(1280, 720), (1024, 32), (66, 34), (34, 6), (18, 2), (2, 2
     assert libc.mprotect(ctypes.c_void_p(start + pages * page), page, 0) == 0
     first = pages * page - slack - size
     pixels = np.frombuffer(memory, np.uint8, size, first).reshape(height, width, 4)
-    Picture(width, height).update(Rect(0, 0, width, height), pixels)
+    for converter in (Libyuv(), Swscale()):
+        Picture(width, height, converter=converter).update(Rect(0, 0, width, height), pixels)
 """
 
 
-def test_the_converter_reads_no_further_than_it_says() -> None:
+def test_the_converters_read_no_further_than_they_say() -> None:
     """A page that may not be read lies behind the slack; the agent's capture once ended at such a page."""
     run = subprocess.run([sys.executable, "-c", BEHIND_A_GUARD_PAGE, str(OVERREAD_BYTES)], check=False, timeout=60)
     assert run.returncode == 0

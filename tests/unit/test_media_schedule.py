@@ -75,6 +75,20 @@ def test_damage_is_captured_at_once_after_a_pause_and_at_the_slot_in_motion() ->
     assert schedule.next(5.0) == (Action.CAPTURE, False)
 
 
+def test_damage_just_after_a_frame_that_showed_nothing_new_does_not_wait_for_a_slot() -> None:
+    schedule = started(0.0)
+    schedule.did(Action.REFINE, False, REFINE_AFTER_S[0])
+    schedule.taken()
+    now = REFINE_AFTER_S[0] + FRAME_S / 4
+    schedule.damage()
+    assert schedule.timeout_s(now) == 0.0
+    assert schedule.next(now) == (Action.CAPTURE, False)
+    schedule.did(Action.CAPTURE, False, now)
+    schedule.taken()
+    schedule.damage()
+    assert schedule.next(now + FRAME_S / 2) is None
+
+
 def test_one_frame_in_flight() -> None:
     schedule = started(0.0)
     schedule.damage()
@@ -153,6 +167,7 @@ def test_rates_hold_whatever_happens(events: list[tuple[float, str]]) -> None:
     schedule = Schedule()
     now = 1000.0
     frames: list[float] = []
+    shown: list[float] = []
     keys: list[float] = []
     pending = False
     for wait, event in events:
@@ -169,7 +184,7 @@ def test_rates_hold_whatever_happens(events: list[tuple[float, str]]) -> None:
                 schedule.watch(True)
             case "leave":
                 schedule.watch(False)
-                frames, keys, pending = [], [], False
+                frames, shown, keys, pending = [], [], [], False
             case "empty":
                 schedule.nothing_changed()
             case _:
@@ -185,12 +200,15 @@ def test_rates_hold_whatever_happens(events: list[tuple[float, str]]) -> None:
         action, key = due
         assert schedule.watched
         assert not pending or now >= frames[-1] + IN_FLIGHT_S
-        assert not frames or now >= frames[-1] + FRAME_S
+        assert not shown or now >= shown[-1] + FRAME_S or action is not Action.CAPTURE
+        assert not frames or now >= frames[-1] + FRAME_S or action is Action.CAPTURE
         if key:
             assert not keys or now >= keys[-1] + IDR_EVERY_S
             keys.append(now)
         schedule.did(action, key, now)
         frames.append(now)
+        if action is Action.CAPTURE:
+            shown.append(now)
         pending = True
 
 

@@ -148,6 +148,7 @@ def test_the_type_bytes_are_unique_and_fixed() -> None:
         0x83: "Cursor",
         0x87: "Pointer",
         0x88: "IsCrisp",
+        0x89: "Taken",
         0x8A: "FrameTimes",
         0x8B: "Instant",
         0x30: "ClipboardOffer",

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.errors import GatewayError
+from gateway.exits import ExitCheck, ExitReport, parse_exit
+from gateway.sessions.lifecycle import State
 from gateway.sessions.session import Session
 from gateway.verify import checks
+from gateway.verify.egress import way_out
 from gateway.verify.report import Check, Report
 from gateway.verify.run import plan, verify
 from tests.fakes import FakeGuest, boot_failure
-from tests.sessions import Stage
+from tests.sessions import Stage, until
 
 GOOD = {
     "node --version": "v20.19.2",
@@ -25,6 +29,7 @@ GOOD = {
     "gemini --version": "0.61.0",
     "--property=ActiveState,SubState": "active\nrunning",
     "--property=Restart": "on-failure",
+    "fenster.invalid": "503",
     "pactl info": "Server Name: PulseAudio (on PipeWire 1.4.2)\nDefault Sink: desktop\nCookie: 1:2\n",
 }
 
@@ -105,6 +110,35 @@ async def test_one_failed_check_fails_the_report_and_the_others_still_run(stage:
     assert "not found" in failed["gemini"]
     assert len(failed) == 2
     assert len(report.checks) == len(plan())
+
+
+async def test_the_way_out_is_its_proxy_alone(session: Session, script: Script) -> None:
+    assert "nothing gets out" in (await way_out(session)).detail
+    script.answers["fenster.invalid"] = "200"
+    with pytest.raises(checks.Failed, match="not 503"):
+        await way_out(session)
+    script.answers["--noproxy"] = ""
+    with pytest.raises(checks.Failed, match="past the proxy"):
+        await way_out(session)
+
+
+async def test_the_way_out_is_what_the_exit_check_saw(stage: Stage) -> None:
+    session = await stage.manager.create(out=parse_exit("http://proxy.example:8080"))
+    await until(session, State.READY)
+    assert "not looked at" in (await way_out(session)).detail
+    seen = ExitCheck(1_700_000_000.0, 81.5, "203.0.113.50", ours=False)
+    for report, said in (
+        (ExitReport("failing", "upstream-auth", "wrong password", replace(seen, kind="x")), "wrong password"),
+        (ExitReport("ok", check=replace(seen, ours=True)), "203.0.113.50: leak"),
+    ):
+        stage.dataplane.report(session.id, report)
+        with pytest.raises(checks.Failed, match=said):
+            await way_out(session, looked_at=True)
+    looking = asyncio.create_task(way_out(session, looked_at=True))
+    stage.dataplane.report(session.id, ExitReport("ok", check=seen))
+    found = await looking
+    assert found.detail == "http: the internet sees 203.0.113.50 after 82 ms (ok)"
+    assert found["latency_ms"] == 81.5
 
 
 async def test_a_machine_that_does_not_boot_is_an_error(stage: Stage) -> None:

@@ -10,12 +10,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.vm.process import NOBODY, UID_BASE, Process, describe_exit, drop_privileges, spare_uid
+from gateway.vm.process import Process, describe_exit, drop_privileges
 from tests.leaks import footprint, grown
-
-WHOLE = "         0          0 4294967295\n"
-SMALL = "         0     100000      65536\n"
-ALONE = "         0       1000          1\n"
 
 
 @pytest.fixture
@@ -28,6 +24,10 @@ async def clean() -> AsyncIterator[None]:
 
 def _start(*argv: str) -> Process:
     return Process(subprocess.Popen(argv, start_new_session=True), argv[0])
+
+
+def _sleeper() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["sleep", "1000"], start_new_session=True)
 
 
 def _deaf() -> subprocess.Popen[bytes]:
@@ -85,6 +85,19 @@ async def test_end_callbacks_run_once(clean: None) -> None:
     assert calls == [1]
 
 
+async def test_a_process_that_was_let_go_calls_nobody(clean: None) -> None:
+    calls: list[int] = []
+    popen = _sleeper()
+    process = Process(popen, "sleep")
+    process.on_end(lambda: calls.append(1))
+    process.let_go()
+    await asyncio.sleep(0)
+    os.kill(popen.pid, signal.SIGKILL)
+    await asyncio.to_thread(os.waitpid, popen.pid, 0)
+    await asyncio.sleep(0)
+    assert calls == []
+
+
 def test_an_end_in_words() -> None:
     assert describe_exit("QEMU", 1) == ("QEMU ended with status 1", "")
     sentence, hint = describe_exit("QEMU", -9)
@@ -100,27 +113,6 @@ def test_privileges_are_dropped_by_setpriv() -> None:
     assert drop_privileges(["qemu", "-x"], 7, die_with_parent=True) == [
         "setpriv", "--pdeathsig=KILL", "--reuid=7", "--regid=7", "--clear-groups", *nothing,
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("uid_map", "taken", "uid"),
-    [
-        (WHOLE, frozenset[int](), UID_BASE),
-        (WHOLE, frozenset({UID_BASE, UID_BASE + 2}), UID_BASE + 1),
-        (SMALL, frozenset[int](), NOBODY),
-        (ALONE, frozenset[int](), None),
-    ],
-)
-def test_a_vm_gets_a_uid_that_is_there_and_free(
-    monkeypatch: pytest.MonkeyPatch, uid_map: str, taken: frozenset[int], uid: int | None
-) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    assert spare_uid(taken, uid_map) == uid
-
-
-def test_an_ordinary_user_cannot_give_uids(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert spare_uid(frozenset(), WHOLE) is None
 
 
 def test_the_kernel_agrees_that_nothing_is_left() -> None:

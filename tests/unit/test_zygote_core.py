@@ -1,10 +1,9 @@
-"""The zygote's state machine: every request in every state, the agent's life, lost hosts."""
+"""The zygote's state machine: every request in every state, and lost hosts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -17,91 +16,37 @@ from guest_agent.protocol.rpc import (
     BadLine,
     Failure,
     Notification,
-    Request,
     Result,
     encode,
 )
+from guest_agent.requests import Place
 from guest_agent.zygote_core import (
-    BACKOFF_S,
     MAX_EXECS,
     MAX_PENDING,
-    STEADY_S,
-    Action,
     DoAssign,
-    DoExec,
     DoIdentify,
+    DoSettle,
     ForkAgent,
     KillAgent,
     Send,
     State,
     ToAgent,
-    ZygoteCore,
 )
-
-IDENTIFY = {"entropy": "ab" * 32, "machine_id": "0123456789abcdef" * 2}
-ASSIGN = {
-    "session_id": "k3v9x2ab",
-    "epoch_ns": 1_700_000_000_000_000_000,
-    "vnc_password": "s3cr3t!x",
-    "proxy": "http://169.254.0.22:3128",
-    "display": [1281, 721],
-}
-EXEC = {"argv": ["id"], "timeout_s": 5, "as_user": True, "stdin": ""}
-OFFER = {"peer": "p1", "sdp": "v=0", "role": "control"}
-ANSWER = {"sdp": "v=0", "ufrag": "abcdefgh", "pwd": "secret", "port": 40001}
-
-
-def fresh() -> ZygoteCore:
-    return ZygoteCore("9.9", "boot-id")
-
-
-def ask(core: ZygoteCore, method: str, params: Mapping[str, Any], ident: int = 1, now: float = 1.0) -> list[Action]:
-    return core.receive(Request(ident, method, params), now)
-
-
-T = TypeVar("T")
-
-
-def only(actions: list[Action], kind: type[T]) -> T:
-    (action,) = actions
-    assert isinstance(action, kind)
-    return action
-
-
-def failure(actions: list[Action]) -> int:
-    refusal = only(actions, Send).message
-    assert isinstance(refusal, Failure)
-    return refusal.code
-
-
-def identified() -> ZygoteCore:
-    core = fresh()
-    asked = only(ask(core, "identify", IDENTIFY), DoIdentify)
-    assert core.identified(asked.id, asked.identity, {}, 1.0) == [Send(Result(1, {})), ForkAgent()]
-    return core
-
-
-def ready() -> ZygoteCore:
-    core = identified()
-    core.forked(77, 1.0)
-    up = Notification("agent", {"state": "up", "pid": 77, "code": None})
-    assert core.agent_line(Notification("ready", {})) == [Send(up)]
-    return core
-
-
-def key_of(actions: list[Action]) -> int:
-    (action,) = actions
-    if isinstance(action, DoExec):
-        return action.key
-    assert isinstance(action, ToAgent)
-    assert isinstance(action.message, Request)
-    return action.message.id
-
-
-def hello(core: ZygoteCore, now: float = 1.0) -> Mapping[str, Any]:
-    answer = only(ask(core, "hello", {}, now=now), Send).message
-    assert isinstance(answer, Result)
-    return answer.result
+from tests.zygote_steps import (
+    ANSWER,
+    ASSIGN,
+    EXEC,
+    IDENTIFY,
+    OFFER,
+    ask,
+    failure,
+    fresh,
+    hello,
+    identified,
+    key_of,
+    only,
+    ready,
+)
 
 
 def test_the_open_port_is_greeted() -> None:
@@ -158,6 +103,19 @@ def test_assign_runs_the_session_and_sets_the_display_once_the_agent_is_there() 
     assert failed == [Send(Failure(9, INTERNAL_ERROR, "no space"))]
 
 
+def test_a_place_is_settled_at_any_time_and_with_the_assignment() -> None:
+    core = fresh()
+    there = {"timezone": "America/Argentina/Buenos_Aires", "locale": "es-AR"}
+    settle = only(ask(core, "settle", there, ident=4), DoSettle)
+    assert (settle.place.timezone, settle.place.locale) == (there["timezone"], "es-AR")
+    assert core.settled(4, {}) == [Send(Result(4, {}))]
+    assert core.settled(4, {"timezone": "no"}) == [Send(Result(4, {"skipped": {"timezone": "no"}}))]
+    assert core.settled(4, "no space") == [Send(Failure(4, INTERNAL_ERROR, "no space"))]
+    assert only(ask(core, "settle", {}, ident=5), DoSettle).place == Place()
+    assignment = only(ask(identified(), "assign", {**ASSIGN, **there}), DoAssign).assignment
+    assert assignment.place == settle.place
+
+
 @pytest.mark.parametrize(
     ("method", "params"),
     [
@@ -177,6 +135,14 @@ def test_assign_runs_the_session_and_sets_the_display_once_the_agent_is_there() 
         ("assign", {**ASSIGN, "display": [1280]}),
         ("assign", {**ASSIGN, "display": [1280, 3842]}),
         ("assign", {**ASSIGN, "display": [1280, 239]}),
+        ("assign", {**ASSIGN, "timezone": "../../etc/passwd"}),
+        ("settle", {"timezone": "/etc/passwd"}),
+        ("settle", {"timezone": "Europe/../Berlin"}),
+        ("settle", {"timezone": "Europe/Berlin\n"}),
+        ("settle", {"timezone": "A" * 65}),
+        ("settle", {"timezone": None}),
+        ("settle", {"locale": "de_DE"}),
+        ("settle", {"locale": 'de-DE"'}),
         ("display", {}),
         ("display", {"size": [1280, 239]}),
         ("display", {"size": [3842, 720]}),
@@ -330,93 +296,3 @@ def test_a_host_that_left_gets_no_answer_that_its_successor_could_take_for_its_o
     assert core.executed(job, {"code": 0, "stdout": "", "stderr": ""}) == []
     assert core.agent_line(Result(again, ANSWER)) == [Send(Result(1, ANSWER))]
     assert {peer["peer"] for peer in hello(core)["peers"]} == {"p1", "p2"}
-
-
-def test_a_dead_agent_is_told_and_its_debts_are_paid() -> None:
-    core = ready()
-    core.agent_line(Result(key_of(ask(core, "offer", OFFER)), ANSWER))
-    ask(core, "offer", {**OFFER, "peer": "p2"}, ident=8)
-    sent = [action.message for action in core.agent_exited(-9, 2.0) if isinstance(action, Send)]
-    assert [type(message).__name__ for message in sent] == ["Failure", *["Notification"] * 3]
-    assert sent[0] == Failure(8, NOT_READY, "the agent ended (-9) before it answered")
-    assert sent[1] == Notification("peer", {"peer": "p1", "state": "closed", "reason": "the agent ended"})
-    assert sent[2] == Notification("desktop", {"windows": []})
-    assert sent[3] == Notification("agent", {"state": "down", "pid": 77, "code": -9})
-    assert hello(core)["agent"] == {"state": "down", "pid": None}
-    assert hello(core)["peers"] == []
-
-
-def test_an_agent_that_dies_of_starting_is_forked_ever_later_and_a_steady_one_at_once_again() -> None:
-    core = identified()
-    now, pauses = 1.0, []
-    for pid in range(10):
-        core.forked(pid, now)
-        core.agent_exited(1, now)
-        due = core.deadline()
-        assert due is not None
-        assert core.tick(due - 0.001) == []
-        assert core.tick(due) == [ForkAgent()]
-        assert core.deadline() is None
-        pauses.append(due - now)
-        now = due
-    assert pauses[0] == pytest.approx(BACKOFF_S[0])
-    assert all(later == pytest.approx(min(2 * before, BACKOFF_S[1])) for before, later in pairwise(pauses))
-    assert pauses[-1] == pytest.approx(BACKOFF_S[1])
-    core.forked(99, now)
-    core.agent_exited(0, now + STEADY_S + 1)
-    assert core.deadline() == pytest.approx(now + STEADY_S + 1 + BACKOFF_S[0])
-    assert core.counters.forks == 11
-
-
-def test_the_agents_own_news_pass_through() -> None:
-    core = ready()
-    news = Notification("desktop", {"windows": ["Xfce4-terminal"]})
-    assert core.agent_line(news) == [Send(news)]
-    assert core.agent_line(BadLine("?")) == []
-    assert core.counters.bad_lines == 1
-
-
-def test_who_controls_is_kept_and_told_to_each_agent() -> None:
-    core = ready()
-    control = {"peer": "p1", "viewer": "v1"}
-    told = ToAgent(Notification("control", {"peer": "p1"}))
-    assert ask(core, "control", control, ident=4) == [told, Send(Result(4, {}))]
-    assert hello(core)["control"] == control
-    core.agent_exited(1, 2.0)
-    core.forked(78, 3.0)
-    assert told in core.agent_line(Notification("ready", {}))
-    # Somebody controls by VNC: no peer's input counts, and the gateway finds out who it was.
-    assert ask(core, "control", {"peer": None, "viewer": "v2"})[0] == ToAgent(Notification("control", {"peer": None}))
-    assert hello(core)["control"] == {"peer": None, "viewer": "v2"}
-
-
-def test_control_may_be_told_before_there_is_an_agent() -> None:
-    core = identified()
-    assert ask(core, "control", {"peer": "p1", "viewer": "v1"}) == [Send(Result(1, {}))]
-    core.forked(77, 1.0)
-    assert ToAgent(Notification("control", {"peer": "p1"})) in core.agent_line(Notification("ready", {}))
-
-
-def test_a_copy_is_controlled_by_nobody() -> None:
-    core = ready()
-    ask(core, "control", {"peer": "p1", "viewer": "v1"})
-    _, become = ask(core, "identify", {**IDENTIFY, "entropy": "cd" * 32})
-    assert isinstance(become, DoIdentify)
-    core.identified(become.id, become.identity, {}, 2.0)
-    assert hello(core)["control"] == {"peer": None, "viewer": None}
-
-
-def test_a_new_size_goes_to_this_agent_and_the_next() -> None:
-    core = ready()
-    told = ToAgent(Notification("display", {"size": [1024, 600]}))
-    assert ask(core, "display", {"size": [1025, 601]}, ident=4) == [told, Send(Result(4, {}))]
-    core.agent_exited(1, 2.0)
-    core.forked(78, 3.0)
-    assert told in core.agent_line(Notification("ready", {}))
-
-
-def test_a_peer_is_remembered_with_who_stands_behind_it() -> None:
-    core = ready()
-    core.agent_line(Result(key_of(ask(core, "offer", {**OFFER, "viewer": "v1"})), ANSWER))
-    (peer,) = hello(core)["peers"]
-    assert (peer["peer"], peer["viewer"]) == ("p1", "v1")

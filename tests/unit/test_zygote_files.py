@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import stat
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,8 @@ import pytest
 from guest_agent.assign import VNC_PASSWORD_FILE, assign, environment, obfuscate, profile, variables
 from guest_agent.files import write_atomic
 from guest_agent.identity import become, set_clock
-from guest_agent.requests import Assignment, Identity
+from guest_agent.place import LANGUAGES_FILE, settle
+from guest_agent.requests import Assignment, Identity, Place
 
 PROXY = "http://user:p%40ss@169.254.0.22:3128"
 
@@ -83,6 +86,27 @@ def test_a_machine_that_is_not_ours_keeps_its_clock_and_its_random_numbers(tmp_p
 
 def test_a_clock_that_is_right_is_not_set(tmp_path: Path) -> None:
     assert set_clock(time.time_ns(), tmp_path) == {}
+
+
+def test_a_place_is_written_and_only_what_changes(tmp_path: Path) -> None:
+    policy, zone = tmp_path / LANGUAGES_FILE, tmp_path / "localtime"
+    assert settle(Place(), tmp_path) == {}
+    assert (str(zone.readlink()), policy.exists()) == ("/usr/share/zoneinfo/Etc/UTC", False)
+    there = Place("Europe/Berlin", "de-DE")
+    assert settle(there, tmp_path) == {}
+    assert str(zone.readlink()) == "/usr/share/zoneinfo/Europe/Berlin"
+    assert (tmp_path / "timezone").read_text() == "Europe/Berlin\n"
+    assert json.loads(policy.read_text()) == {"ForcedLanguages": ["de-DE", "de", "en-US", "en"]}
+    assert mode(policy) == 0o644
+    # What did not change is not touched: whoever watches the files would look again.
+    before = (policy.stat().st_ino, zone.lstat().st_ino)
+    assert settle(there, tmp_path) == {}
+    assert (policy.stat().st_ino, zone.lstat().st_ino) == before
+    assert settle(Place("Nowhere/Land", ""), tmp_path) == {"timezone": "this image has no time zone Nowhere/Land"}
+    assert (str(zone.readlink()), policy.exists()) == ("/usr/share/zoneinfo/Europe/Berlin", False)
+    assign(replace(assignment(), place=Place("Asia/Tokyo", "en-US")), tmp_path)
+    assert str(zone.readlink()) == "/usr/share/zoneinfo/Asia/Tokyo"
+    assert json.loads(policy.read_text()) == {"ForcedLanguages": ["en-US", "en"]}
 
 
 def test_a_file_is_the_old_or_the_new_one(tmp_path: Path) -> None:

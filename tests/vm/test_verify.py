@@ -17,5 +17,5 @@ def test_a_fresh_machine_shows_all_it_must() -> None:
     )
     report = json.loads(run.stdout)
     assert [check for check in report["checks"] if not check["ok"]] == []
-    assert len(report["checks"]) == 11
+    assert len(report["checks"]) == 12
     assert run.returncode == 0

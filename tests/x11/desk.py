@@ -93,6 +93,21 @@ class Programs:
         finally:
             conn.disconnect()
 
+    def wait_focus(self, window: int) -> None:
+        """Wait until the keyboard is with this window or one inside it: a manager names it active before."""
+        conn = _xcb.connect(display=self.xserver.display)
+        try:
+            conn.core.ChangeWindowAttributes(window, xp.CW.EventMask, [xp.EventMask.FocusChange])
+            end = time.monotonic() + PATIENCE_S
+            while not _is_inside(conn, conn.core.GetInputFocus().reply().focus, window):
+                left = end - time.monotonic()
+                assert left > 0, f"window {window:#x} did not get the focus"
+                while conn.poll_for_event() is not None:
+                    pass
+                select.select([conn.get_file_descriptor()], [], [], min(left, 1.0))
+        finally:
+            conn.disconnect()
+
     def close(self) -> None:
         for program in reversed(self._running):
             if program.poll() is None:
@@ -100,6 +115,15 @@ class Programs:
             program.wait()
             if program.stdin is not None:
                 program.stdin.close()
+
+
+def _is_inside(conn: Any, window: int, outer: int) -> bool:
+    # Focus may also be None or PointerRoot, which are no windows.
+    while window > xp.InputFocus.PointerRoot:
+        if window == outer:
+            return True
+        window = conn.core.QueryTree(window).reply().parent
+    return False
 
 
 class Terminal:
@@ -113,7 +137,7 @@ class Terminal:
         shell = f"stty raw -echo; exec > {pipe}; printf READY; exec cat"
         argv = ["dbus-run-session", "xfce4-terminal", "--disable-server", "-x", "sh", "-c", shell]
         self.program = programs.start(argv)
-        programs.wait_property("_NET_ACTIVE_WINDOW")
+        programs.wait_focus(programs.wait_property("_NET_ACTIVE_WINDOW"))
         assert self.read(len("READY")) == "READY"
 
     def read(self, count: int) -> str:

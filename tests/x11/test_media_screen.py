@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from guest_agent.capture import Resized, Screen
-from guest_agent.convert import OVERREAD_BYTES
 from guest_agent.errors import DisplayError
 from guest_agent.rects import Rect
+from guest_agent.swscale import OVERREAD_BYTES
 from tests.x11.conftest import XServer
 from tests.x11.painter import Painter
 from tests.x11.resize import set_size

@@ -18,8 +18,11 @@ from playwright.async_api import Browser, Page
 
 from tests.e2e.guest import Guest, eventually
 from tests.e2e.viewer import Viewer
-from tests.x11.desktops import Desktop, local_chromium, process_desktop
+from tests.x11.desktops import Desktop
+from tests.x11.shown import browser, desktop
 from tests.x11.test_clipboard_selection import png
+
+__all__ = ["browser", "desktop"]
 
 pytestmark = [pytest.mark.x11, pytest.mark.timeout(170), pytest.mark.asyncio(loop_scope="module")]
 
@@ -63,20 +66,6 @@ class Person:
     async def focus(self) -> None:
         """Give the page the focus anew, as coming back from another window does."""
         await self.page.evaluate("() => window.dispatchEvent(new Event('focus'))")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def desktop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desktop]:
-    async with process_desktop(tmp_path_factory.mktemp("state")) as desktop:
-        guest = Guest(desktop.session.link)
-        await eventually(lambda: guest.window("xfce4-terminal"), "the terminal", 60)
-        yield desktop
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with local_chromium() as browser:
-        yield browser
 
 
 async def opened(

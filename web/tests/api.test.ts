@@ -41,6 +41,7 @@ describe("parseSession", () => {
       idleAt: null,
       idleAction: "suspend",
       warning: "ttl",
+      egress: null,
       notice: "Started anew.",
       clipboard: "to_guest",
       files: "upload",

@@ -9,7 +9,7 @@ export function info(state: SessionState): SessionInfo {
   return {
     id: "s1", state, createdAt: 0, timings: [], error: null, viewers: 0, control: null,
     display: { width: 1280, height: 720 }, template: "", accelerator: null,
-    endsAt: null, idleAt: null, idleAction: "stop", warning: null, notice: "", clipboard: "both", files: "both",
+    endsAt: null, idleAt: null, idleAction: "stop", warning: null, notice: "", egress: null, clipboard: "both", files: "both",
   };
 }
 

@@ -47,7 +47,7 @@ describe("figures", () => {
 
 describe("why it is slow", () => {
   const facts = (more: Partial<Facts> = {}, sample: Partial<Sample> = {}): Facts => ({
-    transport: "webrtc", why: "", rttMs: 20, samples: [{ ...WELL, ...sample }], guest: { waitMs: 2, encodeMs: 5, sendMs: 1 }, ...more,
+    transport: "webrtc", why: "", exit: "", rttMs: 20, samples: [{ ...WELL, ...sample }], guest: { waitMs: 2, encodeMs: 5, sendMs: 1 }, ...more,
   });
 
   it.each([
@@ -62,6 +62,8 @@ describe("why it is slow", () => {
     ["the encoder is slow", facts({ guest: { waitMs: 0, encodeMs: 60, sendMs: 0 } }), "60 ms to encode"],
     ["the host is busy", facts({ guest: { waitMs: 80, encodeMs: 0, sendMs: 0 } }), "80 ms pass"],
     ["noVNC", facts({ transport: "novnc", why: "UDP is blocked." }), "slower than video. UDP is blocked."],
+    ["the exit is down", facts({ exit: "The exit is down." }), "The exit is down."],
+    ["the exit is down and nothing is shown", facts({ transport: null, exit: "The exit is down." }), "The exit is down."],
     ["nothing is known", facts({ samples: [] }), ""],
     ["nothing is shown", facts({ transport: null }), ""],
   ])("%s", (_, given, said) => {
@@ -73,6 +75,8 @@ describe("why it is slow", () => {
     const said = whySlow(facts({ rttMs: LIMITS.rttMs * 1.5 }, { loss: LIMITS.loss * 4, decodeMs: LIMITS.decodeMs * 2 }));
     expect(said).toMatch(/^The network loses .* This device needs 32 ms/);
     expect(said).not.toContain("to the desktop and back");
+    expect(whySlow(facts({ rttMs: 250, exit: "The exit is down." }))).toMatch(/^The exit is down. The network is slow/);
+    expect(whySlow(facts({ exit: "The exit is down." }))).not.toContain("All is well");
     expect(whySlow({ ...facts(), samples: [{ ...WELL, loss: 0.03 }, WELL, WELL, WELL] })).toContain("nothing here is slow");
   });
 });

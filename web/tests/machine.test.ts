@@ -5,7 +5,7 @@ import type { Event } from "../src/session/machine";
 import { HEDGE_MS, RUNGS } from "../src/session/rungs";
 import { NEW_WATCH } from "../src/session/watching";
 import type { Why } from "../src/session/why";
-import { onNovnc, onWebrtc, problem, started } from "./bench";
+import { Bench, info, onNovnc, onWebrtc, problem, started } from "./bench";
 
 describe("waiting for the session", () => {
   it("watches from the start and waits for nothing else", () => {
@@ -244,6 +244,33 @@ describe("a person's wish", () => {
     bench.send({ type: "start", openedAt: 5000 }).session("ready");
     expect(bench.effects).toEqual([{ do: "open", way: "webrtc", attempt: 2 }]);
     expect(bench.painted().effects).toContainEqual({ do: "mark-painted", transport: "webrtc", elapsedMs: 0 });
+  });
+});
+
+describe("a page that was taken off", () => {
+  const news: readonly Event[] = [
+    { type: "resume-answered", problem: null },
+    { type: "session", info: info("ready") },
+    { type: "watch-ended", problem: null },
+    { type: "network" }, { type: "news" }, { type: "again" }, { type: "wake" }, { type: "timer" },
+  ];
+
+  it.each([
+    ["while the desktop is woken", (): Bench => started().session("suspended")],
+    ["between two looks at the session", (): Bench => onWebrtc().painted().send({ type: "watch-ended", problem: null })],
+    ["while the gateway is away", (): Bench => started().send({ type: "watch-ended", problem: problem(0) })],
+    ["before its first start", (): Bench => new Bench()],
+  ])("%s opens nothing more, whatever comes late", (_, bench) => {
+    const off = bench().send({ type: "leave" });
+    expect(deadline(off.state)).toBeNull();
+    for (const event of news) expect(off.send(event).effects).toEqual([]);
+    expect(off.state.phase).toEqual({ name: "waiting" });
+  });
+
+  it("knows at its next start whether it is seen", () => {
+    const bench = onWebrtc().send({ type: "leave" }, { type: "visible", visible: false }, { type: "start", openedAt: 1000 });
+    expect(bench.state.visible).toBe(false);
+    expect(bench.session("ready").effects).toEqual([{ do: "open", way: "webrtc", attempt: 2 }]);
   });
 });
 

@@ -2,12 +2,14 @@ import { describe, expect, it } from "vitest";
 import { chunks } from "../src/input/chunks";
 import { MessageSink, RfbKeySink } from "../src/input/sink";
 import { decode } from "../src/protocol/codec";
+import { Unheard } from "../src/input/unheard";
 import { MAX_HELD } from "../src/protocol/messages.gen";
 import type { Channel, Message } from "../src/protocol/messages.gen";
 
 function recorder(): { sink: MessageSink; sent: [Channel, Message][] } {
   const sent: [Channel, Message][] = [];
-  const sink = new MessageSink((channel, data) => sent.push([channel, decode(data, channel, "to-agent")]));
+  const sink = new MessageSink((channel, data) => sent.push([channel, decode(data, channel, "to-agent")]), new Unheard(0));
+  sink.counts = true;
   return { sink, sent };
 }
 
@@ -49,7 +51,7 @@ describe("MessageSink", () => {
 describe("RfbKeySink", () => {
   it("types text as keysyms and releases what was held", () => {
     const sent: [number, boolean][] = [];
-    const sink = new RfbKeySink((keysym, down) => sent.push([keysym, down]));
+    const sink = new RfbKeySink((keysym, down) => sent.push([keysym, down]), new Unheard(0));
     sink.keys([
       { op: "key", keysym: 0xffe1, down: true },
       { op: "key", keysym: 0xffe1, down: true },

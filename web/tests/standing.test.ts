@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parseSession } from "../src/api/types";
 import type { ControlInfo } from "../src/api/types";
-import { standingOf } from "../src/session/standing";
+import { isAnothers, standingOf } from "../src/session/standing";
 
 const ME = "aaaaaaaa";
 const ANN = { name: ME, number: 1, role: "control" } as const;
@@ -49,9 +49,15 @@ describe("standingOf", () => {
   });
 
   it("believes the transport before the gateway's older word", () => {
-    expect(standingOf("control", ME, control({}), false).who).toBe("other");
     expect(standingOf("control", ME, control({ controller: "bbbbbbbb" }), true).who).toBe("me");
     expect(standingOf("control", ME, control({}), null).who).toBe("me");
+  });
+
+  it("stays with this page while control passes between its connections", () => {
+    expect(standingOf("control", ME, control({}), false).who).toBe("me");
+    expect(standingOf("control", ME, control({ controller: "bbbbbbbb" }), false).who).toBe("other");
+    expect([control({}), control({ controller: null }), null].map((info) => isAnothers(info, ME))).toEqual([false, false, false]);
+    expect(isAnothers(control({ controller: "bbbbbbbb" }), ME)).toBe(true);
   });
 
   it("an older gateway lets everybody with the role", () => {

@@ -13,7 +13,10 @@ identify   {entropy: 64 hex digits, machine_id: 32 hex}   {}  (before assign; fo
                                                           than the last it kills the agent first)
 assign     {session_id, epoch_ns, vnc_password,           {}  (clock, environment, VNC password, display)
            proxy: str or null, display: [w_px, h_px],
-           clipboard: one of CLIPBOARD_POLICIES}
+           clipboard: one of CLIPBOARD_POLICIES,
+           timezone: str, locale: str}
+settle     {timezone: IANA name, locale: as de-DE}        {}  (where it is taken for, "" is the image's own;
+                                                          programs that run follow)
 clipboard  {policy: one of CLIPBOARD_POLICIES}            {}  (which ways viewers may copy from now on)
 exec       {argv: [str], timeout_s, as_user: bool,        {code, stdout, stderr}  (each at most 64 KiB,
            stdin: str}                                    UTF-8 with replacement)

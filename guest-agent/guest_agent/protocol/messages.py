@@ -71,6 +71,7 @@ __all__ = [
     "Pong",
     "ReleaseAll",
     "Size",
+    "Taken",
     "Text",
     "WantTimes",
     "Welcome",
@@ -315,6 +316,20 @@ class IsCrisp(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Taken(Message):
+    """The last Key, Text or ReleaseAll of this viewer that counted, by any of its connections; 0 when there was none.
+
+    Said while it types, and before the Control by which its input counts. A page numbers its input across its
+    connections and from a random start, and says again what came after this and was lost with a connection.
+    """
+
+    code = 0x89
+    channel = Channel.CONTROL
+    direction = Direction.TO_VIEWER
+    seq: int = wire("u32")
+
+
+@dataclass(frozen=True, slots=True)
 class FrameTimes(Message):
     """When a frame came to be: instants of the agent's clock in us, which wraps (times.FrameStamps says of what)."""
 
@@ -349,7 +364,7 @@ MESSAGES: dict[int, type[Message]] = {
     for m in (
         *(Move, Key, Button, Wheel, Text, ReleaseAll, Held),
         *(Hello, Ping, WantTimes, Audio, Crisp),
-        *(Welcome, Pong, Size, Control, Cursor, Pointer, IsCrisp, FrameTimes, Instant),
+        *(Welcome, Pong, Size, Control, Cursor, Pointer, IsCrisp, Taken, FrameTimes, Instant),
         *(ClipboardOffer, ClipboardChunk, ClipboardCancel, ClipboardAck),
         *(GuestClipboardOffer, GuestClipboardChunk, GuestClipboardCancel, GuestClipboardAck, ClipboardWays),
     )

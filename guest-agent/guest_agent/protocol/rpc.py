@@ -6,12 +6,12 @@ exception: the reader counts it and goes on.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from guest_agent.protocol.link import MAX_LINE_BYTES
+from guest_agent.protocol.plainjson import dump, load
 
 __all__ = [
     "INTERNAL_ERROR",
@@ -83,7 +83,7 @@ def encode(message: Request | Notification | Result | Failure) -> bytes:
             body = {"id": id, "result": dict(result)}
         case Failure(id, code, text):
             body = {"id": id, "error": {"code": code, "message": text}}
-    return json.dumps({"jsonrpc": "2.0", **body}, separators=(",", ":")).encode() + b"\n"
+    return dump({"jsonrpc": "2.0", **body}) + b"\n"
 
 
 class LineDecoder:
@@ -123,7 +123,7 @@ class LineDecoder:
 
 def _parse(line: bytes) -> Incoming:
     try:
-        body = json.loads(line)
+        body = load(line)
     except (ValueError, RecursionError):
         return BadLine("not JSON")
     if not isinstance(body, dict) or body.get("jsonrpc") != "2.0":
@@ -142,6 +142,7 @@ def _parse(line: bytes) -> Incoming:
         error = body["error"]
         if not isinstance(error, dict) or not isinstance(error.get("code"), int):
             return BadLine("error without a code")
-        return Failure(ident, error["code"], str(error.get("message", "")))
+        message = error.get("message", "")
+        return Failure(ident, error["code"], message if isinstance(message, str) else "")
     result = body.get("result")
     return Result(ident, result) if isinstance(result, dict) else BadLine("result is not an object")

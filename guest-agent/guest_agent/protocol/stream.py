@@ -34,9 +34,10 @@ Trouble is {error: one of ERRORS, message: a sentence}, and ends the connection;
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
+
+from guest_agent.protocol.plainjson import dump, load
 
 __all__ = [
     "CLIPBOARD_PORT",
@@ -79,7 +80,7 @@ class BadHead(ValueError):
 
 
 def encode_head(body: Mapping[str, Any]) -> bytes:
-    return json.dumps(body, separators=(",", ":")).encode() + b"\n"
+    return dump(body) + b"\n"
 
 
 def decode_head(line: bytes) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def decode_head(line: bytes) -> dict[str, Any]:
     if len(line) > MAX_HEAD_BYTES or not line.endswith(b"\n"):
         raise BadHead(f"a head of {len(line)} bytes, which is cut short or over {MAX_HEAD_BYTES}")
     try:
-        body = json.loads(line)
+        body = load(line)
     except (ValueError, RecursionError):
         raise BadHead("the head is not JSON") from None
     if not isinstance(body, dict):

@@ -44,6 +44,20 @@ export interface ControlInfo {
   readonly viewers: readonly ViewerInfo[];
 }
 
+/** The session's way to the internet. */
+export interface EgressInfo {
+  /** `none`: it has no way out. */
+  readonly type: string;
+  /** `off`, `unknown`, `ok` or `failing`; a newer gateway may know others. */
+  readonly state: string;
+  /** Why it fails. */
+  readonly error: SessionError | null;
+  /** That the internet sees, by the last check; empty until known. */
+  readonly address: string;
+  /** It leaves from the host's own address and should not. */
+  readonly leaks: boolean;
+}
+
 export interface SessionInfo {
   readonly id: string;
   readonly state: SessionState;
@@ -67,6 +81,8 @@ export interface SessionInfo {
   readonly warning: Warning | null;
   /** What a person should know of it; empty when there is nothing. */
   readonly notice: string;
+  /** Null when the gateway does not say. */
+  readonly egress: EgressInfo | null;
   /** Which ways viewers may copy. */
   readonly clipboard: (typeof CLIPBOARD_POLICIES)[number];
   /** Which ways viewers may carry files. */
@@ -93,7 +109,7 @@ export function parseSession(value: unknown): SessionInfo | null {
   if (!isRecord(value) || typeof value["id"] !== "string") return null;
   const state = STATES.find((known) => known === value["state"]);
   if (state === undefined) return null;
-  const { timings, error, display, accelerator, warning } = value;
+  const { timings, display, accelerator, warning } = value;
   return {
     id: value["id"],
     state,
@@ -101,9 +117,7 @@ export function parseSession(value: unknown): SessionInfo | null {
     timings: Object.entries(isRecord(timings) ? timings : {})
       .map(([stage, seconds]) => [stage, count(seconds)] as const)
       .sort((one, other) => one[1] - other[1]),
-    error: isRecord(error)
-      ? { kind: text(error["kind"], "internal"), message: text(error["message"]), hint: text(error["hint"]) }
-      : null,
+    error: parseError(value["error"]),
     viewers: count(value["viewers"]),
     control: parseControl(value["control"]),
     display: isRecord(display)
@@ -116,9 +130,21 @@ export function parseSession(value: unknown): SessionInfo | null {
     idleAction: value["idle_action"] === "suspend" ? "suspend" : "stop",
     warning: warning === "ttl" || warning === "idle" ? warning : null,
     notice: text(value["notice"]),
+    egress: parseEgress(value["egress"]),
     clipboard: CLIPBOARD_POLICIES.find((known) => known === value["clipboard"]) ?? "off",
     files: FILES_POLICIES.find((known) => known === value["files"]) ?? "off",
   };
+}
+
+function parseError(value: unknown): SessionError | null {
+  if (!isRecord(value)) return null;
+  return { kind: text(value["kind"], "internal"), message: text(value["message"]), hint: text(value["hint"]) };
+}
+
+function parseEgress(value: unknown): EgressInfo | null {
+  if (!isRecord(value)) return null;
+  const { type, state, error, address, verdict } = value;
+  return { type: text(type), state: text(state), error: parseError(error), address: text(address), leaks: verdict === "leak" };
 }
 
 function parseControl(value: unknown): ControlInfo | null {

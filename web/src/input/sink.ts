@@ -6,12 +6,19 @@ import { chunks } from "./chunks";
 import type { Place } from "./geometry";
 import type { KeyOp } from "./keyboard";
 import { keysymOfCodePoint } from "./keysym";
+import type { Unheard } from "./unheard";
 import type { Notches } from "./wheel";
 
 export interface KeySink {
   keys(ops: readonly KeyOp[]): void;
   /** Heartbeat: what is still down. `buttons` has bit n set for X button n. */
   held(keysyms: readonly number[], buttons: number): void;
+}
+
+/** The way that input takes now. */
+export interface Speaker {
+  /** Says what other ways have lost. */
+  sayAgain(): void;
 }
 
 export interface PointerSink {
@@ -26,25 +33,31 @@ type Unnumbered<M> = M extends { readonly seq: number } ? Omit<M, "seq"> : never
  * Input as data-channel messages.
  *
  * `send` gives the bytes to the channel; it may drop them (transport/rtc.ts names the policy). All input
- * shares one count, so the agent can tell a move from before a click.
+ * shares one count, so the agent can tell a move from before a click. Keys wait in `unheard` until the agent has said
+ * that what comes by this connection counts.
  */
-export class MessageSink implements KeySink, PointerSink {
-  #seq = 0;
+export class MessageSink implements KeySink, PointerSink, Speaker {
+  #counts = false;
 
-  constructor(private readonly send: (channel: Channel, data: Uint8Array<ArrayBuffer>) => void) {}
+  constructor(
+    private readonly send: (channel: Channel, data: Uint8Array<ArrayBuffer>) => void,
+    private readonly unheard: Unheard,
+  ) {}
+
+  /** Does what comes by this connection count? The agent says so. */
+  set counts(counts: boolean) {
+    this.#counts = counts;
+    if (!counts) this.unheard.lost(this);
+  }
+
+  sayAgain(): void {
+    if (this.#counts) this.keys(this.unheard.due(this, performance.now()));
+  }
 
   keys(ops: readonly KeyOp[]): void {
     for (const op of ops) {
-      switch (op.op) {
-        case "key":
-          this.#put({ type: "Key", keysym: op.keysym, down: op.down });
-          break;
-        case "text":
-          for (const text of chunks(op.text, MAX_TEXT_BYTES)) this.#put({ type: "Text", text });
-          break;
-        case "release-all":
-          this.#put({ type: "ReleaseAll" });
-      }
+      if (op.op === "text") for (const text of chunks(op.text, MAX_TEXT_BYTES)) this.#key({ op: "text", text });
+      else this.#key(op);
     }
   }
 
@@ -64,16 +77,43 @@ export class MessageSink implements KeySink, PointerSink {
     this.#put({ type: "Wheel", dx: notches.dx, dy: notches.dy, x: place.x, y: place.y });
   }
 
+  #key(op: KeyOp): void {
+    const seq = this.unheard.count();
+    this.unheard.keep(seq, op, this.#counts ? this : null, performance.now());
+    if (this.#counts) this.#send(messageOf(op), seq);
+  }
+
   #put(body: Unnumbered<Message>): void {
-    const message = { ...body, seq: this.#seq } as Message;
-    this.#seq = (this.#seq + 1) >>> 0;
+    this.#send(body, this.unheard.count());
+  }
+
+  #send(body: Unnumbered<Message>, seq: number): void {
+    const message = { ...body, seq } as Message;
     this.send(channelOf(message.type), encode(message));
   }
 }
 
+function messageOf(op: KeyOp): Unnumbered<Message> {
+  switch (op.op) {
+    case "key":
+      return { type: "Key", keysym: op.keysym, down: op.down };
+    case "text":
+      return { type: "Text", text: op.text };
+    case "release-all":
+      return { type: "ReleaseAll" };
+  }
+}
+
 /** Keys as RFB key events (RFC 6143 7.5.4), which name keysyms only; noVNC sends the pointer itself. */
-export class RfbKeySink implements KeySink {
-  constructor(private readonly sendKey: (keysym: number, down: boolean) => void) {}
+export class RfbKeySink implements KeySink, Speaker {
+  constructor(
+    private readonly sendKey: (keysym: number, down: boolean) => void,
+    private readonly unheard: Unheard,
+  ) {}
+
+  sayAgain(): void {
+    this.keys(this.unheard.due(this, performance.now()));
+  }
 
   keys(ops: readonly KeyOp[]): void {
     for (const op of ops) {

@@ -1,4 +1,5 @@
 /** The host's capacity and health, in one strip. */
+import { healthWord, isBad } from "../session/exit";
 import { sentences } from "../session/why";
 import { el } from "../view/dom";
 import { decimal, t } from "../words/words";
@@ -6,11 +7,12 @@ import type { HostInfo } from "./host_info";
 
 export class HostView {
   readonly #facts = el("dl", { class: "host-facts" });
+  readonly #exits = el("ul", { class: "host-exits" });
   readonly #warning = el("p", { class: "host-warning" });
   #shown = "";
 
   constructor(private readonly root: HTMLElement) {
-    root.append(this.#facts, this.#warning);
+    root.append(this.#facts, this.#exits, this.#warning);
   }
 
   show(host: HostInfo | null): void {
@@ -19,6 +21,13 @@ export class HostView {
     if (host === null || key === this.#shown) return;
     this.#shown = key;
     this.#facts.replaceChildren(...factsOf(host).map(([name, value, tip]) => el("div", { title: tip }, el("dt", {}, name), el("dd", {}, value))));
+    this.#exits.hidden = host.egress === null || host.egress.length === 0;
+    this.#exits.replaceChildren(
+      el("li", { class: "quiet" }, t("host.egress")),
+      ...(host.egress ?? []).map(([name, health]) =>
+        el("li", {}, el("span", { class: "id" }, name), " ", el("span", { class: isBad(health) ? "bad" : "" }, healthWord(health))),
+      ),
+    );
     const trouble = host.problem === "" ? "" : sentences(t("host.problem"), host.problem, host.hint);
     this.#warning.textContent = trouble === "" && !host.isolated ? t("host.unisolated") : trouble;
     this.#warning.hidden = this.#warning.textContent === "";
@@ -35,7 +44,6 @@ export function factsOf(host: HostInfo): (readonly [string, string, string])[] {
     [t("host.pool"), String(host.parked), ""],
   ];
   if (host.accelerator !== "") facts.push([t("host.accelerator"), host.accelerator.toUpperCase(), host.why]);
-  if (host.egress !== null) facts.push([t("host.egress"), host.egress.map((exit) => exit.join(" ")).join(", "), ""]);
   return facts;
 }
 

@@ -1,5 +1,6 @@
 /** One session in the list. */
 import type { SessionInfo } from "../api/types";
+import { exitLine } from "../session/exit";
 import { sentences } from "../session/why";
 import { button, el } from "../view/dom";
 import { age, seconds, stagesOf, stateLabel } from "../view/stages";
@@ -17,6 +18,7 @@ export class Row implements Frame {
   readonly #thumb = el("div", { class: "thumb" }, this.#image, this.#now);
   readonly #state = el("span", { class: "state" });
   readonly #facts = el("p", { class: "facts" });
+  readonly #exit = el("p", { class: "facts exit" });
   readonly #error = el("p", { class: "error" });
   readonly #stages = el("ol", { class: "stages" });
   readonly #timings = el("details", {}, el("summary", {}, t("list.timings")), this.#stages);
@@ -46,7 +48,7 @@ export class Row implements Frame {
     this.#rest.append(...made.filter(([action]) => action !== "open" && action !== "resume").map(([, node]) => node));
     const head = el("div", { class: "head" }, el("h2", { class: "id" }, id), this.#state);
     const main = el("div", { class: "actions" }, this.#buttons.open, this.#buttons.resume, this.#more);
-    this.node = el("li", { class: "session" }, this.#thumb, el("div", { class: "body" }, head, this.#facts, this.#error, main, this.#rest, this.#timings));
+    this.node = el("li", { class: "session" }, this.#thumb, el("div", { class: "body" }, head, this.#facts, this.#exit, this.#error, main, this.#rest, this.#timings));
     this.node.dataset["id"] = id;
   }
 
@@ -73,6 +75,10 @@ export class Row implements Frame {
     this.#state.textContent = stateLabel(info.state);
     this.#error.hidden = info.error === null;
     this.#error.textContent = info.error === null ? "" : sentences(info.error.message, info.error.hint);
+    const exit = exitLine(info.egress);
+    this.#exit.hidden = exit === null;
+    this.#exit.textContent = exit?.text ?? "";
+    this.#exit.classList.toggle("bad", exit?.bad === true);
     for (const action of ACTIONS) this.#buttons[action].hidden = !isOffered(action, info);
     this.#buttons.destroy.textContent = t(info.state === "failed" ? "list.remove" : "list.destroy");
     this.#more.hidden = ACTIONS.every((action) => action === "open" || action === "resume" || !isOffered(action, info));

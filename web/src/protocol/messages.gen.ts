@@ -126,6 +126,11 @@ export interface IsCrisp {
   readonly on: boolean;
 }
 
+export interface Taken {
+  readonly type: "Taken";
+  readonly seq: number;
+}
+
 export interface FrameTimes {
   readonly type: "FrameTimes";
   readonly rtp: number;
@@ -218,6 +223,7 @@ export type Message =
   | Cursor
   | Pointer
   | IsCrisp
+  | Taken
   | FrameTimes
   | Instant
   | ClipboardOffer
@@ -375,6 +381,13 @@ export const PLANS: readonly Plan[] = [
     channel: "control",
     direction: "to-viewer",
     fields: [["on", "bool"]],
+  },
+  {
+    type: "Taken",
+    code: 0x89,
+    channel: "control",
+    direction: "to-viewer",
+    fields: [["seq", "u32"]],
   },
   {
     type: "FrameTimes",

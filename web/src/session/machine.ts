@@ -31,6 +31,7 @@ export type { Effect, Event, Phase, State, Step } from "./state";
 export type { Path, Transport, Way } from "./rungs";
 
 export function step(state: State, event: Event, clock: Clock): Step {
+  if (state.left && event.type !== "start") return became(event.type === "visible" ? { ...state, visible: event.visible } : state);
   switch (event.type) {
     case "start":
       return and(quiet(state, { name: "waiting" }), (left) =>
@@ -54,7 +55,7 @@ export function step(state: State, event: Event, clock: Clock): Step {
     case "resume-answered":
       return onResumeAnswered(state, event.problem);
     case "leave":
-      return and(quiet(state, { name: "waiting" }), (left) => became(left, [{ do: "unwatch" }]));
+      return and(quiet(state, { name: "waiting" }), (quieted) => became({ ...quieted, left: true }, [{ do: "unwatch" }]));
     case "timer":
       return onTimer(state, clock);
     default: {

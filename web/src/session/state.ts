@@ -25,6 +25,8 @@ export interface State {
   readonly watch: Watch;
   readonly wake: Wake;
   readonly visible: boolean;
+  /** Taken off until the next start: what is still on its way opens nothing. */
+  readonly left: boolean;
   readonly phase: Phase;
   /** Open behind the one in front, none of them painted: at most one WebRTC and one noVNC. */
   readonly trials: readonly Attempt[];
@@ -95,6 +97,7 @@ export const INITIAL: State = {
   watch: NEW_WATCH,
   wake: WANTED,
   visible: true,
+  left: false,
   phase: { name: "waiting" },
   trials: [],
   hedgeAt: null,
@@ -108,6 +111,7 @@ export const INITIAL: State = {
 /** When the runner must send `timer`, in the clock's ms; null for never. */
 export function deadline(state: State): number | null {
   const { phase, gap } = state;
+  if (state.left) return null;
   const times = [state.watch.retryAt, state.climb.retryAt, state.hedgeAt, gap?.seekAt ?? null, staleAt(gap)];
   if (phase.name === "retry") times.push(phase.retryAt);
   for (const open of opened(state)) times.push(open.paintBy);

@@ -20,6 +20,8 @@ export interface RtcEvents extends Reports {
   size(width: number, height: number): void;
   /** Whether this page's input counts now; also said when anything else about control has changed. */
   control(controls: boolean): void;
+  /** The last of this page's keys that counted, by any of its connections. */
+  taken(seq: number): void;
   /** The pointer's shape. */
   cursor(message: Cursor): void;
   /** Where another moves the pointer, as fractions of the display. */
@@ -307,6 +309,9 @@ export class RtcTransport implements Link {
         break;
       case "Control":
         this.events.control(message.controls);
+        break;
+      case "Taken":
+        this.events.taken(message.seq);
         break;
       case "Cursor":
         this.events.cursor(message);

@@ -2,6 +2,7 @@
 import type { InputHub } from "../input/hub";
 import type { FrameTimes } from "../protocol/messages.gen";
 import { warningOf } from "../session/describe";
+import { exitTrouble } from "../session/exit";
 import { isPainted, transportOf } from "../session/machine";
 import type { State } from "../session/machine";
 import type { Standing } from "../session/standing";
@@ -79,6 +80,7 @@ export class Chrome {
       transport,
       why: state.why === null ? "" : whyNotWebrtc(state.why),
       rttMs: direct ? rttMs : null,
+      exit: exitTrouble(state.session?.egress ?? null),
       rtc: direct ? (rtc ?? null) : null,
     });
   }

@@ -1,7 +1,9 @@
 /** The panel "Connection": what gets through, in one sentence and one by one, and a button that tests it anew. */
+import { exitLine, exitTrouble } from "../session/exit";
 import type { Access } from "../session/runner";
 import { pathOf } from "../session/machine";
 import type { State } from "../session/machine";
+import type { EgressInfo } from "../api/types";
 import { verdictOf } from "../session/verdict";
 import { SelfTest } from "../transport/self_test";
 import { t } from "../words/words";
@@ -21,8 +23,12 @@ export class ConnectionPanel {
     this.#run();
   });
 
+  readonly #exit = el("p", { id: "exit" });
+  #egress: EgressInfo | null = null;
+
   constructor(access: Access) {
-    this.#side.root.append(el("section", {}, el("h2", {}, t("connection.name")), this.#verdict, this.#rows, this.#again));
+    const parts = [el("h2", {}, t("connection.name")), this.#verdict, this.#exit, this.#rows, this.#again];
+    this.#side.root.append(el("section", {}, ...parts));
     this.#test = new SelfTest(access, () => {
       this.#draw();
     });
@@ -39,6 +45,10 @@ export class ConnectionPanel {
   show(state: State): void {
     this.#side.available = state.session?.state === "ready";
     if (state.gap === null) this.#test.saw(pathOf(state.phase));
+    const egress = state.session?.egress ?? null;
+    if (JSON.stringify(egress) === JSON.stringify(this.#egress)) return;
+    this.#egress = egress;
+    this.#draw();
   }
 
   forget(): void {
@@ -62,6 +72,10 @@ export class ConnectionPanel {
     this.#verdict.textContent = running ? t("connection.testing") : verdictOf(found);
     const facts = PATHS.map((path): [string, string] => [t(`connection.${path}`), t(`connection.${found[path]}`)]);
     if (found.decoder !== undefined) facts.push([t("connection.decoder"), found.decoder ?? t("connection.decoder.none")]);
+    const exit = exitLine(this.#egress);
+    if (exit !== null) facts.push([t("connection.exit"), exit.text]);
+    this.#exit.textContent = exitTrouble(this.#egress);
+    this.#exit.hidden = this.#exit.textContent === "";
     this.#rows.replaceChildren(...facts.flatMap(([label, value]) => [el("dt", {}, label), el("dd", {}, value)]));
     // Not disabled, which would take the focus from it.
     this.#again.setAttribute("aria-disabled", String(running));

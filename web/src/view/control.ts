@@ -21,6 +21,7 @@ export class ControlView {
   readonly #size = new WindowSize();
   #standing: Standing | null = null;
   #painted = false;
+  #readOnly = false;
   #follows = device.get(FIT_SLOT) === "window";
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** Why the gateway refused the last wish; shown for a moment. */
@@ -52,16 +53,18 @@ export class ControlView {
     }).observe(stage);
   }
 
-  show(standing: Standing, painted: boolean): void {
+  /** `readOnly`: this page's input does not count though it may, and neither does its window's size. */
+  show(standing: Standing, painted: boolean, readOnly: boolean): void {
     this.#standing = standing;
     this.#painted = painted;
+    this.#readOnly = readOnly;
     this.#render();
   }
 
   #render(): void {
     const standing = this.#standing;
     if (standing === null) return;
-    const controls = standing.who === "me";
+    const controls = standing.who === "me" && !this.#readOnly;
     const text = this.#painted ? standing.text : "";
     this.#who.textContent = this.#refused === "" ? text : this.#refused;
     this.#deed.hidden = !this.#painted || standing.deed === null;

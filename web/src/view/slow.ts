@@ -11,6 +11,8 @@ export interface Facts {
   /** The last seconds, oldest first. */
   readonly samples: readonly Sample[];
   readonly guest: GuestTimes | null;
+  /** What is wrong with the desktop's way to the internet (session/exit.ts); empty when nothing is. */
+  readonly exit: string;
 }
 
 /** What is worse than these is felt. */
@@ -23,12 +25,17 @@ interface Reason {
   readonly text: string;
 }
 
-/** The worst first. Empty while nothing is known. */
+/** The worst first; before them the desktop's exit, which no figure of the picture tells of. Empty while nothing is known. */
 export function whySlow(facts: Facts): string {
+  return [facts.exit, pictureSlow(facts)].filter((text) => text !== "").join(" ");
+}
+
+function pictureSlow(facts: Facts): string {
   if (facts.transport === "novnc") return t("slow.novnc", { why: facts.why }).trim();
   if (facts.transport === null || facts.samples.length === 0) return "";
   const reasons = [...networkReasons(facts), ...deviceReasons(facts), ...guestReasons(facts)].sort((one, other) => other.weight - one.weight);
   if (reasons.length > 0) return reasons.slice(0, MOST_SENTENCES).map(({ text }) => text).join(" ");
+  if (facts.exit !== "") return "";
   return t(mean(facts.samples, ({ fps }) => fps) < 2 ? "slow.idle" : "slow.none");
 }
 

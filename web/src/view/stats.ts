@@ -19,6 +19,8 @@ export interface Now {
   readonly transport: "webrtc" | "novnc" | null;
   readonly why: string;
   readonly rttMs: number | null;
+  /** See slow.ts. */
+  readonly exit: string;
   /** The open WebRTC connection whose picture is shown. */
   readonly rtc: RtcTransport | null;
 }
@@ -100,7 +102,7 @@ export class Stats {
     if (guest !== null) rows.push([t("stats.agent"), `${ms(guest.waitMs, 1)} + ${ms(guest.encodeMs, 1)} + ${ms(guest.sendMs, 1)}`]);
     if (sample !== null && sample.size !== "") rows.push([t("stats.picture"), sample.size]);
     this.#list.replaceChildren(...rows.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
-    const why = whySlow({ transport: now.transport, why: now.why, rttMs: now.rttMs, samples: this.#samples, guest });
+    const why = whySlow({ transport: now.transport, why: now.why, exit: now.exit, rttMs: now.rttMs, samples: this.#samples, guest });
     this.#why.textContent = why === "" ? t("stats.waiting") : why;
   }
 }

@@ -8,11 +8,9 @@ import type { SoundLine } from "../audio/sound";
 import { ChannelLine } from "../clipboard/channel";
 import { HttpLine } from "../clipboard/http_line";
 import { ClipboardHub } from "../clipboard/hub";
-import type { ClipboardLine } from "../clipboard/line";
 import { ClipboardPanel } from "../clipboard/panel";
 import { FilesPanel } from "../files/panel";
 import { InputHub } from "../input/hub";
-import type { Sinks } from "../input/hub";
 import type { KeyOp } from "../input/keyboard";
 import { MessageSink, RfbKeySink } from "../input/sink";
 import { disconnected, panelOf } from "../session/describe";
@@ -21,7 +19,7 @@ import type { State } from "../session/machine";
 import { followNetwork } from "../session/network";
 import { reports, Runner } from "../session/runner";
 import type { Access, Opener } from "../session/runner";
-import { speakerOf, standingOf } from "../session/standing";
+import { isAnothers, standingOf } from "../session/standing";
 import { RtcTransport } from "../transport/rtc";
 import { Screen } from "../transport/screen";
 import { VncTransport } from "../transport/vnc";
@@ -34,16 +32,11 @@ import { wireButtons } from "./buttons";
 import { ConnectionPanel } from "./connection";
 import { ControlView } from "./control";
 import { PanelView } from "./panel";
+import { Routing } from "./routing";
 import { StatusBar } from "./status";
 
 const TICK_MS = 100;
 const FIGURES_MS = 1_000;
-
-interface Route extends Sinks {
-  readonly clipboard: ClipboardLine;
-  /** Null for noVNC. */
-  readonly rtc: RtcTransport | null;
-}
 
 export class Viewer {
   readonly #video = byId("video", HTMLVideoElement);
@@ -81,13 +74,9 @@ export class Viewer {
   readonly #lines = new Map<number, SoundLine | null>();
   readonly #sound: Sound;
   readonly #crisp: Crisp;
-  /** Where input would go, for each open attempt that takes it. */
-  readonly #sinks = new Map<number, Route>();
-  #routed: Route | null = null;
+  readonly #routing = new Routing(this.#input, this.#clipboard);
   /** Of noVNC: told by the session what may be copied, where the agent tells the others. */
   readonly #httpLines = new Set<HttpLine>();
-  /** What each open attempt said last of whether input by it counts. */
-  readonly #live = new Map<number, boolean>();
   #vncLink: VncTransport | null = null;
   #off = false;
   #readOnly = false;
@@ -146,7 +135,7 @@ export class Viewer {
   /** This page's input does not count, though it may. */
   set readOnly(readOnly: boolean) {
     this.#readOnly = readOnly;
-    this.#joinClipboard();
+    this.#routing.readOnly = readOnly;
     this.#show(this.#runner.state);
   }
 
@@ -163,9 +152,7 @@ export class Viewer {
 
   /** Press keys for the page around this one. False when this page's input does not count. */
   press(ops: readonly KeyOp[]): boolean {
-    if (this.#routed === null || !this.#input.allowed) return false;
-    this.#routed.keys.keys(ops);
-    return true;
+    return this.#routing.press(ops);
   }
 
   /** The gateway was told something, so the session is another now. */
@@ -209,17 +196,20 @@ export class Viewer {
         this.#role = controls ? "control" : "view";
         this.#input.size = { width, height };
         cursor.welcome(controls);
-        const sink = new MessageSink(rtc.send);
         this.#lines.set(attempt, rtc.sound);
         this.#crisp.connect(controls ? rtc.crisp : null);
-        this.#sinks.set(attempt, { keys: this.#clipboard.gate(sink), pointer: sink, clipboard: line, rtc });
+        this.#routing.open(attempt, { keys: this.#clipboard.gate(sink), pointer: sink, speaker: sink, clipboard: line, rtc });
         this.#show(this.#runner.state);
       },
       size: (width, height) => {
         this.#input.size = { width, height };
       },
       control: (controls) => {
+        sink.counts = controls;
         this.#hearControl(attempt, controls);
+      },
+      taken: (seq) => {
+        this.#routing.unheard.taken(seq);
       },
       cursor: (message) => {
         cursor.take(message);
@@ -235,6 +225,7 @@ export class Viewer {
       },
       times: this.#chrome.times,
     });
+    const sink = new MessageSink(rtc.send, this.#routing.unheard);
     const line = new ChannelLine(rtc.clipboard);
     return {
       show: () => {
@@ -242,7 +233,8 @@ export class Viewer {
         cursor.show();
       },
       close: () => {
-        this.#unroute(attempt);
+        this.#lines.delete(attempt);
+        this.#routing.close(attempt);
         line.close();
         rtc.close();
         this.#crisp.disconnect(rtc.crisp);
@@ -255,8 +247,8 @@ export class Viewer {
     const vnc = new VncTransport(this.access, this.#vnc, this.#screen, {
       ...reports(attempt, dispatch),
       painted: () => {
-        const keys = this.#clipboard.gate(new RfbKeySink(vnc.sendKey));
-        this.#sinks.set(attempt, { keys, pointer: null, clipboard: line, rtc: null });
+        const speaker = new RfbKeySink(vnc.sendKey, this.#routing.unheard);
+        this.#routing.open(attempt, { keys: this.#clipboard.gate(speaker), pointer: null, speaker, clipboard: line, rtc: null });
         dispatch({ type: "painted", attempt });
       },
       control: (controls) => {
@@ -271,7 +263,6 @@ export class Viewer {
     });
     const line = new HttpLine(this.access);
     this.#httpLines.add(line);
-    vnc.fits = this.#chrome.fits;
     return {
       show: () => {
         this.#vncLink = vnc;
@@ -279,7 +270,8 @@ export class Viewer {
         vnc.show();
       },
       close: () => {
-        this.#unroute(attempt);
+        this.#lines.delete(attempt);
+        this.#routing.close(attempt);
         this.#httpLines.delete(line);
         line.close();
         vnc.close();
@@ -289,25 +281,8 @@ export class Viewer {
   };
 
   #hearControl(attempt: number, controls: boolean): void {
-    this.#live.set(attempt, controls);
+    this.#routing.hear(attempt, controls);
     this.#runner.dispatch({ type: "news" });
-  }
-
-  /**
-   * Input follows the picture: a transport that is only being tried gets none, unless it is the one by which this
-   * page's input counts already.
-   */
-  #route(state: State): void {
-    const sinks = "attempt" in state.phase ? (this.#sinks.get(speakerOf(state.phase.attempt, state, this.#live)) ?? null) : null;
-    if (sinks === this.#routed) return;
-    this.#routed = sinks;
-    this.#input.connect(sinks);
-    this.#joinClipboard();
-  }
-
-  #joinClipboard(): void {
-    const routed = this.#readOnly ? null : this.#routed;
-    this.#clipboard.connect(routed?.clipboard ?? null, routed?.keys ?? null);
   }
 
   /** The sound follows the picture too. */
@@ -317,20 +292,8 @@ export class Viewer {
     this.#sound.connect(isPainted(phase) ? transportOf(phase) : null, line);
   }
 
-  /** Before a transport closes: what is held must be released through it. */
-  #unroute(attempt: number): void {
-    const sinks = this.#sinks.get(attempt);
-    this.#sinks.delete(attempt);
-    this.#lines.delete(attempt);
-    this.#live.delete(attempt);
-    if (sinks === undefined || sinks !== this.#routed) return;
-    this.#routed = null;
-    this.#input.connect(null);
-    this.#joinClipboard();
-  }
-
   #show(state: State): void {
-    this.#route(state);
+    this.#routing.follow(state);
     const transport = transportOf(state.phase);
     const page = document.documentElement.dataset;
     page["transport"] = transport ?? "none";
@@ -360,15 +323,16 @@ export class Viewer {
   }
 
   #showControl(state: State): void {
-    const live = "attempt" in state.phase ? (this.#live.get(speakerOf(state.phase.attempt, state, this.#live)) ?? null) : null;
-    const standing = standingOf(this.#role, nameOf(this.access.viewer), state.session?.control ?? null, live);
+    const standing = standingOf(this.#role, nameOf(this.access.viewer), state.session?.control ?? null, this.#routing.live(state));
     const controls = standing.who === "me" && !this.#readOnly;
     document.documentElement.dataset["control"] = standing.who;
     // Off, what is held is released first, which must still go out.
     this.#input.allowed = controls;
+    if (this.#readOnly || isAnothers(state.session?.control ?? null, nameOf(this.access.viewer))) this.#routing.unheard.forget();
     if (this.#vncLink !== null) this.#vncLink.viewOnly = !controls;
+    if (controls) this.#routing.sayAgain();
     this.#cursor.controls = this.#vncCursor.controls = controls;
-    this.#control.show(standing, isPainted(state.phase));
+    this.#control.show(standing, isPainted(state.phase), this.#readOnly);
     this.#chrome.show(state, standing, this.access.id);
     this.#share(state, controls);
     this.audience?.shown({ state, role: this.#role, standing, readOnly: this.#readOnly, off: this.#off });
@@ -383,7 +347,7 @@ export class Viewer {
 
   readonly #figures = (): void => {
     const { phase } = this.#runner.state;
-    void this.#chrome.figures(this.#runner.state, this.#rttMs, "attempt" in phase ? this.#sinks.get(phase.attempt)?.rtc : null);
+    void this.#chrome.figures(this.#runner.state, this.#rttMs, "attempt" in phase ? this.#routing.get(phase.attempt)?.rtc : null);
     if (phase.name !== "webrtc" || !phase.painted) {
       if (isPainted(phase)) this.audience?.figures(null, null);
       return;
