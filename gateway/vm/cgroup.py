@@ -85,7 +85,9 @@ class Cgroups:
         self.why = why
 
     @classmethod
-    def open(cls, proc: Path = Path("/proc/self"), *, root: bool | None = None, named: str = "") -> Cgroups:
+    def open(
+        cls, proc: Path = Path("/proc/self"), *, root: bool | None = None, named: str = ""
+    ) -> Cgroups:
         """Find the place and make it ready. Never fails: what cannot be had is said in ``why``.
 
         Args:
