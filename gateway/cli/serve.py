@@ -119,7 +119,9 @@ def _announce(gateway: Serving, settings: Settings, *, as_json: bool) -> None:
         out.print(f"A new API key is in {escape(str(api_key_path(settings.state_dir)))}", soft_wrap=True)
     out.print(f"Fenster listens on {escape(url)}", soft_wrap=True)
     if shown:
-        out.print(f"Its certificate is self-signed; browsers warn of it. SHA-256 {shown}", soft_wrap=True)
+        out.print(
+            f"Its certificate is self-signed; browsers warn of it. SHA-256 {shown}", soft_wrap=True, emoji=False
+        )
     sys.stdout.flush()
 
 

@@ -174,6 +174,11 @@ class AuditLog:
         self._waiting.append(line)
         self._news.set()
 
+    def skip(self) -> None:
+        """An entry that is not to be written; it counts as lost, and the log says so with the next one."""
+        if self._file is not None:
+            self._lose(1)
+
     async def run(self) -> None:
         """Write until cancelled; then what is left."""
         try:

@@ -64,7 +64,9 @@ def own_certificate(
         )
         public = _sign(key, wanted | {str(name) for name in also}, now).public_bytes(serialization.Encoding.PEM)
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Each by itself: parents are made for everybody to read.
+            state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
             write_private(files.key, private)
             write_private(files.chain, public)
         except OSError as exc:

@@ -27,6 +27,7 @@ from gateway.tokens import API_KEY_PREFIX, Role, verify
 __all__ = [
     "AUDITED",
     "CORS_ORIGIN",
+    "SCOPE",
     "TOKEN_PROTOCOL",
     "VIEWER_NAME",
     "Access",
@@ -46,6 +47,8 @@ AUDITED: web.RequestKey[str] = web.RequestKey("audited", str)
 """Of a request: the session that it is about, where its path does not say."""
 VIEWER_NAME: web.RequestKey[str] = web.RequestKey("viewer_name", str)
 """Of a request: the public name of the viewer that asks."""
+SCOPE = "scope"
+"""Attribute of a route's handler: what an API key needs for it."""
 CORS_ORIGIN: web.RequestKey[str] = web.RequestKey("cors_origin", str)
 """Of a request: another origin whose page may read the answer."""
 
@@ -100,6 +103,9 @@ class Caller:
         return self.key is not None and self.key.may(scope)
 
 
+VIEWERS_ENTRIES = Rate(per_s=2, burst=300)
+"""Of one token in the audit log: its holder must not be able to rotate everybody else's deeds away."""
+
 NOBODY = Caller(role="view")
 Handler = Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
 
@@ -125,6 +131,7 @@ def route(
         noting("ok" if response.status < 400 else "failed")
         return response
 
+    guarded.__dict__[SCOPE] = scope
     # A GET route would answer HEAD too, by running the handler: an event stream without an end.
     options = {"allow_head": False} if method == "GET" and access is not Access.PUBLIC else {}
     return web.RouteDef(method, path, guarded, options)
@@ -134,8 +141,12 @@ def note(request: web.Request, caller: Caller, event: str, outcome: str, reason:
     """Write down what a request did, where it is an event."""
     if not event:
         return
-    key = caller.key
-    request.app[SERVICES].audit.note(
+    key, services = caller.key, request.app[SERVICES]
+    who = caller.credential or address_of(request)
+    if key is None and services.noted.take(f"entries {who}", VIEWERS_ENTRIES, services.clock()):
+        services.audit.skip()
+        return
+    services.audit.note(
         event,
         outcome,
         actor="key" if key is not None else "ticket" if caller.ticket else "token" if caller.credential else "nobody",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,8 +13,21 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from gateway import __version__
-from gateway.routes import models
-from gateway.routes.access import Access, Caller, route
+from gateway.routes import (
+    api,
+    clipboard,
+    control,
+    events,
+    files,
+    marker,
+    metrics,
+    models,
+    screenshot,
+    tickets,
+    vnc,
+    whep,
+)
+from gateway.routes.access import SCOPE, Access, Caller, route
 from gateway.routes.api import KEY_HEADER, KEY_PATTERN
 from gateway.routes.control import VIEWER_HEADER
 from gateway.routes.files import BYTES_TYPE
@@ -214,11 +228,7 @@ _OPTIONAL = {
 }  # fmt: skip
 """Bodies that may be left out; a file without any is empty."""
 
-_KEY = (
-    "opens the calls of its scopes, on its owner's sessions: sessions:read (GET of sessions, events, templates), "
-    "sessions:write (what creates, changes or ends them), tokens:issue (tokens, tickets), desktops:use (what a "
-    "viewer token opens), host:read, metrics:read; admin opens all, on every owner's"
-)
+_KEY = "opens the calls of its scopes, which stand with each call, on its owner's sessions; with admin, all calls"
 
 _REF = "#/components/schemas/{model}"
 
@@ -231,8 +241,9 @@ def document() -> dict[str, Any]:
     ordered = sorted(used, key=lambda model: model.__name__)
     _, schemas = models_json_schema([(model, "validation") for model in ordered], ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
+    scopes = _scopes()
     for (method, path), call in _CALLS.items():
-        paths.setdefault(path, {})[method] = _operation(path, call)
+        paths.setdefault(path, {})[method] = _operation(path, call, scopes.get((method, path), ""))
     return {
         "openapi": "3.1.0",
         "info": {"title": "Fenster", "version": __version__, "license": {"name": "Apache-2.0"}},
@@ -249,10 +260,20 @@ def document() -> dict[str, Any]:
     }
 
 
-def _operation(path: str, call: _Call) -> dict[str, Any]:
+def _scopes() -> dict[tuple[str, str], str]:
+    """What an API key needs for each call, as the routes say it."""
+    modules = (api, clipboard, control, events, files, marker, metrics, screenshot, tickets, vnc, whep)
+    found = [one for module in modules for one in module.routes()]
+    return {
+        (one.method.lower(), re.sub(r"\{(\w+):[^}]*\}", r"{\1}", one.path)): str(one.handler.__dict__[SCOPE])
+        for one in found
+    }
+
+
+def _operation(path: str, call: _Call, scope: str) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": call.summary,
-        "security": [{scheme: []} for scheme in call.security],
+        "security": [{scheme: [scope] if scheme == "apiKey" else []} for scheme in call.security],
         "responses": {
             str(status): {"description": "done", **_content(answer)}
             for status, answer in {call.status: call.answer, **call.also}.items()

@@ -188,6 +188,8 @@ def _take_lock(path: Path) -> int:
         raise ConfigError(
             f"another gateway runs with the state in {path.parent}", hint="end it, or set state_dir to another"
         ) from exc
+    # SQLite would let everybody read it.
+    path.touch(0o600)
     return fd
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.edge.addresses import parse_network
 from gateway.edge.apikeys import ApiKey, Scope, digest, key_id, new_secret
+from gateway.edge.audit import AuditFile, AuditLog
 from gateway.edge.ratelimit import per_minute
+from gateway.routes.openapi import document
 from gateway.routes.services import Rates
 from gateway.sessions.lifecycle import State
 from tests.contract.api import Api, api_on
@@ -60,10 +63,10 @@ async def shops(tmp_path: Path) -> AsyncIterator[Api]:
         yield api
 
 
-async def created(api: Api, secret: str, status: int = 201) -> dict[str, str]:
+async def created(api: Api, secret: str, status: int = 201) -> dict[str, Any]:
     response = await api.client.post("/v1/sessions", headers=auth(secret))
     assert response.status == status, await response.text()
-    body: dict[str, str] = await response.json()
+    body: dict[str, Any] = await response.json()
     return body
 
 
@@ -90,6 +93,15 @@ async def test_a_scope_opens_its_calls_and_no_other(tmp_path: Path, scope: Scope
                 assert str(needed) in problem["detail"], (method, path)
         assert opened > 0
         assert session.state is State.READY
+
+
+async def test_the_document_says_which_scope_each_call_needs(api: Api) -> None:
+    paths = document()["paths"]
+    for method, path in guarded(api):
+        if method == "HEAD" or path == "/v1/tickets/exchange":
+            continue
+        security = paths[path][method.lower()]["security"]
+        assert {"apiKey": [NEEDED.get((method, path), Scope.DESKTOPS_USE)]} in security, (method, path)
 
 
 async def test_an_owner_sees_its_own_sessions_and_another_none(shops: Api) -> None:
@@ -223,6 +235,20 @@ async def test_tokens_and_tickets_share_a_limit(strict: Api) -> None:
     assert asked == [201, 201, 201, 429]
     strict.clock.now += 20
     assert await status(strict, "POST", f"{path}/tickets", strict.admin) == 201
+
+
+async def test_a_viewer_cannot_rotate_the_audit_log_away(tmp_path: Path) -> None:
+    audit = AuditLog(AuditFile(tmp_path / "audit.jsonl"))
+    async with api_on(tmp_path, more={"audit": audit}) as api:
+        session = await api.stage.ready()
+        headers = api.viewer(session)
+        for _ in range(305):
+            await api.refused("POST", f"/v1/sessions/{session.id}/tokens", 403, "forbidden", headers=headers)
+        assert audit.counters() == {"written": 0, "lost": 5, "waiting": 300}
+        await api.refused(
+            "POST", f"/v1/sessions/{session.id}/tokens", 403, "forbidden", headers=api.viewer(session, "view")
+        )
+        assert audit.counters()["waiting"] == 301, "another's entries are another's"
 
 
 async def test_creates_are_limited_by_address_too(strict: Api) -> None:

@@ -34,7 +34,9 @@ async def ask(manager: SessionManager, asked: dict[str, Any]) -> None:
 
 
 async def main(host: str, port: int, state_dir: Path, run_dir: Path, cache_dir: Path) -> None:
-    settings = Settings(host=host, port=port, state_dir=state_dir, run_dir=run_dir, cache_dir=cache_dir)
+    settings = Settings(
+        host=host, insecure_http=True, port=port, state_dir=state_dir, run_dir=run_dir, cache_dir=cache_dir
+    )
     reader = asyncio.StreamReader(limit=1 << 20)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

@@ -68,7 +68,7 @@ async def gateway(browser_host: BrowserHost, tmp_path_factory: pytest.TempPathFa
     with tempfile.TemporaryDirectory(prefix="fe2e-", dir="/tmp") as run_dir:  # short: socket paths end at 108 bytes
         state_dir = tmp_path_factory.mktemp("state")
         async with running_gateway(
-            Settings(host=GATEWAY_IP, port=0, state_dir=state_dir, run_dir=Path(run_dir))
+            Settings(host=GATEWAY_IP, insecure_http=True, port=0, state_dir=state_dir, run_dir=Path(run_dir))
         ) as running:
             yield running
 

@@ -43,7 +43,9 @@ class KillableGateway:
         mine.mkdir()
         for name in ("golden", "snapshots"):
             (mine / name).symlink_to(cache / name)
-        self._settings = Settings(host=host, port=port, state_dir=home / "state", run_dir=run_dir, cache_dir=mine)
+        self._settings = Settings(
+            host=host, insecure_http=True, port=port, state_dir=home / "state", run_dir=run_dir, cache_dir=mine
+        )
         paths = (self._settings.state_dir, run_dir, mine)
         self._argv = [sys.executable, "-m", "tests.e2e.child_gateway", host, str(port), *map(str, paths)]
         self._log = home / "gateway.log"

@@ -89,8 +89,11 @@ def names_of(chain: Path) -> set[str]:
 
 
 def test_a_self_signed_certificate_is_made_once_private_and_for_its_names(tmp_path: Path) -> None:
+    tmp_path = tmp_path / "state"
     made = own_certificate(tmp_path, ["localhost", "127.0.0.1"], ["192.0.2.1", "::1"])
     assert names_of(made.chain) == {"localhost", "127.0.0.1", "192.0.2.1", "::1"}
+    for folder in (made.chain.parent, made.chain.parent.parent):
+        assert folder.stat().st_mode & 0o777 == 0o700
     for path in (made.chain, made.key):
         assert path.stat().st_mode & 0o777 == 0o600
     before = fingerprint(made.chain)

@@ -19,6 +19,7 @@ from gateway.edge.apikeys import ApiKey, Scope, digest, key_id, new_secret
 from gateway.edge.audit import FIELDS, audit_path
 from gateway.edge.keystore import keys_path, update_keys
 from gateway.netns.thread import NamespaceThread
+from gateway.plane import compose
 from gateway.sessions.lifecycle import State
 from gateway.settings import Settings
 from tests.contract.test_api_whep import OFFER
@@ -50,10 +51,10 @@ def logged() -> Iterator[None]:
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     driver = FakeDriver()
     monkeypatch.setattr(app, "make_driver", lambda settings, *, lasting: driver)
-    monkeypatch.setattr(app, "_open_lan", fake_lan)
+    monkeypatch.setattr(compose, "_open_lan", fake_lan)
     run_dir = Path(f"/tmp/fenster-secrets-{os.getpid()}")
     yield Settings(
-        port=0, state_dir=tmp_path / "state", cache_dir=tmp_path / "cache", run_dir=run_dir, log_level="debug"
+        port=0, state_dir=tmp_path / "state", cache_dir=tmp_path / "cache", run_dir=run_dir, dataplane="inside"
     )
     run_dir.rmdir()
 

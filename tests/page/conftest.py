@@ -87,6 +87,7 @@ async def gateway(
 ) -> AsyncIterator[Gateway]:
     with tempfile.TemporaryDirectory(prefix="fpage-", dir="/tmp") as run_dir:  # short: socket paths end at 108 bytes
         settings = Settings(
+            insecure_http=True,
             host=GATEWAY_IP,
             port=0,
             driver="process",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from gateway.tokens import API_KEY_PREFIX
 NOW = 1_700_000_000.0
 
 
-def a_key(secret: str, owner: str = "shop", scopes: frozenset[Scope] = frozenset(), **more: float) -> ApiKey:
+def a_key(secret: str, owner: str = "shop", scopes: frozenset[Scope] = frozenset(), **more: Any) -> ApiKey:
     return ApiKey(id=key_id(secret), digest=digest(secret), owner=owner, scopes=scopes, created_at=NOW, **more)
 
 

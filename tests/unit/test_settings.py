@@ -50,6 +50,16 @@ def test_defaults_need_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ({}, {"FENSTER_ADVERTISE": "203.0.113.7,here"}, "FENSTER_ADVERTISE"),
         ({}, {"FENSTER_ADVERTISE": "0.0.0.0"}, "FENSTER_ADVERTISE"),
         ({}, {"FENSTER_PROFILE": "../xfce"}, "FENSTER_PROFILE"),
+        ({"tls_cert": "/c.pem"}, {}, "tls_key"),
+        ({"tls_key": "/k.pem"}, {}, "--tls-key"),
+        ({"tls_cert": "/c.pem", "tls_key": "/k.pem", "insecure_http": True}, {}, "--insecure-http"),
+        ({"public_url": "desk.example"}, {}, "--public-url"),
+        ({"public_url": "https://desk.example/path"}, {}, "--public-url"),
+        ({}, {"FENSTER_ALLOWED_HOSTS": "https://a.example"}, "FENSTER_ALLOWED_HOSTS"),
+        ({}, {"FENSTER_TRUSTED_PROXIES": "10.0.0.1,proxy"}, "FENSTER_TRUSTED_PROXIES"),
+        ({}, {"FENSTER_CREATES_PER_MIN": "0"}, "FENSTER_CREATES_PER_MIN"),
+        ({}, {"FENSTER_AUDIT_KEEP": "-1"}, "FENSTER_AUDIT_KEEP"),
+        ({}, {"FENSTER_TLS_CERTIFICATE": "/c.pem"}, "FENSTER_TLS_CERTIFICATE"),
     ],
 )
 def test_a_bad_setting_is_named_with_its_source(flags: dict[str, Any], environ: dict[str, str], named: str) -> None:
@@ -140,3 +150,20 @@ def test_embedding_origins_are_origins(tmp_path: Path) -> None:
     assert load({}, environ=environ).embed_origins == ("https://a.example", "http://b.example:81")
     with pytest.raises(ConfigError, match=r"EMBED_ORIGINS.*origin is scheme"):
         load({}, environ={**environ, "FENSTER_EMBED_ORIGINS": "https://a.example/shop"})
+
+
+def test_the_edge_is_set_by_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    environ = {
+        "FENSTER_PUBLIC_URL": "https://Desk.Example/",
+        "FENSTER_ALLOWED_HOSTS": "Box.lan, other.lan",
+        "FENSTER_TRUSTED_PROXIES": "127.0.0.1, fd00::/8",
+        "FENSTER_TLS_CERT": "cert.pem",
+        "FENSTER_TLS_KEY": "~/key.pem",
+    }
+    settings = load({}, environ=environ)
+    assert settings.public_url == "https://desk.example"
+    assert settings.allowed_hosts == ("box.lan", "other.lan")
+    assert settings.trusted_proxies == ("127.0.0.1/32", "fd00::/8")
+    assert settings.tls_cert == Path.cwd() / "cert.pem"
+    assert settings.tls_key == Path.home() / "key.pem"

@@ -49,7 +49,8 @@ async def process_desktop(state_dir: Path, *, host: str = "127.0.0.1", display: 
     """Serve on a free port, with one session that is ready; of a desktop of its own unless ``display`` names one."""
     with tempfile.TemporaryDirectory(prefix="fproc-", dir="/tmp") as run_dir:  # short: socket paths end at 108 bytes
         settings = Settings(host=host, port=0, state_dir=state_dir, run_dir=Path(run_dir) / "r", driver="process",
-                            reserve_memory_mib=0, reserve_disk_mib=0, process_display=display)  # fmt: skip
+                            insecure_http=True, reserve_memory_mib=0, reserve_disk_mib=0,
+                            process_display=display)  # fmt: skip
         async with serving(settings) as gateway:
             session = await gateway.services.manager.create()
             async with asyncio.timeout(100):
