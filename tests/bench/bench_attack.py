@@ -42,21 +42,28 @@ SETTLE_S = 3.0
 MARK_EVERY_S = 5.0
 ASK_EVERY_S = 0.5
 LOOPBACK, HOST_IN_GUEST = "127.0.0.1", "169.254.0.22"
+STRANGER = "127.0.0.2"
+"""Where attacks come from, so that limits of one address are its own."""
 WORST_RATIO = 2.0
 
 
 @dataclass
 class Gateway:
-    pid: int
     url: str
     sid: str
     media_port: int
     folder: Path
 
     def cpu_s(self) -> float:
-        """That its process has spent so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """That its processes, the data plane's among them, have spent so far."""
+        ticks = 0
+        for path in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                line = (path / "cmdline").read_text(errors="replace")
+                if "gateway.cli" in line and str(self.folder) in line:
+                    fields = (path / "stat").read_text().rpartition(")")[2].split()
+                    ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def guest_pid(self) -> int:
         """A process in the network of its session."""
@@ -93,7 +100,7 @@ async def gateway(folder: Path) -> AsyncIterator[Gateway]:
                     break
             else:
                 raise RuntimeError("the gateway ended before its session was ready")
-        yield Gateway(process.pid, url, rest.partition("#")[0], media_port, folder)
+        yield Gateway(url, rest.partition("#")[0], media_port, folder)
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGINT)
@@ -212,9 +219,9 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, Seen]:
         inside = site.guest_pid()
         count, port = str(options.connections), site.url.rpartition(":")[2]
         attacks: dict[str, tuple[tuple[str, ...], int | None]] = {
-            "slow HTTP": (("loris", LOOPBACK, port, count), None),
+            "slow HTTP": (("loris", LOOPBACK, port, count, STRANGER), None),
             "slow proxy": (("loris", HOST_IN_GUEST, str(PROXY_PORT), count), inside),
-            "junk flood": (("flood", LOOPBACK, str(site.media_port), str(options.rate)), None),
+            "junk flood": (("flood", LOOPBACK, str(site.media_port), str(options.rate), STRANGER), None),
         }
         async with marked(api, site.sid) as session, PeerWay("click").connect(session) as viewer:
             await asyncio.sleep(SETTLE_S)
