@@ -26,7 +26,7 @@ from gateway.netns.lan import NamespaceLan
 from gateway.netns.thread import NamespaceThread
 from gateway.plane.client import RemoteDataPlane
 from gateway.plane.compose import PlaneSettings, open_plane
-from gateway.plane.process import SOCKET_NAME, reach
+from gateway.plane.process import SOCKET_NAME, reach, wait_for
 from gateway.routes.services import ExitDefaults, LifetimeDefaults, Services
 from gateway.sessions.manager import Limits, Room, SessionManager
 from gateway.sessions.record import Place, Template
@@ -98,6 +98,7 @@ def make_driver(settings: Settings, *, lasting: bool = False) -> VmDriver:
         uids=range(settings.vm_uids[0], settings.vm_uids[1] + 1),
         disk_bps=None if settings.vm_disk_mbps is None else int(settings.vm_disk_mbps * 1e6),
         die_with_gateway=not lasting,
+        cgroup=settings.vm_cgroup,
     )
 
 
@@ -205,9 +206,9 @@ async def _open_dataplane(
         return await open_plane(plane, namespaces)
     options = ["--log-level", settings.log_level, *(["--log-json"] if settings.log_json else [])]
     log = settings.state_dir / "logs" / "dataplane.log"
-    return await RemoteDataPlane.connect(
-        partial(reach, settings.run_dir / SOCKET_NAME, log, options), plane, namespaces
-    )
+    path = settings.run_dir / SOCKET_NAME
+    find = partial(wait_for, path) if settings.dataplane == "service" else partial(reach, path, log, options)
+    return await RemoteDataPlane.connect(find, plane, namespaces)
 
 
 def plane_settings(settings: Settings, media_port: int) -> PlaneSettings:

@@ -76,6 +76,9 @@ class DataPlane(Protocol):
     def take(self, sock: socket.socket) -> None:
         """Own a TCP connection that begins as a viewer's by ICE-TCP does; its first bytes are still unread."""
 
+    async def ping(self) -> None:
+        """Return once it has answered. Raises NetnsError when it does not."""
+
     def counters(self) -> Mapping[str, int]:
         """Packets, bytes and drops by reason, since start."""
 

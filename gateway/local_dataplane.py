@@ -118,6 +118,9 @@ class LocalDataPlane:
         """Own a TCP connection that begins as a viewer's by ICE-TCP does; its first bytes are still unread."""
         self._relay.take(sock)
 
+    async def ping(self) -> None:
+        """It lives in the loop that runs this."""
+
     def counters(self) -> Mapping[str, int]:
         """The relay's, and ``lans``: how many networks there are now."""
         return {**self._relay.counters(), "lans": len(self._lans)}

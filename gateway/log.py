@@ -52,6 +52,8 @@ def configure(level: str = "info", *, json: bool = False) -> None:
     logging.getLogger("aiohttp.server").addFilter(not_a_strangers)
     # One line per request at info would bury the transitions.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    # It logs each statement with its values, and those of a session are nobody's to read.
+    logging.getLogger("aiosqlite").setLevel(logging.WARNING)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

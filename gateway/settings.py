@@ -116,10 +116,10 @@ class Settings(BaseModel):
     driver: Literal["qemu", "process"] = Field(
         default="qemu", description="process runs the desktop WITHOUT a VM: development only"
     )
-    dataplane: Literal["apart", "inside"] = Field(
+    dataplane: Literal["apart", "service", "inside"] = Field(
         default="apart",
         description="apart: media, proxies and networks in a process of their own, so that a restart of the gateway "
-        "cuts none of them",
+        "cuts none of them; service: the same, and somebody else starts it (fenster-dataplane.service)",
     )
     process_display: str = Field(
         default="",
@@ -149,6 +149,12 @@ class Settings(BaseModel):
     )
     vm_disk_mbps: float | None = Field(
         default=None, gt=0, description="what a machine may read and write of its disk, each, in MB/s, by a cgroup"
+    )
+    vm_cgroup: str = Field(
+        default="",
+        pattern=r"^(/[A-Za-z0-9_.@:/-]{1,200})?$",
+        description="cgroup in which each machine gets its own, as fenster-vms.service has it; found by itself unless "
+        "set",
     )
     display: Display = Field(default=(1280, 720), description="WIDTHxHEIGHT in px")
     max_sessions: int = Field(default=8, ge=1, le=10000)

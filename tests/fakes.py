@@ -300,6 +300,9 @@ class FakeDataPlane:
     async def settle(self) -> None:
         self.settled = True
 
+    async def ping(self) -> None:
+        return None
+
     async def admit(self, vm_id: str, ice: IceCredentials) -> None:
         if any(ufrag == ice.ufrag for _, ufrag in self.admitted):
             raise Conflict(f"the ufrag {ice.ufrag} is taken")

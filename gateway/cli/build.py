@@ -21,12 +21,16 @@ from golden.build import build as build_image
 from golden.build import find
 from golden.cli import Reporter
 from golden.errors import StageError
+from golden.refresh import refresh
 
 __all__ = ["build"]
 
 
 def build(
     force: Annotated[bool, typer.Option("--force", help="Throw the built image away first.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--refresh", help="Build it anew from today's packages; the present one serves meanwhile.")
+    ] = False,
     profile: options.Profile = None,
     cache_dir: options.CacheDir = None,
     snapshot: Annotated[bool, typer.Option(help="Also boot it once and keep the live desktop.")] = True,
@@ -40,15 +44,17 @@ def build(
 ) -> None:
     """Build the golden image and its snapshot, unless those that are there are current; goes on after an
     interruption."""
-    flags = {key: value for key, value in locals().items() if key not in ("force", "snapshot", "config", "as_json")}
+    own = ("force", "fresh", "snapshot", "config", "as_json")
+    flags = {key: value for key, value in locals().items() if key not in own}
     settings = load(flags, config=config)
     # In its second life (ensure_privileges, below) the image is the one that the first has just built.
-    again = force and not in_user_namespace()
-    if again and (old := find(settings.profile, settings.cache_dir)) is not None:
+    first = not in_user_namespace()
+    if first and force and not fresh and (old := find(settings.profile, settings.cache_dir)) is not None:
         shutil.rmtree(old.path)
     reporter = Reporter(notes())
     try:
-        image = build_image(settings.profile, cache=settings.cache_dir, progress=reporter)
+        make = refresh if first and fresh else build_image
+        image = make(settings.profile, cache=settings.cache_dir, progress=reporter)
     except StageError as exc:
         if not as_json:
             for line in exc.tail:
@@ -56,7 +62,7 @@ def build(
         raise
     finally:
         reporter.close()
-    made = _snapshots(settings, force=force) if snapshot else []
+    made = _snapshots(settings, force=force or fresh) if snapshot else []
     if as_json:
         manifest = asdict(image.manifest)
         shown = {key: manifest[key] for key in ("profile", "key", "versions", "files")}

@@ -13,9 +13,11 @@ import typer
 
 from gateway import log
 from gateway.cli import options
+from gateway.cli.beside import survivor
 from gateway.host import allow_descriptors
 from gateway.netns.thread import NamespaceThread
 from gateway.netns.userns import ensure_privileges
+from gateway.notify import Notifier, watchdog
 from gateway.plane.compose import open_plane
 from gateway.plane.process import SOCKET_NAME
 from gateway.plane.server import PlaneServer
@@ -42,7 +44,7 @@ def dataplane(
     """
     flags = {"run_dir": run_dir, "log_level": log_level, "log_json": log_json}
     settings = load(flags, config=config)
-    ensure_privileges()
+    ensure_privileges(beside=survivor(settings, plane=False))
     path = at if at is not None else settings.run_dir / SOCKET_NAME
     ready = _fork() if detach else None
     if log_file is not None:
@@ -58,13 +60,18 @@ async def _serve(path: Path, linger_s: float | None, ready: int | None) -> None:
     server = PlaneServer(path, namespaces, lambda settings: open_plane(settings, namespaces))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, server.ended.set)
+    notifier = Notifier()
+    watching = asyncio.create_task(watchdog(notifier, server.ping), name="watchdog")
     try:
         server.start()
+        notifier.say(READY="1")
         if ready is not None:
             os.write(ready, b"+")
             os.close(ready)
         await _until_over(server, linger_s)
+        notifier.say(STOPPING="1")
     finally:
+        watching.cancel()
         await server.close()
         await namespaces.close()
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
 import typer
 from rich.markup import escape
@@ -69,7 +70,7 @@ def _print(findings: list[Finding]) -> None:
 async def examine(settings: Settings) -> list[Finding]:
     """Every finding; what cannot be found out is one too."""
     rights: list[Callable[[], Finding | None]] = [
-        look_at_taps, look_at_namespaces, look_at_subordinate_ids, look_at_limits
+        look_at_taps, look_at_namespaces, look_at_subordinate_ids, partial(look_at_limits, settings.vm_cgroup)
     ]  # fmt: skip
     blocking: list[Callable[[Settings], Finding]] = [_build_tools, _image, _memory, _disk, _media]
     found = [await _qemu(settings), await _accelerator(settings)]

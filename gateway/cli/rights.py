@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gateway.cli.finding import Finding, Grade
 from gateway.netns.userns import can_make_namespaces, mend_of_user_namespaces
-from gateway.vm.cgroup import Cgroups
+from gateway.vm.cgroup import Cgroups, unified_mount
 from gateway.vm.uids import FEWER_UIDS
 
 __all__ = ["look_at_limits", "look_at_namespaces", "look_at_subordinate_ids", "look_at_taps", "subordinate_ids"]
@@ -77,7 +77,10 @@ def subordinate_ids(text: str, user: str, uid: int) -> int:
     return max((int(row[2]) for row in rows if len(row) == 3 and row[0] in (user, str(uid))), default=0)
 
 
-def look_at_limits() -> Finding:
+def look_at_limits(named: str = "") -> Finding:
+    """By trying; but a cgroup that the settings name takes processes from services only, and is looked at."""
+    if named:
+        return _look_at_cgroup(named)
     cgroups = Cgroups.open()
     held = ", ".join(cgroups.controllers)
     if not cgroups.why:
@@ -86,6 +89,16 @@ def look_at_limits() -> Finding:
         "limits", Grade.WARN, f"{cgroups.why}; cgroups bound {held or 'nothing'}, resource limits the rest they can",
         "use cgroup v2 (systemd.unified_cgroup_hierarchy=1), and Delegate=yes for the gateway's unit",
     )  # fmt: skip
+
+
+def _look_at_cgroup(named: str) -> Finding:
+    mount = unified_mount(_text(Path("/proc/self/mountinfo")))
+    held = _text(mount / named.strip("/") / "cgroup.subtree_control").split() if mount is not None else []
+    if not held:
+        return Finding(
+            "limits", Grade.WARN, f"{named} hands down no controllers", "sudo systemctl start fenster-vms.service"
+        )
+    return Finding("limits", Grade.OK, f"each machine has a cgroup in {named}: {', '.join(held)}")
 
 
 def _text(path: Path) -> str:

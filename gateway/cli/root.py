@@ -8,7 +8,7 @@ import sys
 import typer
 
 from gateway import __version__
-from gateway.cli import bench, build, copy, dataplane, doctor, keys, probe, serve, sessions, verify
+from gateway.cli import bench, build, copy, dataplane, doctor, keys, probe, serve, sessions, verify, vms
 from gateway.cli.output import console, fail
 from gateway.errors import GatewayError
 from golden.errors import GoldenError
@@ -38,6 +38,7 @@ app.command()(doctor.doctor)
 app.command()(verify.verify)
 app.command()(probe.probe)
 app.command()(dataplane.dataplane)
+app.command()(vms.vms)
 app.add_typer(keys.keys, name="keys")
 app.add_typer(bench.bench, name="bench")
 

@@ -12,20 +12,19 @@ import typer
 from rich.markup import escape
 
 from gateway import log
-from gateway.app import Serving, serving, store_path
+from gateway.app import Serving, serving
 from gateway.cli import options
+from gateway.cli.beside import survivor
 from gateway.cli.output import console, emit, notes
 from gateway.cli.progress import StageLines
 from gateway.errors import GatewayError
 from gateway.host import allow_descriptors
 from gateway.keyfiles import api_key_path
 from gateway.netns.userns import ensure_privileges
-from gateway.plane.process import SOCKET_NAME, pid_of
+from gateway.notify import Notifier, watchdog
 from gateway.routes.api import viewer_token
 from gateway.sessions.session import Session
-from gateway.sessions.store import machine_uuids
 from gateway.settings import Settings, load
-from gateway.vm.find import find_process
 
 __all__ = ["serve"]
 
@@ -63,17 +62,9 @@ def serve(
     flags = {key: value for key, value in locals().items() if key not in ("open_session", "config", "as_json")}
     settings = load(flags, config=config)
     log.configure(settings.log_level, json=settings.log_json)
-    ensure_privileges(beside=_survivor(settings))
+    ensure_privileges(beside=survivor(settings))
     allow_descriptors()
     asyncio.run(_serve(settings, open_session=open_session, as_json=as_json))
-
-
-def _survivor(settings: Settings) -> int | None:
-    """The pid of the data plane, or of a machine, that the last gateway has left, if there is one."""
-    if (plane := pid_of(settings.run_dir / SOCKET_NAME)) is not None:
-        return plane
-    found = (find_process(uuid) for uuid in machine_uuids(store_path(settings)))
-    return next((pid for pid in found if pid is not None), None)
 
 
 async def _serve(settings: Settings, *, open_session: bool, as_json: bool) -> None:
@@ -88,14 +79,19 @@ async def _serve(settings: Settings, *, open_session: bool, as_json: bool) -> No
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, end, number)
     stopping = asyncio.create_task(stop.wait())
+    notifier = Notifier()
+    watching: asyncio.Task[None] | None = None
     try:
         async with serving(settings, lasting=True) as gateway:
             if gateway.reload is not None:
                 loop.add_signal_handler(signal.SIGHUP, gateway.reload)
             _announce(gateway, settings, as_json=as_json)
+            notifier.say(READY="1", STATUS=f"Listening on {gateway.url}")
+            watching = asyncio.create_task(watchdog(notifier, gateway.services.dataplane.ping), name="watchdog")
             if open_session:
                 await _open_session(gateway, stopping, as_json=as_json)
             await asyncio.wait({stopping})
+            notifier.say(STOPPING="1")
             if ended_by[-1] is signal.SIGTERM:
                 left = await gateway.services.manager.leave()
                 notes().print(f"{left} sessions go on; start the gateway again to find them, or end them by Ctrl-C")
@@ -103,6 +99,8 @@ async def _serve(settings: Settings, *, open_session: bool, as_json: bool) -> No
                 notes().print("ending the sessions ...")
     finally:
         stopping.cancel()
+        if watching is not None:
+            watching.cancel()
 
 
 def _announce(gateway: Serving, settings: Settings, *, as_json: bool) -> None:

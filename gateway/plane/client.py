@@ -163,6 +163,9 @@ class RemoteDataPlane:
         self._say("take", {}, [sock.fileno()])
         sock.close()
 
+    async def ping(self) -> None:
+        await self._call("ping")
+
     def counters(self) -> Mapping[str, int]:
         return {**self._counters, "restarts": self.restarts}
 

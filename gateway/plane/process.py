@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import struct
@@ -14,13 +15,15 @@ from pathlib import Path
 from gateway.errors import ConfigError
 from gateway.plane.channel import connect
 
-__all__ = ["LINGER_S", "SOCKET_NAME", "pid_of", "reach"]
+__all__ = ["LINGER_S", "SOCKET_NAME", "pid_of", "reach", "wait_for"]
 
 SOCKET_NAME = "dataplane.sock"
 """In the run directory."""
 LINGER_S = 10.0
 """How long one that a gateway has started stays with neither gateway nor VM."""
 START_S = 30.0
+WAIT_S, LOOK_S = 10.0, 0.1
+"""How long one that somebody else starts is waited for, and between two looks."""
 
 
 async def reach(path: Path, log: Path, options: Sequence[str] = ()) -> socket.socket:
@@ -39,6 +42,18 @@ async def reach(path: Path, log: Path, options: Sequence[str] = ()) -> socket.so
     if (sock := connect(path)) is not None:
         return sock
     raise ConfigError("the data plane ended at once", hint=f"{log} tells why")
+
+
+async def wait_for(path: Path) -> socket.socket:
+    """A connection to the data plane that somebody else starts. Raises ConfigError when nobody does."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(WAIT_S):
+            while (sock := connect(path)) is None:
+                await asyncio.sleep(LOOK_S)
+            return sock
+    raise ConfigError(
+        f"no data plane listens on {path}", hint="systemctl start fenster-dataplane, or set dataplane to apart"
+    )
 
 
 def pid_of(path: Path) -> int | None:

@@ -89,6 +89,9 @@ class PlaneServer:
         asyncio.get_running_loop().add_reader(self._listening, self._accept)
         self._spawn(self._tell_news(), "news")
 
+    async def ping(self) -> None:
+        """For a watchdog: the loop that runs this is all that there is."""
+
     async def close(self) -> None:
         """End everything that goes through here. Idempotent."""
         if self._listening is not None:
@@ -278,6 +281,9 @@ class PlaneServer:
                 await self._revoke({"vm": name, "ufrag": ufrag}, [])
         return {}
 
+    async def _ping(self, params: Mapping[str, Any], fds: list[int]) -> Mapping[str, Any]:
+        return {}
+
     async def _end(self, params: Mapping[str, Any], fds: list[int]) -> Mapping[str, Any]:
         self.ended.set()
         return {}
@@ -338,5 +344,6 @@ HANDLERS: Mapping[str, Handler] = {
     "set_upstream": PlaneServer._set_upstream,
     "forget_traffic": PlaneServer._forget_traffic,
     "settle": PlaneServer._settle,
+    "ping": PlaneServer._ping,
     "end": PlaneServer._end,
 }

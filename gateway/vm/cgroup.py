@@ -1,7 +1,7 @@
 """A cgroup (v2) for each VM, beside the gateway's own: it must live on when the gateway does not.
 
-Where they are: below the gateway's cgroup when that was delegated to it, as ``Delegate=yes`` of systemd does; for
-root without that, in ``/fenster``. The kernel's rules: admin-guide/cgroup-v2.rst. All of it blocks for moments.
+Where they are: in the one that the settings name; below the gateway's cgroup when that was delegated to it, as
+``Delegate=yes`` of systemd does; for root without that, in ``/fenster``. The kernel's rules: admin-guide/cgroup-v2.rst. All of it blocks for moments.
 """
 
 from __future__ import annotations
@@ -85,14 +85,26 @@ class Cgroups:
         self.why = why
 
     @classmethod
-    def open(cls, proc: Path = Path("/proc/self"), *, root: bool | None = None) -> Cgroups:
-        """Find the place and make it ready. Never fails: what cannot be had is said in ``why``."""
+    def open(
+        cls, proc: Path = Path("/proc/self"), *, root: bool | None = None, named: str = ""
+    ) -> Cgroups:
+        """Find the place and make it ready. Never fails: what cannot be had is said in ``why``.
+
+        Args:
+            named: the cgroup that is to be the place, as /proc/PID/cgroup names one. It is delegated to this user,
+                and holds no process itself; this process may move others there from its own, which takes the right
+                to write cgroup.procs of the cgroup above both.
+        """
         try:
             mount = unified_mount((proc / "mountinfo").read_text())
             if mount is None:
                 return cls(None, (), "cgroup v2 is not mounted")
             is_root = os.geteuid() == 0 and _whole_machine(proc) if root is None else root
-            place = choose_place(mount, own_cgroup((proc / "cgroup").read_text()), root=is_root)
+            if named:
+                base = mount / named.strip("/")
+                place: Place | None = Place(base, [base])
+            else:
+                place = choose_place(mount, own_cgroup((proc / "cgroup").read_text()), root=is_root)
             if place is None:
                 return cls(None, (), "no cgroup is delegated to this user")
             controllers = _prepare(place)

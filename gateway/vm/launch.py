@@ -62,22 +62,30 @@ class Launcher:
     uids: those that VMs are given, one each.
     disk_bps: what a VM may read and write of its disk a second; None: as much as it can.
     die_with_gateway: a VM ends when the gateway does, even one that was killed.
+    cgroup: below which each has its own; found by itself unless named.
     """
 
     def __init__(
-        self, uid: int | None, *, uids: range = UIDS, disk_bps: int | None = None, die_with_gateway: bool
+        self,
+        uid: int | None,
+        *,
+        uids: range = UIDS,
+        disk_bps: int | None = None,
+        die_with_gateway: bool,
+        cgroup: str = "",
     ) -> None:
         self._uid = uid
         self._range = uids
         self._disk_bps = disk_bps
         self._die_with_gateway = die_with_gateway
+        self._cgroup = cgroup
         self._uids: set[int] = set()
         self._cgroups: asyncio.Future[Cgroups] | None = None
 
     async def cgroups(self) -> Cgroups:
         """The VMs' cgroups, or why there are none."""
         if self._cgroups is None:
-            self._cgroups = asyncio.ensure_future(asyncio.to_thread(Cgroups.open))
+            self._cgroups = asyncio.ensure_future(asyncio.to_thread(Cgroups.open, named=self._cgroup))
         return await asyncio.shield(self._cgroups)
 
     async def launch(

@@ -59,6 +59,7 @@ class QemuDriver:
         uids: those that VMs are given, one each.
         disk_bps: what a VM may read and write of its disk a second; None: as much as it can.
         die_with_gateway: a VM ends when the gateway does, even one that was killed; without it adopt() finds it.
+        cgroup: below which each VM has its own; found by itself unless named.
         find: how an image is found by profile; tests replace it.
     """
 
@@ -78,6 +79,7 @@ class QemuDriver:
         disk_bps: int | None = None,
         qemu: str = "qemu-system-x86_64",
         die_with_gateway: bool = True,
+        cgroup: str = "",
         find: Callable[[Path, str], GoldenImage] = find_image,
     ) -> None:
         self._golden_dir = golden_dir
@@ -89,7 +91,9 @@ class QemuDriver:
         self._spares = SpareDisks(disk_dir, ahead=spare_disk, reflink=reflink)
         self._qemu_name = qemu
         self._find = find
-        self._launcher = Launcher(uid, uids=uids, disk_bps=disk_bps, die_with_gateway=die_with_gateway)
+        self._launcher = Launcher(
+            uid, uids=uids, disk_bps=disk_bps, die_with_gateway=die_with_gateway, cgroup=cgroup
+        )
         self._clones = snapshots_dir is not None
         self._snapshots_dir = snapshots_dir if snapshots_dir is not None else golden_dir.parent / "snapshots"
         self._verified: dict[Path, tuple[tuple[int, int], ...]] = {}

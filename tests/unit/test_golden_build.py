@@ -15,6 +15,7 @@ import pytest
 
 from golden import build as builder
 from golden import host
+from golden import refresh as refreshing
 from golden.build import Image, Progress, build, find
 from golden.errors import BusyError, HostError, RecipeError, StageError
 from golden.stages import Stage, stages
@@ -176,3 +177,33 @@ def test_old_images_go_and_the_newest_stay(cache: Path) -> None:
     image = build("xfce", cache=cache, progress=quiet)
     left = {path.name for path in (cache / "golden").iterdir()}
     assert left == {image.path.name, "xfce-0000000000000000", "xfce-0000000000000001", "openbox-0"}
+
+
+def test_a_refresh_takes_the_present_images_place_when_it_is_whole(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refreshing, "userns_prefix", lambda uid: [])
+    old = build("xfce", cache=cache, progress=quiet)
+    (old.path / "disk.raw").chmod(0o600)
+    with old.disk.open() as copying:
+        fresh = refreshing.refresh("xfce", cache=cache, progress=quiet)
+        assert copying.read() == "disk.raw\n"
+    assert fresh.path == old.path
+    assert stat.S_IMODE(fresh.disk.stat().st_mode) == 0o644
+    assert not (cache / "refresh").exists()
+    # Of the first build alone: the other ran its own stages, in a cache of its own.
+    assert ran(cache).count("image") == 1
+
+
+def test_a_refresh_that_fails_leaves_the_present_image(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refreshing, "userns_prefix", lambda uid: [])
+    old = build("xfce", cache=cache, progress=quiet)
+
+    def stop(event: Progress) -> None:
+        if event.stage == "image":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        refreshing.refresh("xfce", cache=cache, progress=stop)
+    assert find("xfce", cache) == old
+    assert not (cache / "refresh").exists()
