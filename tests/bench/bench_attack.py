@@ -36,6 +36,7 @@ from gateway.probe.api import Connection, Session, marked
 from gateway.probe.peer import PRESS_S, PeerWay
 from tests.leaks import namespace_of
 
+ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.0
 PAUSE_S = (0.05, 0.15)
 SETTLE_S = 3.0
@@ -76,17 +77,21 @@ class Gateway:
         raise RuntimeError("the session has no process")
 
 
+def _environ() -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("FENSTER_")}
+    return kept | {"PYTHONPATH": f"{ROOT}:{ROOT / 'guest-agent'}"}
+
+
 @asynccontextmanager
 async def gateway(folder: Path) -> AsyncIterator[Gateway]:
     """``fenster serve`` with one desktop that is ready."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("FENSTER_")}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway.cli", "serve", "--open-session", "--json", "--driver", "process"),
         *("--host", LOOPBACK, "--port", "0", "--display", "1280x720", "--log-level", "error"),
         *("--state-dir", str(folder / "state"), "--run-dir", str(folder / "run")),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        env=kept | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        env=_environ(),
     )
     try:
         async with asyncio.timeout(PATIENCE_S):
@@ -117,7 +122,7 @@ async def attacker(*argv: str, inside: int | None = None) -> AsyncIterator[dict[
     process = await asyncio.create_subprocess_exec(
         *enter, sys.executable, "-m", "tests.bench.attackers", *argv,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env=_environ(),
     )  # fmt: skip
     did: dict[str, Any] = {}
     assert process.stdin is not None
