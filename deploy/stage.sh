@@ -19,7 +19,10 @@ put() { install -D -m "$1" "$root/$2" "$3"; }
 
 rm -rf "$lib/fenster/wheels"
 mkdir -p "$lib/fenster/wheels"
+# setuptools would pack what an earlier build has left there, modules that are gone among it.
+rm -rf "$root"/build/lib "$root"/build/bdist.*
 "$python" -m pip wheel -q --disable-pip-version-check --no-deps -w "$lib/fenster/wheels" "$root"
+rm -rf "$root"/build/lib "$root"/build/bdist.*
 for version in "$@"; do
   "$python" -m pip download -q --disable-pip-version-check --only-binary=:all: \
     --implementation cp --python-version "$version" \
