@@ -26,7 +26,7 @@ from gateway.edge.ratelimit import per_minute
 from gateway.edge.redirect import Redirect
 from gateway.edge.tls import CertificateWatch, choose
 from gateway.routes.application import make_application
-from gateway.routes.limits import KEEPALIVE_S, MAX_HEADER_BYTES, MAX_HEADERS, MAX_LINE_BYTES
+from gateway.routes.limits import SERVER
 from gateway.routes.services import Rates, Services
 from gateway.settings import Settings
 
@@ -140,10 +140,7 @@ async def open_door(
         make_application(services),
         access_log=None,
         shutdown_timeout=SHUTDOWN_S,
-        keepalive_timeout=KEEPALIVE_S,
-        max_line_size=MAX_LINE_BYTES,
-        max_field_size=MAX_HEADER_BYTES,
-        max_headers=MAX_HEADERS,
+        **SERVER,
     )
     await runner.setup()
     assert runner.server is not None

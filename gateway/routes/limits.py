@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.routes.quiet import LOGGER
+
 __all__ = [
     "BODY_GRACE_S",
     "KEEPALIVE_S",
@@ -13,6 +18,7 @@ __all__ = [
     "MAX_MESSAGE_BYTES",
     "MAX_SDP_BYTES",
     "MIN_BODY_BYTES_PER_S",
+    "SERVER",
 ]
 
 MAX_LINE_BYTES = 8190
@@ -35,3 +41,16 @@ MIN_BODY_BYTES_PER_S = 1024
 """Below it a body is given up (408)."""
 KEEPALIVE_S = 75.0
 """Between a connection's requests, the next one's head included. Above the 60 s that nginx and Caddy keep theirs."""
+
+LINGER_S = 5.0
+"""For the rest of a body after an early answer, which its sender would else not see."""
+
+SERVER: Mapping[str, Any] = {
+    "keepalive_timeout": KEEPALIVE_S,
+    "max_line_size": MAX_LINE_BYTES,
+    "max_field_size": MAX_HEADER_BYTES,
+    "max_headers": MAX_HEADERS,
+    "lingering_time": LINGER_S,
+    "logger": LOGGER,
+}
+"""Those that aiohttp holds: arguments of its AppRunner."""

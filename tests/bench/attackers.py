@@ -52,25 +52,21 @@ def flood(host: str, port: int, rate_pps: int, ending: selectors.BaseSelector) -
         sock.setblocking(False)
         sends.append(sock.send)
     say(event="ready")
-    sent = full = 0
+    sent = full = at = 0
     began, cpu = time.monotonic(), cpu_s()
     while not ending.select(TICK_S):
         due = int((time.monotonic() - began) * rate_pps)
         # What could not be sent in time is not made up for: a flood has a rate, not a sum.
-        for number in range(max(sent + full, due - rate_pps // 20), due):
+        for number in range(max(at, due - rate_pps // 20), due):
             try:
                 sends[number % SOURCES](datagrams[number & 255])
                 sent += 1
             except OSError:
                 full += 1
-        full = max(full, due - sent)
+        at = due
     took_s = time.monotonic() - began
-    return {
-        "sent": sent,
-        "pps": round(sent / took_s),
-        "seconds": round(took_s, 1),
-        "core_share": round((cpu_s() - cpu) / took_s, 3),
-    }
+    share = round((cpu_s() - cpu) / took_s, 3)
+    return {"sent": sent, "full": full, "pps": round(sent / took_s), "seconds": round(took_s, 1), "core_share": share}
 
 
 class Slow:
@@ -101,7 +97,8 @@ class Slow:
 
 def loris(host: str, port: int, count: int, ending: selectors.BaseSelector) -> dict[str, object]:
     """So many connections that never come to the end of a request, until stdin ends."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(4096, count + 100),) * 2)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     slow = [Slow((host, port)) for _ in range(count)]
     closed = most = refused = 0
     began, cpu = time.monotonic(), cpu_s()

@@ -18,6 +18,7 @@ from gateway.edge.keystore import Keyring
 from gateway.keyfiles import Keys, operator_key
 from gateway.routes.api import viewer_token
 from gateway.routes.application import make_application
+from gateway.routes.limits import SERVER
 from gateway.routes.middleware import PROBLEM_TYPE
 from gateway.routes.services import Services
 from gateway.sessions.session import Session
@@ -72,6 +73,13 @@ class Api:
         return problem
 
 
+class _Server(TestServer):
+    """With the gateway's own limits."""
+
+    async def _make_runner(self, **kwargs: Any) -> Any:
+        return await super()._make_runner(**{**SERVER, **kwargs})
+
+
 @asynccontextmanager
 async def api_on(
     tmp_path: Path,
@@ -103,7 +111,7 @@ async def api_on(
         clock=clock,
         **(more or {}),
     )
-    async with TestClient(TestServer(make_application(services), shutdown_timeout=5)) as client:
+    async with TestClient(_Server(make_application(services), shutdown_timeout=5)) as client:
         yield Api(stage, services, client, clock)
     async with asyncio.timeout(5):
         await stage.manager.close()

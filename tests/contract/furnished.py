@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.edge.ratelimit import per_minute
+from gateway.routes.services import Rates
 from gateway.sessions.manager import Limits
 from gateway.sessions.session import Session
 from guest_agent.clipboard.content import Content, Ways
@@ -26,6 +28,8 @@ __all__ = ["Furnished", "furnished"]
 _PICTURES = {"png": b"\x89PNG\r\n\x1a\n" + bytes(64), "jpeg": b"\xff\xd8\xff\xe0" + bytes(64)}
 MOST_SESSIONS = 10_000
 """More than are ever created: no call is refused because the host is full."""
+OFTEN = per_minute(1_000_000)
+"""More than is ever asked: no call is refused because it comes too often."""
 
 
 class _Desktop:
@@ -75,7 +79,9 @@ async def furnished(tmp_path: Path) -> AsyncIterator[Furnished]:
     await clipboard.start()
     try:
         with file_service(home) as files:
-            async with api_on(tmp_path, limits=Limits(max_sessions=MOST_SESSIONS)) as api:
+            async with api_on(
+                tmp_path, more={"rates": Rates(OFTEN, OFTEN, OFTEN)}, limits=Limits(max_sessions=MOST_SESSIONS)
+            ) as api:
                 sessions = [await api.stage.ready() for _ in range(4)]
                 for session in sessions:
                     ports = api.stage.dataplane.lans[session.id].ports

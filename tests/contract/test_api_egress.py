@@ -128,7 +128,7 @@ async def test_counts(api: Api) -> None:
     assert (shown["hosts"], shown["errors"], shown["egress"]["state"]) == ({"a.example": 11}, {"no-exit": 3}, "ok")
     observe(api.services.metrics, api.stage.dataplane, api.services.manager, dict, api.services.room)
     host = await (await api.call("GET", "/v1/host", 200)).json()
-    assert (host["egress"], host["counters"]["egress_bytes_up"]) == ({"ok": 1}, 7)
+    assert (host["egress"], host["counters"]["egress_bytes_up"]) == ({"http://proxy.example:8080": "ok"}, 7)
     told = await (await api.call("GET", "/metrics", 200)).text()
     assert 'fenster_egress_bytes_total{way="up"} 7.0' in told
     assert 'fenster_egress_errors_total{kind="upstream-down"} 2.0' in told

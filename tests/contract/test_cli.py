@@ -242,3 +242,32 @@ async def test_a_file_is_copied_there_and_back(api: Api, fenster: Fenster, tmp_p
     done = await fenster("cp", "a", "b")
     assert done.code == 2
     assert "ID:PATH" in done.err
+
+
+async def test_keys_are_made_listed_and_revoked(fenster: Fenster, tmp_path: Path) -> None:
+    made = (await fenster("keys", "new", "shop", "--scope", "sessions:read", "--days", "30", "--json")).json
+    assert made["key"].startswith("fenster_")
+    assert (made["owner"], made["scopes"], made["state"]) == ("shop", "sessions:read", "usable")
+    plain = await fenster("keys", "new", "shop")
+    assert plain.out.strip().startswith("fenster_")
+    assert "not shown again" in plain.err
+    listed = (await fenster("keys", "list", "--json")).json["keys"]
+    assert [key["owner"] for key in listed] == ["operator", "shop", "shop"]
+    assert made["key"] not in json.dumps(listed)
+    for _ in range(2):
+        assert (await fenster("keys", "revoke", made["id"], "--json")).json["state"] == "revoked"
+    assert "revoked" in (await fenster("keys", "list")).out
+    unknown = await fenster("keys", "revoke", "nosuchid", "--json")
+    assert (unknown.code, unknown.json["error"]["kind"]) == (1, "not-found")
+    bad = await fenster("keys", "new", "Not An Owner", "--json")
+    assert (bad.code, bad.json["error"]["kind"]) == (1, "config")
+    audit = [json.loads(line) for line in (tmp_path / "fenster/audit.jsonl").read_text().splitlines()]
+    assert [(one["event"], one["actor"]) for one in audit] == [("key.new", "operator")] * 2 + [
+        ("key.revoke", "operator")
+    ] * 2
+    assert not any(made["key"] in path.read_text() for path in (tmp_path / "fenster").glob("a*"))
+
+
+async def test_save_has_this_hosts_commands_use_a_key(fenster: Fenster, tmp_path: Path) -> None:
+    made = (await fenster("keys", "new", "operator", "--scope", "admin", "--save", "--json")).json
+    assert (tmp_path / "fenster/api-key").read_text().strip() == made["key"]

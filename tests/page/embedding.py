@@ -140,6 +140,10 @@ class Embedded:
         await self.event("ready", since)
         await self.event("transport", since, painted=True)
 
+    async def look(self) -> None:
+        """Have the frame ask for the session now, as after a change of the network, and not within 5 s."""
+        await self.frame.evaluate("() => { dispatchEvent(new Event('online')); }")
+
     @property
     def frame(self) -> Frame:
         return self.page.frames[1]

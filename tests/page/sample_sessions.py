@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-__all__ = ["HOST", "PROBLEM", "STAGES", "ago", "several"]
+__all__ = ["DOWN", "HOST", "PROBLEM", "STAGES", "ago", "egress", "several"]
 
 STAGES = {
     "disk": 0.11,

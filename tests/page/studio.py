@@ -16,7 +16,7 @@ from playwright.async_api import Browser, ConsoleMessage, Page, Route
 
 from gateway.tokens import Role
 from tests.e2e.viewer import PIN_BAR, SAME_VIEWER
-from tests.page.sample_sessions import HOST, PROBLEM, STAGES, ago, several
+from tests.page.sample_sessions import DOWN, HOST, PROBLEM, STAGES, ago, egress, several
 from tests.x11.desktops import Desktop
 
 __all__ = ["SCENES", "Scene", "Studio"]
@@ -182,6 +182,25 @@ async def figures(studio: Studio) -> Page:
     return page
 
 
+async def connection(studio: Studio) -> Page:
+    """The network is well, and the desktop's internet exit is down."""
+    page = await studio.page(touch=studio.size == PHONE)
+
+    async def down(route: Route) -> None:
+        answered = await route.fetch()
+        shown = {**await answered.json(), "egress": egress("http", "failing", error=DOWN)}
+        await route.fulfill(response=answered, json=shown)
+
+    await page.route(f"**/v1/sessions/{studio.desktop.session.id}", down)
+    await studio.viewer(page=page)
+    await page.wait_for_selector(f'{PAINTED}[data-control="me"]', state="attached", timeout=60_000)
+    await page.click("#connection")
+    await page.wait_for_selector("#exit:visible")
+    # The test of the network has ended.
+    await page.wait_for_selector('#connection-panel button[aria-disabled="false"]')
+    return page
+
+
 async def clipboard(studio: Studio) -> Page:
     return await _with_panel(studio, "clipboard")
 
@@ -313,12 +332,12 @@ def _name(make: Callable[[Studio], Awaitable[Page]]) -> str:
 
 
 _ALL = (
-    *(starting, connecting, live, bar, menu, figures, clipboard, files, asked, falling_back, novnc, view_only),
-    *(asleep, error, refused, dashboard, opened_row, dialog, empty, no_host, login),
+    *(starting, connecting, live, bar, menu, connection, figures, clipboard, files, asked, falling_back),
+    *(novnc, view_only, asleep, error, refused, dashboard, opened_row, dialog, empty, no_host, login),
 )
-_KEPT = (starting, live, menu, figures, falling_back, view_only, error, dashboard)
+_KEPT = (starting, live, menu, connection, figures, falling_back, view_only, error, dashboard)
 _DARK = (starting, menu, figures, error, dashboard, dialog)
-_PHONE = (starting, bar, menu, asked, falling_back, error, dashboard, opened_row, dialog, login)
+_PHONE = (starting, bar, menu, connection, asked, falling_back, error, dashboard, opened_row, dialog, login)
 
 SCENES = (
     *(Scene(_name(make), make, kept=make in _KEPT) for make in _ALL),

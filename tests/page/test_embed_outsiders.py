@@ -11,6 +11,7 @@ import pytest_asyncio
 from aiohttp import ClientSession, web
 from playwright.async_api import BrowserContext, Page
 
+from tests.e2e.browser_host import BrowserHost
 from tests.page.embedding import EVIL, SHOP, Embedded, Site, example_site, site
 from tests.page.shop import Owner, context, owner, webrtc_only
 from tests.x11.desk import Terminal
@@ -43,8 +44,8 @@ def blank() -> web.Application:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def evil() -> AsyncIterator[Site]:
-    """An origin that nobody named."""
+async def evil(browser_host: BrowserHost) -> AsyncIterator[Site]:
+    """An origin that nobody named, at the browser's end of the cable."""
     async with site(EVIL, blank()) as evil:
         yield evil
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from typing import cast
@@ -20,6 +22,7 @@ from tests.e2e.viewer import PIN_BAR, SAME_VIEWER, Viewer
 from tests.page.conftest import DISPLAY_PX, VIEWPORT
 from tests.page.disturbed import Opener, browser, opened, painter, times, works
 from tests.page.tab import Tab
+from tests.page.test_ladder import agent_pid
 from tests.page.timeline import RECORD, Times
 from tests.x11.desk import Terminal
 from tests.x11.painter import Painter
@@ -45,9 +48,8 @@ async def test_a_tab_behind_another_goes_on_when_it_is_seen_again(
     viewer = Viewer(cast(Page, tab), cast(CDPSession, tab), DISPLAY_PX)
 
     async def controls() -> bool | None:
-        shown = await tab.evaluate("() => [document.documentElement.dataset.picture, "
-                                   "document.documentElement.dataset.control]")  # fmt: skip
-        return shown == ["live", "me"] or None
+        shown = await tab.evaluate("({ ...document.documentElement?.dataset })")
+        return (shown.get("picture"), shown.get("control")) == ("live", "me") or None
 
     async def hidden() -> bool | None:
         return await tab.evaluate("document.visibilityState") == "hidden" or None
@@ -148,11 +150,22 @@ async def test_who_closes_the_tab_is_gone_at_once(
 async def test_who_closes_the_tab_while_it_connects_is_gone_too(
     browser_host: BrowserHost, browser: Browser, gateway: Gateway, session: Session
 ) -> None:
+    """Nobody but the gateway knows of a peer whose answer came too late."""
     browser_host.pass_udp()
     page = await browser.new_page()
-    async with page.expect_request("**/whep"):
-        await page.goto(gateway.viewer_url(session.id, "control"))
-    await page.context.close()
+    agent = await agent_pid(session)
+    os.kill(agent, signal.SIGSTOP)
+    try:
+        async with page.expect_request("**/whep"):
+            await page.goto(gateway.viewer_url(session.id, "control"))
+
+        async def offered() -> bool | None:
+            return session.view().control.controller is not None or None
+
+        await eventually(offered, "the offer at the gateway")
+        await page.context.close()
+    finally:
+        os.kill(agent, signal.SIGCONT)
     await control_is_free(session)
 
 
@@ -175,6 +188,7 @@ async def test_who_comes_back_to_a_page_that_was_left_has_picture_and_control(
 ) -> None:  # fmt: skip
     browser_host.pass_udp()
     page = await remembering.new_page()
+    await page.add_init_script(RECORD)
     viewer = await Viewer.open(page, gateway.viewer_url(session.id, "control"), "webrtc", DISPLAY_PX)
     await viewer.controls()
     await page.evaluate("window.mark = 'kept'")
@@ -186,5 +200,6 @@ async def test_who_comes_back_to_a_page_that_was_left_has_picture_and_control(
     await eventually(gone, "the viewer gone", SOON_S)
     await page.go_back(wait_until="commit")
     await page.wait_for_selector(f'{PAINTED}[data-control="me"]', state="attached", timeout=30_000)
+    print(time.time(), await page.evaluate("window.seen"))
     assert await page.evaluate("window.mark") == "kept", "it was loaded anew"
     await works(viewer, painter, terminal)

@@ -9,7 +9,6 @@ import mmap
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -34,9 +33,10 @@ OTHER, OTHER_PASSWORD = "ben", "Hw3nT8cYb6kJd1Ve"
 METADATA = "http://169.254.169.254/latest/meta-data/"
 
 
-async def started(services: Services, user: str, password: str, port: int, **more: Any) -> Session:
+async def started(services: Services, user: str, password: str, port: int, place: str | None = None) -> Session:
+    """One that leaves by this upstream; ``place`` is its time zone and locale."""
     out = parse_exit(f"http://{user}:{password}@127.0.0.1:{port}")
-    session = await services.manager.create(out=out, **more)
+    session = await services.manager.create(out=out, timezone=place, locale=place)
     await session.wait_ready()
     return session
 
@@ -186,7 +186,7 @@ async def test_a_desktop_is_where_its_exit_is(golden_image: GoldenImage, tmp_pat
                 }
             )
             async with running(checked, media_port=0) as services:
-                session = await started(services, USER, PASSWORD, port, timezone="exit", locale="exit")
+                session = await started(services, USER, PASSWORD, port, place="exit")
                 guest = Guest(session.link)
 
                 async def shows(zone: str, language: str, mark: str) -> None:
