@@ -14,7 +14,7 @@ venv=$here/venv-$version-$(cd "$here/wheels" && sha256sum -- *.whl | sha256sum |
 if [ ! -e "$venv/whole" ]; then
   rm -rf "$venv"
   "$python" -m venv "$venv"
-  "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-index --find-links "$here/wheels" fenster
+  "$venv/bin/python" -m pip install --isolated -q --disable-pip-version-check --no-index --find-links "$here/wheels" fenster
   : > "$venv/whole"
 fi
 ln -sfn "${venv##*/}" "$here/current.new"
@@ -30,7 +30,7 @@ for file in /etc/subuid /etc/subgid; do
   touch "$file"
   grep -q '^fenster:' "$file" || awk -F : -v file="$file" '
     $2 + $3 > end { end = $2 + $3 }
-    END { printf "fenster:%d:65536\n", end > 100000 ? end : 100000 >> file }' "$file"
+    END { if (end < 100000) end = 100000; printf "fenster:%d:65536\n", end >> file }' "$file"
 done
 chown root:fenster /etc/fenster /etc/fenster/fenster.toml
 chmod 0750 /etc/fenster

@@ -172,19 +172,15 @@ async def running(
         whep = Whep(dataplane)
         stack.push_async_callback(whep.aclose)
         guard = await stack.enter_async_context(guarding(settings))
-        metrics, trail = Metrics(), Trail(guard.audit)
-        world = _make_world(
-            settings, driver, dataplane, whep, store, partial(_tell, (trail.saw, metrics.sessions.saw))
-        )
+        metrics = Metrics()
+        witnesses = (Trail(guard.audit).saw, metrics.sessions.saw)
+        world = _make_world(settings, driver, dataplane, whep, store, partial(_tell, witnesses))
         manager = _make_manager(settings, world)
         stack.push_async_callback(manager.close)
         await manager.recover()
         await dataplane.settle()
-        manager.pool.start()
-        manager.reaper.start()
-        manager.ledger.start()
-        machines = driver.counters if isinstance(driver, QemuDriver) else {}
-        observe(metrics, dataplane, manager, lambda: machines, partial(_room, disk_dir(settings)))
+        _begin(manager)
+        _observe(metrics, settings, dataplane, manager, driver)
         stack.push_async_callback(Vitals.begin(manager.list, metrics.media).close)
         services = Services(
             manager=manager,
@@ -206,6 +202,19 @@ async def running(
             exits=ExitDefaults(settings.proxy, settings.proxy_direct),
         )
         yield guard.before(services, settings)
+
+
+def _begin(manager: SessionManager) -> None:
+    manager.pool.start()
+    manager.reaper.start()
+    manager.ledger.start()
+
+
+def _observe(
+    metrics: Metrics, settings: Settings, dataplane: DataPlane, manager: SessionManager, driver: VmDriver
+) -> None:
+    machines = driver.counters if isinstance(driver, QemuDriver) else {}
+    observe(metrics, dataplane, manager, lambda: machines, partial(_room, disk_dir(settings)))
 
 
 def _tell(whom: Iterable[Callable[[SessionView], None]], view: SessionView) -> None:

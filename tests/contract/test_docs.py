@@ -31,15 +31,20 @@ def commands(text: str) -> Iterator[list[str]]:
                 words = shlex.split(part)
             except ValueError:
                 continue
-            names = [Path(word).name for word in words]
-            start = next((at for at, name in enumerate(names) if name in PROGRAMS), None)
-            if start is not None and all(_leads(word) for word in words[:start]):
-                yield [names[start], *words[start + 1 :]]
+            words = _without_lead(words)
+            if words and Path(words[0]).name in PROGRAMS:
+                yield [Path(words[0]).name, *words[1:]]
 
 
-def _leads(word: str) -> bool:
-    """What may stand before a command: variables, sudo and its options, and a user's name after one."""
-    return "=" in word or word in ("sudo", "fenster", "env") or re.fullmatch(r"-[A-Za-z]+", word) is not None
+def _without_lead(words: list[str]) -> list[str]:
+    """Without what stands before a command: variables, and sudo with its options and their user."""
+    while words and "=" in words[0]:
+        words = words[1:]
+    if words[:1] == ["sudo"]:
+        words = words[1:]
+        while words and words[0].startswith("-"):
+            words = words[2:] if words[0].endswith("u") else words[1:]
+    return words
 
 
 def command_of(words: list[str]) -> tuple[Any, list[str]]:
