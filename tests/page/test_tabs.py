@@ -40,9 +40,10 @@ OFFERS = "performance.getEntriesByType('resource').filter(({ name }) => name.inc
 
 @pytest.mark.parametrize("hidden_s", [20, pytest.param(90, marks=pytest.mark.slow)])
 async def test_a_tab_behind_another_goes_on_when_it_is_seen_again(
-    browser: Browser, gateway: Gateway, session: Session, painter: Painter, terminal: Terminal, times: Times,
-    hidden_s: float,
+    browser_host: BrowserHost, browser: Browser, gateway: Gateway, session: Session, painter: Painter,
+    terminal: Terminal, times: Times, hidden_s: float,
 ) -> None:  # fmt: skip
+    browser_host.pass_udp()
     script = ";".join((RECORD, PIN_BAR, SAME_VIEWER, "window.mark = 'kept'"))
     tab = await Tab.open(browser, gateway.viewer_url(session.id, "control"), SIZE_PX, script)
     viewer = Viewer(cast(Page, tab), cast(CDPSession, tab), DISPLAY_PX)
