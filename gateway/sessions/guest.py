@@ -140,8 +140,9 @@ class Guest:
                 case Origin.WOKEN:
                     self._see_agent(await self._hello())
             identified()
+            told = self._assignment
             await self._assign()
-            if self._assignment is not assignment:
+            if self._assignment is not told:
                 # It was changed while the guest was told.
                 await self._assign()
             # What ran before has an x11vnc that served its banner then.
@@ -183,10 +184,13 @@ class Guest:
             await self.vm.link.call("clipboard", {"policy": clipboard}, timeout_s=self._timeouts.adopt_s)
 
     async def settle(self, place: Place) -> None:
-        """Have it taken for there from now on, unless it is already. Raises LinkError."""
-        if self._assignment is None or not self._up or place == self._told_place:
+        """Have it taken for there from now on, or from its assignment on. Raises LinkError."""
+        if self._assignment is None:
             return
-        self._assignment = replace(self._assignment, place=place)
+        if place != self._assignment.place:
+            self._assignment = replace(self._assignment, place=place)
+        if not self._up or place == self._told_place:
+            return
         try:
             await self.vm.link.call("settle", place.model_dump(), timeout_s=self._timeouts.adopt_s)
         except GuestError:

@@ -312,8 +312,13 @@ class Life:
             self._status.publish()
 
     async def _serve(self, guest: Guest) -> None:
+        await together(self._attend(guest), self._keep_place(guest))
+
+    async def _attend(self, guest: Guest) -> None:
         await self._bring_up(guest)
-        await together(self._handover.follow(guest.vm.link), self._keep_place(guest))
+        # What changed in its last moments, it has not heard.
+        self._place_asked.set()
+        await self._handover.follow(guest.vm.link)
 
     async def _keep_place(self, guest: Guest) -> None:
         """Have the guest taken for where it is to be."""

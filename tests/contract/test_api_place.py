@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from gateway.sessions.record import Place
 from guest_agent.protocol.rpc import METHOD_NOT_FOUND
 from tests.contract.api import Api, api_on
 from tests.fakes import FakeGuest, GuestRefusal
-from tests.sessions import until
+from tests.sessions import turns_until, until
 
 BERLIN = ExitCheck(1_700_000_000.0, 81.5, "93.184.216.34", country="DE", timezone="Europe/Berlin")
 
@@ -78,6 +79,29 @@ async def test_it_follows_its_exit_and_stays_when_that_is_not_known(api: Api) ->
     await follower.manager.recover()
     assert follower.manager.get(sid).view().timezone == "America/Bahia"
     await follower.manager.close()
+
+
+async def test_what_its_exit_shows_while_it_starts_it_is_told_with_its_assignment(tmp_path: Path) -> None:
+    identifying, go_on = asyncio.Event(), asyncio.Event()
+
+    async def identify(params: Any) -> Any:
+        identifying.set()
+        await go_on.wait()
+        return guest._identify(params)
+
+    guest = FakeGuest(handlers={"identify": identify})
+    async with api_on(tmp_path) as api:
+        api.stage.driver.guest = lambda: guest
+        body = {"timezone": "exit", "locale": "exit", "proxy": "http://proxy.example:8080"}
+        sid = (await (await api.call("POST", "/v1/sessions", 201, json=body)).json())["id"]
+        await identifying.wait()
+        api.stage.dataplane.report(sid, ExitReport("ok", check=BERLIN))
+        session = api.stage.manager.get(sid)
+        await turns_until(lambda: session.taken_for.timezone == "Europe/Berlin")
+        go_on.set()
+        await until(session, State.READY)
+        assert [params["timezone"] for name, params in guest.calls if name == "assign"] == ["Europe/Berlin"]
+        assert [name for name, _ in guest.calls].count("settle") == 0
 
 
 async def test_a_guest_of_an_older_image_stays_as_it_is(tmp_path: Path) -> None:

@@ -195,6 +195,10 @@ async def test_a_desktop_is_where_its_exit_is(golden_image: GoldenImage, tmp_pat
                     await eventually(lambda: guest.window(f"{zone} - Chromium"), f"{zone} in Chromium", 120)
                     assert web.headers_of(page)["accept-language"].startswith(language)
 
+                async def looked_at() -> bool | None:
+                    return session.view().egress.checked_at is not None or None
+
+                await eventually(looked_at, "the exit check", 60)
                 view = session.view()
                 assert (view.egress.address, view.egress.country, view.egress.verdict) == (
                     "203.0.113.50", "DE", "ok",
