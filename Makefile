@@ -5,9 +5,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -X faulthandler -m pytest
 ARGS   ?=
+PREFIX ?= /usr/local
+DESTDIR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-full check fmt bench golden web screenshots clean packages-run packages-test
+.PHONY: help run test test-full check fmt bench golden web screenshots install deb clean packages-run packages-test
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +49,14 @@ fmt: $(VENV)/.dev ## Format the Python code
 bench: packages-test $(VENV)/.dev web ## Print the benchmarks: parts, then press to photon beside the others (figures and ratios)
 	for bench in tests/bench/bench_*.py; do PYTHONPATH=.:guest-agent $(BIN)/python $$bench || exit 1; done
 	PYTHONPATH=.:guest-agent $(BIN)/python -m tests.bench.photon $(ARGS)
+
+install: packages-run $(VENV)/.installed web ## Install below PREFIX (/usr/local) with systemd units; DESTDIR only stages
+	PYTHON=$(CURDIR)/$(BIN)/python deploy/stage.sh "$(DESTDIR)" "$(PREFIX)" "$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+	[ -n "$(DESTDIR)" ] || PYTHON=$(PYTHON) $(PREFIX)/lib/fenster/setup
+	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || systemctl daemon-reload
+
+deb: $(VENV)/.installed web ## Build the Debian package, in build/
+	PYTHON=$(CURDIR)/$(BIN)/python deploy/deb.sh build
 
 clean: ## Remove what make made here (golden images stay in the user's cache)
 	rm -rf $(VENV) gateway/static web/node_modules web/packages/client/dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

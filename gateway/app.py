@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from gateway.local_dataplane import LocalDataPlane
 from gateway.metrics import Metrics
 from gateway.netns.lan import NamespaceLan
 from gateway.netns.thread import NamespaceThread
+from gateway.observe import observe
 from gateway.plane.client import RemoteDataPlane
 from gateway.plane.compose import PlaneSettings, open_plane
 from gateway.plane.process import SOCKET_NAME, reach, wait_for
@@ -32,6 +33,8 @@ from gateway.sessions.manager import Limits, Room, SessionManager
 from gateway.sessions.record import Place, Template
 from gateway.sessions.seal import Seal
 from gateway.sessions.store import Store
+from gateway.sessions.view import SessionView
+from gateway.sessions.vitals import Vitals
 from gateway.sessions.world import Timeouts, World
 from gateway.settings import Settings
 from gateway.signaling.candidates import TcpReach
@@ -169,14 +172,16 @@ async def running(
         whep = Whep(dataplane)
         stack.push_async_callback(whep.aclose)
         guard = await stack.enter_async_context(guarding(settings))
-        world = _make_world(settings, driver, dataplane, whep, store, Trail(guard.audit))
+        metrics = Metrics()
+        witnesses = (Trail(guard.audit).saw, metrics.sessions.saw)
+        world = _make_world(settings, driver, dataplane, whep, store, partial(_tell, witnesses))
         manager = _make_manager(settings, world)
         stack.push_async_callback(manager.close)
         await manager.recover()
         await dataplane.settle()
-        manager.pool.start()
-        manager.reaper.start()
-        manager.ledger.start()
+        _begin(manager)
+        _observe(metrics, settings, dataplane, manager, driver)
+        stack.push_async_callback(Vitals.begin(manager.list, metrics.media).close)
         services = Services(
             manager=manager,
             whep=whep,
@@ -189,7 +194,7 @@ async def running(
             static_dir=STATIC_DIR,
             advertise=settings.advertise,
             tcp=tcp,
-            metrics=_make_metrics(dataplane),
+            metrics=metrics,
             token_lifetime_s=settings.token_lifetime_s,
             embed_origins=settings.embed_origins,
             max_upload_bytes=settings.max_upload_mib << 20,
@@ -197,6 +202,24 @@ async def running(
             exits=ExitDefaults(settings.proxy, settings.proxy_direct),
         )
         yield guard.before(services, settings)
+
+
+def _begin(manager: SessionManager) -> None:
+    manager.pool.start()
+    manager.reaper.start()
+    manager.ledger.start()
+
+
+def _observe(
+    metrics: Metrics, settings: Settings, dataplane: DataPlane, manager: SessionManager, driver: VmDriver
+) -> None:
+    machines = driver.counters if isinstance(driver, QemuDriver) else {}
+    observe(metrics, dataplane, manager, lambda: machines, partial(_room, disk_dir(settings)))
+
+
+def _tell(whom: Iterable[Callable[[SessionView], None]], view: SessionView) -> None:
+    for saw in whom:
+        saw(view)
 
 
 async def _open_dataplane(
@@ -219,15 +242,13 @@ def plane_settings(settings: Settings, media_port: int) -> PlaneSettings:
     return PlaneSettings(media_port=media_port, bind=_media_addresses(settings), **named)
 
 
-def _make_metrics(dataplane: DataPlane) -> Metrics:
-    metrics = Metrics()
-    metrics.watch("fenster_dataplane", "Packets, bytes and drops by reason, since start", dataplane.counters)
-    metrics.watch_egress(dataplane.egress_counters)
-    return metrics
-
-
 def _make_world(
-    settings: Settings, driver: VmDriver, dataplane: DataPlane, whep: Whep, store: Store, trail: Trail
+    settings: Settings,
+    driver: VmDriver,
+    dataplane: DataPlane,
+    whep: Whep,
+    store: Store,
+    witness: Callable[[SessionView], None],
 ) -> World:
     return World(
         driver=driver,
@@ -240,7 +261,7 @@ def _make_world(
             hello_s=settings.hello_timeout_s, call_s=settings.ready_timeout_s, ready_s=settings.ready_timeout_s
         ),
         store=store,
-        witness=trail.saw,
+        witness=witness,
     )
 
 

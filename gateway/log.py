@@ -12,14 +12,7 @@ from typing import Any
 
 import structlog
 
-__all__ = ["configure", "not_a_strangers"]
-
-
-def not_a_strangers(record: logging.LogRecord) -> bool:
-    """Whether it is no complaint about bytes that are not HTTP: aiohttp logs each as an error with its traceback, by
-    which anybody could fill the disk. They are answered with 400."""
-    error = record.exc_info[1] if record.exc_info else None
-    return type(error).__module__ != "aiohttp.http_exceptions"
+__all__ = ["configure"]
 
 
 def configure(level: str = "info", *, json: bool = False) -> None:
@@ -49,7 +42,6 @@ def configure(level: str = "info", *, json: bool = False) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    logging.getLogger("aiohttp.server").addFilter(not_a_strangers)
     # One line per request at info would bury the transitions.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     # It logs each statement with its values, and those of a session are nobody's to read.

@@ -153,8 +153,7 @@ class Settings(BaseModel):
     vm_cgroup: str = Field(
         default="",
         pattern=r"^(/[A-Za-z0-9_.@:/-]{1,200})?$",
-        description="cgroup in which each machine gets its own, as fenster-vms.service has it; found by itself unless "
-        "set",
+        description="cgroup in which each machine gets its own, as fenster-vms.service has; found unless named",
     )
     display: Display = Field(default=(1280, 720), description="WIDTHxHEIGHT in px")
     max_sessions: int = Field(default=8, ge=1, le=10000)

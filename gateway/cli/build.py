@@ -25,6 +25,8 @@ from golden.refresh import refresh
 
 __all__ = ["build"]
 
+_NO_SETTINGS = frozenset({"force", "fresh", "snapshot", "config", "as_json"})
+
 
 def build(
     force: Annotated[bool, typer.Option("--force", help="Throw the built image away first.")] = False,
@@ -44,8 +46,7 @@ def build(
 ) -> None:
     """Build the golden image and its snapshot, unless those that are there are current; goes on after an
     interruption."""
-    own = ("force", "fresh", "snapshot", "config", "as_json")
-    flags = {key: value for key, value in locals().items() if key not in own}
+    flags = {key: value for key, value in locals().items() if key not in _NO_SETTINGS}
     settings = load(flags, config=config)
     # In its second life (ensure_privileges, below) the image is the one that the first has just built.
     first = not in_user_namespace()

@@ -48,7 +48,7 @@ async def wait_for(path: Path) -> socket.socket:
     """A connection to the data plane that somebody else starts. Raises ConfigError when nobody does."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(WAIT_S):
-            while (sock := connect(path)) is None:
+            while (sock := connect(path)) is None:  # noqa: ASYNC110 - another process's
                 await asyncio.sleep(LOOK_S)
             return sock
     raise ConfigError(

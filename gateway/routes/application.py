@@ -25,6 +25,7 @@ from gateway.routes.front import front
 from gateway.routes.limits import MAX_BODY_BYTES
 from gateway.routes.middleware import add_headers, problems
 from gateway.routes.services import SERVICES, Services
+from gateway.routes.timing import timed
 
 __all__ = ["make_application"]
 
@@ -48,7 +49,7 @@ _MODULES = (
 
 def make_application(services: Services) -> web.Application:
     """All routes. The caller starts and ends the services; sessions end when the application shuts down."""
-    app = web.Application(middlewares=[problems, front, cors], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[timed, problems, front, cors], client_max_size=MAX_BODY_BYTES)
     app[SERVICES] = services
     for module in _MODULES:
         app.add_routes(module.routes())

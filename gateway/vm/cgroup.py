@@ -1,7 +1,8 @@
 """A cgroup (v2) for each VM, beside the gateway's own: it must live on when the gateway does not.
 
 Where they are: in the one that the settings name; below the gateway's cgroup when that was delegated to it, as
-``Delegate=yes`` of systemd does; for root without that, in ``/fenster``. The kernel's rules: admin-guide/cgroup-v2.rst. All of it blocks for moments.
+``Delegate=yes`` of systemd does; for root without that, in ``/fenster``. The kernel's rules:
+admin-guide/cgroup-v2.rst. All of it blocks for moments.
 """
 
 from __future__ import annotations
@@ -85,9 +86,7 @@ class Cgroups:
         self.why = why
 
     @classmethod
-    def open(
-        cls, proc: Path = Path("/proc/self"), *, root: bool | None = None, named: str = ""
-    ) -> Cgroups:
+    def open(cls, proc: Path = Path("/proc/self"), *, root: bool | None = None, named: str = "") -> Cgroups:
         """Find the place and make it ready. Never fails: what cannot be had is said in ``why``.
 
         Args:

@@ -40,7 +40,7 @@ _KEEP = (".log",)
 _TOOLS = ("x11vnc", "xfce4-terminal", "setxkbmap", "unshare", *SOUND_TOOLS)
 _PACKAGES = (
     "xserver-xorg-core xserver-xorg-video-dummy x11-xkb-utils x11vnc openbox xfce4-terminal dbus "
-    "pipewire wireplumber pulseaudio-utils"
+    "libyuv0 pipewire wireplumber pulseaudio-utils"
 )
 
 

@@ -91,9 +91,7 @@ class QemuDriver:
         self._spares = SpareDisks(disk_dir, ahead=spare_disk, reflink=reflink)
         self._qemu_name = qemu
         self._find = find
-        self._launcher = Launcher(
-            uid, uids=uids, disk_bps=disk_bps, die_with_gateway=die_with_gateway, cgroup=cgroup
-        )
+        self._launcher = Launcher(uid, uids=uids, disk_bps=disk_bps, die_with_gateway=die_with_gateway, cgroup=cgroup)
         self._clones = snapshots_dir is not None
         self._snapshots_dir = snapshots_dir if snapshots_dir is not None else golden_dir.parent / "snapshots"
         self._verified: dict[Path, tuple[tuple[int, int], ...]] = {}

@@ -201,6 +201,8 @@ class Agent:
             return {}
         if method == "marker":
             return await self._marker.ask(MarkerAsk.parse(params))
+        if method == "counters":
+            return hub.counters()
         peer = params.get("peer")
         if not isinstance(peer, str) or not peer:
             raise OfferError("peer is not a name")

@@ -279,7 +279,7 @@ class ZygoteCore:
                 return [*self._tell_control(), Send(Result(ident, {}))]
             case "settle":
                 return [DoSettle(ident, Place.parse(params))]
-            case "offer" | "bye" | "warm" | "marker":
+            case "offer" | "bye" | "warm" | "marker" | "counters":
                 return self._pass_on(ident, method, params)
             case _:
                 return [Send(Failure(ident, METHOD_NOT_FOUND, f"no method {method[:64]!r}"))]

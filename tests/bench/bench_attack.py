@@ -36,27 +36,35 @@ from gateway.probe.api import Connection, Session, marked
 from gateway.probe.peer import PRESS_S, PeerWay
 from tests.leaks import namespace_of
 
+ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.0
 PAUSE_S = (0.05, 0.15)
 SETTLE_S = 3.0
 MARK_EVERY_S = 5.0
 ASK_EVERY_S = 0.5
 LOOPBACK, HOST_IN_GUEST = "127.0.0.1", "169.254.0.22"
+STRANGER = "127.0.0.2"
+"""Where attacks come from, so that limits of one address are its own."""
 WORST_RATIO = 2.0
 
 
 @dataclass
 class Gateway:
-    pid: int
     url: str
     sid: str
     media_port: int
     folder: Path
 
     def cpu_s(self) -> float:
-        """That its process has spent so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """That its processes, the data plane's among them, have spent so far."""
+        ticks = 0
+        for path in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                line = (path / "cmdline").read_text(errors="replace")
+                if "gateway.cli" in line and str(self.folder) in line:
+                    fields = (path / "stat").read_text().rpartition(")")[2].split()
+                    ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def guest_pid(self) -> int:
         """A process in the network of its session."""
@@ -69,17 +77,21 @@ class Gateway:
         raise RuntimeError("the session has no process")
 
 
+def _environ() -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("FENSTER_")}
+    return kept | {"PYTHONPATH": f"{ROOT}:{ROOT / 'guest-agent'}"}
+
+
 @asynccontextmanager
 async def gateway(folder: Path) -> AsyncIterator[Gateway]:
     """``fenster serve`` with one desktop that is ready."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("FENSTER_")}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway.cli", "serve", "--open-session", "--json", "--driver", "process"),
         *("--host", LOOPBACK, "--port", "0", "--display", "1280x720", "--log-level", "error"),
         *("--state-dir", str(folder / "state"), "--run-dir", str(folder / "run")),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        env=kept | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        env=_environ(),
     )
     try:
         async with asyncio.timeout(PATIENCE_S):
@@ -93,7 +105,7 @@ async def gateway(folder: Path) -> AsyncIterator[Gateway]:
                     break
             else:
                 raise RuntimeError("the gateway ended before its session was ready")
-        yield Gateway(process.pid, url, rest.partition("#")[0], media_port, folder)
+        yield Gateway(url, rest.partition("#")[0], media_port, folder)
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGINT)
@@ -110,7 +122,7 @@ async def attacker(*argv: str, inside: int | None = None) -> AsyncIterator[dict[
     process = await asyncio.create_subprocess_exec(
         *enter, sys.executable, "-m", "tests.bench.attackers", *argv,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env=_environ(),
     )  # fmt: skip
     did: dict[str, Any] = {}
     assert process.stdin is not None
@@ -212,9 +224,9 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, Seen]:
         inside = site.guest_pid()
         count, port = str(options.connections), site.url.rpartition(":")[2]
         attacks: dict[str, tuple[tuple[str, ...], int | None]] = {
-            "slow HTTP": (("loris", LOOPBACK, port, count), None),
+            "slow HTTP": (("loris", LOOPBACK, port, count, STRANGER), None),
             "slow proxy": (("loris", HOST_IN_GUEST, str(PROXY_PORT), count), inside),
-            "junk flood": (("flood", LOOPBACK, str(site.media_port), str(options.rate)), None),
+            "junk flood": (("flood", LOOPBACK, str(site.media_port), str(options.rate), STRANGER), None),
         }
         async with marked(api, site.sid) as session, PeerWay("click").connect(session) as viewer:
             await asyncio.sleep(SETTLE_S)

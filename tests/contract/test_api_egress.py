@@ -11,6 +11,7 @@ import pytest
 
 from gateway.errors import StoreError
 from gateway.exits import PROXY_URL, ExitCheck, ExitReport, Traffic, parse_exit
+from gateway.observe import observe
 from gateway.routes.services import SERVICES, ExitDefaults
 from gateway.sessions.lifecycle import State
 from tests.contract.api import Api, api_on
@@ -125,7 +126,7 @@ async def test_counts(api: Api) -> None:
     shown = await (await api.call("GET", f"/v1/sessions/{sid}/egress", 200)).json()
     assert (shown["bytes_up"], shown["bytes_down"], shown["connections"], shown["open"]) == (5, 6, 2, 1)
     assert (shown["hosts"], shown["errors"], shown["egress"]["state"]) == ({"a.example": 11}, {"no-exit": 3}, "ok")
-    api.services.metrics.watch_egress(api.stage.dataplane.egress_counters)
+    observe(api.services.metrics, api.stage.dataplane, api.services.manager, dict, api.services.room)
     host = await (await api.call("GET", "/v1/host", 200)).json()
     assert (host["egress"], host["counters"]["egress_bytes_up"]) == ({"http://proxy.example:8080": "ok"}, 7)
     told = await (await api.call("GET", "/metrics", 200)).text()

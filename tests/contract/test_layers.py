@@ -30,7 +30,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gateway.host": BASE,
     "gateway.demux": BASE | {"gateway.edge"},
     "gateway.log": BASE,
-    "gateway.metrics": BASE,
+    "gateway.metrics": BASE | {"gateway.sessions.view"},
+    "gateway.notify": BASE,
+    "gateway.observe": BASE | {"gateway.dataplane", "gateway.metrics", "gateway.sessions"},
     "gateway.setting_types": {"gateway.edge", "gateway.origins"},
     "gateway.settings": BASE
     | {"gateway.exits", "gateway.host", "gateway.origins", "gateway.sessions.record", "gateway.setting_types"},

@@ -65,7 +65,7 @@ async def test_it_serves_and_leaves_nothing(settings: Settings, driver: FakeDriv
                 assert (counters["lans"], counters["tcp_closed_not_admitted"]) == (1, 1)
             async with http.get(f"{gateway.url}/metrics") as response:
                 told = await response.text()
-                assert 'fenster_dataplane{name="dropped_unknown_ufrag"} 1.0' in told
+                assert 'fenster_relay_drops_total{reason="unknown_ufrag"} 1.0' in told
                 assert 'fenster_connections{name="media"} 1.0' in told
     assert session.state is State.STOPPED
     await asyncio.sleep(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from gateway.errors import NetnsError
 from gateway.netns.userns import MARK, can_make_namespaces, ensure_privileges, in_user_namespace
+from tests.leaks import namespace_of, namespace_users
 
 ROOT = Path(__file__).parents[2]
 STATUS = "Name:\tpython\nCapInh:\t0000000000000000\nCapEff:\t{:016x}\n"
@@ -34,6 +36,54 @@ async def main():
 asyncio.run(main())
 print(os.getuid(), in_user_namespace(), os.readlink("/proc/self/ns/net"))
 """
+
+
+FIRST = """
+import asyncio, os, signal, sys
+from gateway.netns.userns import ensure_privileges
+ensure_privileges()
+from gateway.netns.lan import NamespaceLan
+from gateway.netns.thread import NamespaceThread
+from gateway.vm.driver import Command
+
+async def main():
+    thread = NamespaceThread()
+    await thread.start()
+    lan = await NamespaceLan.create(thread)
+    await lan.open_loopback_guest()
+    child = await lan.spawn(Command(["sleep", "1000"]))
+    print(child.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+"""A gateway that is killed while something runs in a network of its own."""
+
+NEXT = """
+import asyncio, os, select, signal, sys
+from gateway.netns.userns import ensure_privileges
+pid = int(sys.argv[1])
+ensure_privileges(beside=pid)
+from gateway.netns.lan import NamespaceLan
+from gateway.netns.thread import NamespaceThread
+
+async def main():
+    thread = NamespaceThread()
+    await thread.start()
+    lan = await NamespaceLan.of_process(thread, pid)
+    sock = await lan.listen(3128)
+    ours, its = (os.readlink(f"/proc/{who}/ns/user") for who in ("self", pid))
+    print(sock.getsockname()[0], os.getuid(), ours == its, os.readlink("/proc/self/ns/net"))
+    sock.close()
+    await lan.close()
+    await thread.close()
+
+asyncio.run(main())
+pidfd = os.pidfd_open(pid)
+signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+print(select.select([pidfd], [], [], 10)[0] == [pidfd])
+"""
+"""The one that comes after it, takes over that network, and ends what runs there."""
 
 
 @pytest.mark.parametrize(
@@ -67,6 +117,24 @@ def test_an_ordinary_user_becomes_root_over_namespaces_and_keeps_the_hosts_netwo
     )
     assert ran.stderr == ""
     assert ran.stdout.split() == ["0", "True", os.readlink("/proc/self/ns/net")]
+
+
+def test_the_next_gateway_joins_what_a_killed_one_has_left() -> None:
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def run(*argv: str) -> subprocess.CompletedProcess[str]:
+        command = _as_stranger(_python(), "-c", *argv)
+        return subprocess.run(command, cwd="/", env=env, capture_output=True, text=True, check=False, timeout=30)
+
+    first = run(FIRST)
+    assert first.returncode == -signal.SIGKILL, first.stderr
+    pid = int(first.stdout)
+    users = namespace_users(namespace_of(pid))
+    assert users == [f"process {pid}"]
+    following = run(NEXT, str(pid))
+    assert following.stderr == ""
+    assert following.stdout.split() == ["169.254.0.22", "0", "True", os.readlink("/proc/self/ns/net"), "True"]
+    assert following.returncode == 0
 
 
 def test_a_second_life_without_rights_does_not_try_again(monkeypatch: pytest.MonkeyPatch) -> None:

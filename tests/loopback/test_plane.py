@@ -17,10 +17,11 @@ from gateway.dataplane import DataPlane, IceCredentials
 from gateway.errors import ConfigError, Conflict, NetnsError, NotFound
 from gateway.exits import ExitReport
 from gateway.netns.thread import NamespaceThread
+from gateway.plane import process
 from gateway.plane.channel import connect
 from gateway.plane.client import RemoteDataPlane
 from gateway.plane.compose import PlaneSettings, open_plane
-from gateway.plane.process import SOCKET_NAME, pid_of, reach
+from gateway.plane.process import SOCKET_NAME, pid_of, reach, wait_for
 from gateway.relay.framing import put_header
 from tests.loopback.plane_world import ECHO_PORT, guest_in, upstream
 from tests.loopback.relay_lan import LOOPBACK, UdpEnd, udp_end
@@ -271,6 +272,33 @@ async def test_a_data_plane_that_dies_is_followed_by_the_next(apart: Apart) -> N
         await writer.wait_closed()
         await plane.close()
         await ended(plane.pid)
+
+
+async def test_it_says_that_it_lives(plane: DataPlane) -> None:
+    await asyncio.wait_for(plane.ping(), 10)
+
+
+async def test_one_that_is_gone_does_not(apart: Apart) -> None:
+    plane = await apart.connect()
+    plane._hang_up()
+    with pytest.raises(NetnsError):
+        await plane.ping()
+
+
+async def test_one_that_a_service_starts_is_waited_for(
+    apart: Apart, namespaces: NamespaceThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = asyncio.create_task(wait_for(apart.path))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    started = await apart.connect()
+    with await waiting:
+        pass
+    await started.close()
+    await ended(started.pid)
+    monkeypatch.setattr(process, "WAIT_S", 0.05)
+    with pytest.raises(ConfigError, match="no data plane listens"):
+        await wait_for(apart.path)
 
 
 async def test_other_settings_are_refused_and_change_nothing(apart: Apart) -> None:

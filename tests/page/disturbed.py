@@ -105,9 +105,9 @@ def painter(screen: XServer) -> Iterator[Painter]:
         yield painter
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser(browser_host: BrowserHost, gateway: Gateway) -> AsyncIterator[Browser]:
-    browser_host.pass_udp()
+    """One for all: what it knows of a network that was disturbed belongs to the context that was in it."""
     async with chromium(browser_host, gateway.origin) as browser:
         yield browser
 

@@ -174,7 +174,8 @@ async def figures(studio: Studio) -> Page:
     await page.get_by_role("button", name="Show figures").click()
     await page.click("#menu")
     await page.locator("#stats dl div").nth(3).wait_for()
-    # A few seconds in which something moves; more of them where there is a picture of it.
+    # A few seconds in which something moves; more of them where there is a picture of it. In an empty line.
+    await page.keyboard.press("Control+u")
     for letter in "# hello, you" if studio.pictured else "# hi":
         await page.keyboard.type(letter)
         before = await page.locator(".line-rtt").get_attribute("d") or ""

@@ -97,7 +97,7 @@ async def test_a_viewer_that_may_only_look_for_now_does_not_resize_the_desktop(e
 
     async def narrowed(width: int) -> None:
         await embedded.page.set_viewport_size({"width": width, "height": 900})
-        await embedded.frame.wait_for_function("width => innerWidth < width", arg=width)
+        await embedded.frame.wait_for_function("width => innerWidth <= width", arg=width)
 
     async def displayed(since: int = 0) -> tuple[int, int]:
         stats = await embedded.event("stats", since)

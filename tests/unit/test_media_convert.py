@@ -34,7 +34,7 @@ BT601 = {
 """ITU-R BT.601, limited range."""
 
 
-KINDS = [Libyuv, Swscale]
+KINDS: list[type[Converter]] = [Libyuv, Swscale]
 
 
 def pixels(width: int, height: int, seed: int) -> NDArray[np.uint8]:

@@ -50,9 +50,7 @@ def test_children_are_not_told_where_the_manager_is(manager: socket.socket) -> N
     assert environ == {"HOME": "/"}
 
 
-@pytest.mark.parametrize(
-    "more", [{}, {"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "soon"}]
-)
+@pytest.mark.parametrize("more", [{}, {"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "soon"}])
 def test_there_is_no_watchdog_unless_it_is_ours(manager: socket.socket, more: dict[str, str]) -> None:
     assert Notifier(environ_of(manager, **more)).watchdog_s is None
 

@@ -93,6 +93,25 @@ def test_without_cgroup_v2_there_is_none(tmp_path: Path) -> None:
     assert Cgroups.open(fs.proc, root=True).why == "cgroup v2 is not mounted"
 
 
+def test_a_place_that_is_named_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Kernel(monkeypatch)
+    fs = Fs(tmp_path, "/a.slice/gateway.service")
+    named = fs.mount / "a.slice/vms.slice/vms.service"
+    named.mkdir(parents=True)
+    fs.furnish(named)
+    (named / "cgroup.subtree_control").write_text("memory")
+    found = Cgroups.open(fs.proc, root=False, named="/a.slice/vms.slice/vms.service")
+    assert found.make("vm", {}) == named / "vm"
+    # Whoever holds the place has its processes elsewhere; this one stays where it is.
+    assert not (named / "gateway").exists()
+    assert (fs.mine / "cgroup.procs").read_text() == ""
+
+
+def test_a_place_that_is_named_and_not_there_is_said(tmp_path: Path) -> None:
+    fs = Fs(tmp_path, "/a.slice/gateway.service")
+    assert "No such file" in Cgroups.open(fs.proc, root=False, named="/a.slice/vms.service").why
+
+
 class Kernel:
     """Lets what is written to subtree_control be, as the kernel does, and the probe's directory be removed."""
 

@@ -232,6 +232,12 @@ def test_offers_go_to_the_agent_and_come_back_under_the_gateways_ids() -> None:
     assert core.agent_line(Result(999, {})) == []
 
 
+def test_an_agents_counters_are_its_own_answer() -> None:
+    core = ready()
+    key = key_of(ask(core, "counters", {}, ident=50))
+    assert core.agent_line(Result(key, {"frames": 7})) == [Send(Result(50, {"frames": 7}))]
+
+
 def test_a_closed_peer_is_forgotten_and_told() -> None:
     core = ready()
     core.agent_line(Result(key_of(ask(core, "offer", OFFER)), ANSWER))
@@ -240,7 +246,7 @@ def test_a_closed_peer_is_forgotten_and_told() -> None:
     assert hello(core)["peers"] == []
 
 
-@pytest.mark.parametrize("method", ["offer", "bye"])
+@pytest.mark.parametrize("method", ["offer", "bye", "counters"])
 def test_without_an_agent_there_is_nobody_to_ask(method: str) -> None:
     for core in (fresh(), identified()):
         assert failure(ask(core, method, OFFER)) == NOT_READY

@@ -57,6 +57,12 @@ def size_px(display: str) -> tuple[int, int]:
     return geometry.width, geometry.height
 
 
+def test_it_tells_what_it_counts(up: ZygoteHost) -> None:
+    told = up.result("counters", {})
+    assert told["viewers"] == told["frames"] == 0
+    assert all(type(figure) is int for figure in told.values())
+
+
 def test_with_everything_imported_zygote_and_nest_have_one_thread(up: ZygoteHost) -> None:
     for pid in (up.process.pid, up.nest()):
         assert len(os.listdir(f"/proc/{pid}/task")) == 1

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parseSession } from "../src/api/types";
 import type { EgressInfo } from "../src/api/types";
-import { exitLine, exitTrouble, healthWord, isBad } from "../src/session/exit";
+import { exitLine, exitTrouble, exitWord, healthWord, isBad } from "../src/session/exit";
 
 const DOWN = { kind: "upstream-down", message: "nobody listens there", hint: "see whether the upstream proxy runs" };
 const egress = (more: Partial<EgressInfo> = {}): EgressInfo => ({
@@ -33,6 +33,13 @@ describe("a desktop's exit", () => {
     for (const fine of [null, egress(), egress({ state: "unknown" }), egress({ type: "none", state: "failing" })]) expect(exitTrouble(fine)).toBe("");
     expect(exitTrouble(egress({ state: "failing", error: DOWN }))).toMatch(/is down.*Nobody listens there. See whether/);
     expect(exitTrouble(egress({ leaks: true }))).toContain("leaks");
+  });
+
+  it("is a word in the panel", () => {
+    expect(exitWord(null)).toBeNull();
+    expect([egress({ type: "none", state: "off" }), egress(), egress({ state: "off" }), egress({ leaks: true })].map(exitWord)).toEqual([
+      "none", "works", "off", "leaks the host's own address",
+    ]);
   });
 
   it("has a word for what the gateway says, and repeats what it does not know", () => {

@@ -1,7 +1,8 @@
 """The agent link: what the gateway and the guest say to each other over virtio-serial.
 
 Newline-delimited JSON-RPC 2.0 (rpc.py frames it). The zygote owns the port for life and answers its own
-methods; ``offer``, ``bye``, ``warm`` and ``marker`` it passes on to the agent it forked. Bulk data never goes here.
+methods; ``offer``, ``bye``, ``warm``, ``marker`` and ``counters`` it passes on to the agent it forked. Bulk data
+never goes here.
 
 Requests, gateway to guest:
 
@@ -24,6 +25,8 @@ control    {peer: str or null, viewer: str or null}       {}  (only this peer's 
 display    {size: [w_px, h_px]}                           {}  (taken; the display has it a moment later)
 offer      {peer, sdp, role: "control" or "view", viewer} {sdp, ufrag, pwd, port}
 bye        {peer}                                         {}
+counters   {}                                             {name: whole number, ...}  (since the agent's start,
+                                                          or momentary: media.py)
 warm       {}                                             {}  (the agent has watched itself once, see warm.py)
 marker     {seconds: 0 to 600, moving: bool}              {display: [w, h], patch: [x, y, w, h],
                                                           strip: [x, y, w, h], at_us,

@@ -24,6 +24,12 @@ export function exitLine(egress: EgressInfo | null): ExitLine | null {
   return { text: t("exit.line", { exit: parts.join(", ") }), bad: isBad(health) };
 }
 
+/** The same in a word or two; null when the gateway does not say. */
+export function exitWord(egress: EgressInfo | null): string | null {
+  if (egress === null) return null;
+  return egress.type === "none" ? t("exit.is.none") : healthWord(healthOf(egress));
+}
+
 /** What is wrong with it, for who watches the desktop; empty when nothing is. */
 export function exitTrouble(egress: EgressInfo | null): string {
   if (egress === null || egress.type === "none") return "";

@@ -1,5 +1,5 @@
 /** The panel "Connection": what gets through, in one sentence and one by one, and a button that tests it anew. */
-import { exitLine, exitTrouble } from "../session/exit";
+import { exitTrouble, exitWord } from "../session/exit";
 import type { Access } from "../session/runner";
 import { pathOf } from "../session/machine";
 import type { State } from "../session/machine";
@@ -72,8 +72,8 @@ export class ConnectionPanel {
     this.#verdict.textContent = running ? t("connection.testing") : verdictOf(found);
     const facts = PATHS.map((path): [string, string] => [t(`connection.${path}`), t(`connection.${found[path]}`)]);
     if (found.decoder !== undefined) facts.push([t("connection.decoder"), found.decoder ?? t("connection.decoder.none")]);
-    const exit = exitLine(this.#egress);
-    if (exit !== null) facts.push([t("connection.exit"), exit.text]);
+    const exit = exitWord(this.#egress);
+    if (exit !== null) facts.push([t("connection.exit"), exit]);
     this.#exit.textContent = exitTrouble(this.#egress);
     this.#exit.hidden = this.#exit.textContent === "";
     this.#rows.replaceChildren(...facts.flatMap(([label, value]) => [el("dt", {}, label), el("dd", {}, value)]));

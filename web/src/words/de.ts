@@ -203,6 +203,8 @@ export const de: Readonly<Record<keyof typeof en, string>> = {
   "exit.proxy": "{type}-Proxy",
   "exit.line": "Internet: {exit}",
   "exit.as": "als {address}",
+  "exit.is.none": "keines",
+  "exit.is.off": "aus",
   "exit.is.unknown": "noch nicht benutzt",
   "exit.is.ok": "funktioniert",
   "exit.is.failing": "ist ausgefallen",

@@ -209,6 +209,8 @@ export const en = {
   "exit.proxy": "{type} proxy",
   "exit.line": "Internet: {exit}",
   "exit.as": "as {address}",
+  "exit.is.none": "none",
+  "exit.is.off": "off",
   "exit.is.unknown": "not used yet",
   "exit.is.ok": "works",
   "exit.is.failing": "is down",
