@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from gateway.sessions.session import Session
 from gateway.settings import Settings, load
 
 __all__ = ["serve"]
+
+logger = logging.getLogger(__name__)
 
 
 def serve(
@@ -83,8 +86,9 @@ async def _serve(settings: Settings, *, open_session: bool, as_json: bool) -> No
     watching: asyncio.Task[None] | None = None
     try:
         async with serving(settings, lasting=True) as gateway:
-            if gateway.reload is not None:
-                loop.add_signal_handler(signal.SIGHUP, gateway.reload)
+            if not sys.stdin.isatty():
+                # A service's reload. Of a terminal it is the end, as ever; a changed certificate is seen without it.
+                loop.add_signal_handler(signal.SIGHUP, gateway.reload or _nothing_to_reload)
             _announce(gateway, settings, as_json=as_json)
             notifier.say(READY="1", STATUS=f"Listening on {gateway.url}")
             watching = asyncio.create_task(watchdog(notifier, gateway.services.dataplane.ping), name="watchdog")
@@ -101,6 +105,10 @@ async def _serve(settings: Settings, *, open_session: bool, as_json: bool) -> No
         stopping.cancel()
         if watching is not None:
             watching.cancel()
+
+
+def _nothing_to_reload() -> None:
+    logger.info("= there is no certificate to read again")
 
 
 def _announce(gateway: Serving, settings: Settings, *, as_json: bool) -> None:

@@ -128,10 +128,15 @@ def test_a_signal_ends_the_command(settings: Settings, number: signal.Signals, t
     assert "Traceback" not in err
     # Without an image it serves, and says what to do.
     assert "fenster build" in err
-    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as again:
+    with subprocess.Popen(
+        command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as again:
         assert again.stdout is not None
         line = again.stdout.readline()
+        again.send_signal(signal.SIGHUP)
         again.send_signal(number)
-        again.communicate(timeout=30)
+        _, err = again.communicate(timeout=30)
+    assert again.returncode == 0, "a service's reload ends nothing"
+    assert "no certificate to read again" in err
     assert "Fenster listens on http://127.0.0.1:" in line
     assert "fenster_" not in line, "the key is printed once"
