@@ -163,7 +163,6 @@ async def running(
         namespaces = NamespaceThread()
         await namespaces.start()
         stack.push_async_callback(namespaces.close)
-
         dataplane = await _open_dataplane(settings, plane, namespaces, lasting=lasting)
         stack.push_async_callback(dataplane.close)
         driver = make_driver(settings, lasting=lasting)
@@ -180,8 +179,7 @@ async def running(
         await manager.recover()
         await dataplane.settle()
         _begin(manager)
-        _observe(metrics, settings, dataplane, manager, driver)
-        stack.push_async_callback(Vitals.begin(manager.list, metrics.media).close)
+        stack.push_async_callback(_observe(metrics, settings, dataplane, manager, driver).close)
         services = Services(
             manager=manager,
             whep=whep,
@@ -212,9 +210,10 @@ def _begin(manager: SessionManager) -> None:
 
 def _observe(
     metrics: Metrics, settings: Settings, dataplane: DataPlane, manager: SessionManager, driver: VmDriver
-) -> None:
+) -> Vitals:
     machines = driver.counters if isinstance(driver, QemuDriver) else {}
     observe(metrics, dataplane, manager, lambda: machines, partial(_room, disk_dir(settings)))
+    return Vitals.begin(manager.list, metrics.media)
 
 
 def _tell(whom: Iterable[Callable[[SessionView], None]], view: SessionView) -> None:

@@ -16,7 +16,7 @@ mmdebstrap -q --mode=$mode --variant=apt --format="$format" \
   --customize-hook="copy-in $package /root" \
   --customize-hook='chroot "$1" apt-get update -q' \
   --customize-hook="chroot \"\$1\" apt-get install -q -y --no-install-recommends -t $newer /root/$(basename "$package")" \
-  --customize-hook='chroot "$1" sh -euc "
+  --customize-hook='chroot "$1" sh -euc "out='"$format"'
     echo \"version: \$(fenster --version)\"
     echo \"config: \$(stat -c %a:%U:%G /etc/fenster/fenster.toml)\"
     echo \"ids: \$(grep -c ^fenster: /etc/subuid /etc/subgid | tr \"\\n\" \" \")\"
@@ -24,7 +24,7 @@ mmdebstrap -q --mode=$mode --variant=apt --format="$format" \
     setpriv --reuid fenster --regid fenster --init-groups env HOME=/var/lib/fenster fenster doctor --json || :
     systemd-analyze verify --man=no fenster.service fenster-dataplane.service fenster-vms.service fenster-golden.timer
     echo units verified
-    apt-get purge -q -y fenster >/dev/null
-    ls -d /usr/lib/fenster /etc/fenster /var/lib/fenster 2>/dev/null || echo nothing left
+    [ \$out != null ] || { apt-get purge -q -y fenster >/dev/null
+      ls -d /usr/lib/fenster /etc/fenster /var/lib/fenster 2>/dev/null || echo nothing left; }
   "' \
   "$suite" "$([ "$out" = null ] && echo - || echo "$out")"

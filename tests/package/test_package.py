@@ -1,0 +1,52 @@
+"""The Debian package in a clean Debian: it installs without a network but apt's, runs, and goes without a trace."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gateway import __version__
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).parent
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("package")
+    done = subprocess.run(
+        [ROOT / "deploy" / "deb.sh", out], env={"PATH": f"{ROOT / '.venv/bin'}:/usr/sbin:/usr/bin:/sbin:/bin"},
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    return Path(done.stdout.splitlines()[-1])
+
+
+def test_it_is_of_this_release_and_no_giant(package: Path) -> None:
+    assert package.name == f"fenster_{__version__}_amd64.deb"
+    assert package.stat().st_size < 40 << 20
+
+
+@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
+def test_it_installs_runs_and_goes(package: Path, suite: str) -> None:
+    done = subprocess.run(
+        [HERE / "install.sh", suite, package, "null"], capture_output=True, text=True, timeout=1100, check=False
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said[-6000:]
+    assert f"version: fenster {__version__}" in said
+    assert "config: 640:root:fenster" in said
+    assert "ids: /etc/subuid:1 /etc/subgid:1" in said
+    assert "enabled: enabled enabled enabled" in said
+    found = re.search(r'^\{"ok".*', said, re.MULTILINE)
+    assert found is not None
+    names = {finding["name"]: finding["grade"] for finding in json.loads(found[0])["findings"]}
+    assert names["QEMU"] == names["taps"] == "ok"
+    assert "units verified" in said
+    assert "nothing left" in said
