@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
-from tests.e2e.guest import Guest
+from tests.e2e.guest import Guest, eventually
 from tests.page.studio import SCENES, Scene, Studio
 from tests.x11.desktops import Desktop
 from tests.x11.shown import browser, desktop
@@ -46,7 +46,13 @@ async def typed(desktop: Desktop, browser: Browser) -> None:
     await page.wait_for_selector('html[data-control="me"]', state="attached")
     rect = await Guest(desktop.session.link).window("xfce4-terminal")
     assert rect is not None
-    await page.keyboard.type(PROMPT + "\n")
+    await page.keyboard.type(PROMPT + "; touch .drawn\n")
+
+    async def drawn() -> bool | None:
+        return (await desktop.run("ls -a $HOME")).split().count(".drawn") == 1 or None
+
+    # A page that is closed at once takes the keys along that it has not sent.
+    await eventually(drawn, "all of it typed")
     await page.context.close()
 
 

@@ -22,7 +22,7 @@ describe("a desktop's exit", () => {
     [egress({ address: "203.0.113.9" }), "Internet: SOCKS5 proxy, works, as 203.0.113.9", false],
     [egress({ state: "unknown" }), "Internet: SOCKS5 proxy, not used yet", false],
     [egress({ type: "http", state: "off" }), "Internet: HTTP proxy", false],
-    [egress({ state: "failing", error: DOWN }), "Internet: SOCKS5 proxy, is down, nobody listens there", true],
+    [egress({ state: "failing", error: DOWN }), "Internet: SOCKS5 proxy, down, nobody listens there", true],
     [egress({ address: "192.0.2.1", leaks: true }), "Internet: SOCKS5 proxy, leaks the host's own address", true],
   ])("%j is told as %s", (given, text, bad) => {
     expect(exitLine(given)).toEqual({ text, bad });
@@ -44,7 +44,7 @@ describe("a desktop's exit", () => {
 
   it("has a word for what the gateway says, and repeats what it does not know", () => {
     expect(["unknown", "ok", "failing", "leak", "resting"].map((health) => [healthWord(health), isBad(health)])).toEqual([
-      ["not used yet", false], ["works", false], ["is down", true], ["leaks the host's own address", true], ["resting", false],
+      ["not used yet", false], ["works", false], ["down", true], ["leaks the host's own address", true], ["resting", false],
     ]);
   });
 });

@@ -207,7 +207,7 @@ export const de: Readonly<Record<keyof typeof en, string>> = {
   "exit.is.off": "aus",
   "exit.is.unknown": "noch nicht benutzt",
   "exit.is.ok": "funktioniert",
-  "exit.is.failing": "ist ausgefallen",
+  "exit.is.failing": "ausgefallen",
   "exit.is.leak": "verrät die Adresse dieses Rechners",
   "exit.trouble": "Der Internet-Ausgang des Desktops ist ausgefallen, darum laden seine Seiten nicht.",
   "exit.trouble.leak": "Der Internet-Ausgang des Desktops ist undicht: Seiten sehen die Adresse des Rechners.",

@@ -213,7 +213,7 @@ export const en = {
   "exit.is.off": "off",
   "exit.is.unknown": "not used yet",
   "exit.is.ok": "works",
-  "exit.is.failing": "is down",
+  "exit.is.failing": "down",
   "exit.is.leak": "leaks the host's own address",
   "exit.trouble": "The desktop's internet exit is down, so its pages do not load.",
   "exit.trouble.leak": "The desktop's internet exit leaks: pages see the host's own address.",
