@@ -16,10 +16,11 @@ from tempfile import TemporaryDirectory
 from gateway import host
 from gateway.dataplane import DataPlane
 from gateway.door import certificate, guarding, open_door
+from gateway.edge.keystore import Keyring
 from gateway.edge.listen import listen, local_url
 from gateway.edge.trail import Trail
 from gateway.errors import ConfigError, GatewayError
-from gateway.keyfiles import load_keys, load_sealing_key
+from gateway.keyfiles import Keys, load_keys, load_sealing_key
 from gateway.local_dataplane import LocalDataPlane
 from gateway.metrics import Metrics
 from gateway.netns.lan import NamespaceLan
@@ -180,26 +181,40 @@ async def running(
         await dataplane.settle()
         _begin(manager)
         stack.push_async_callback(_observe(metrics, settings, dataplane, manager, driver).close)
-        services = Services(
-            manager=manager,
-            whep=whep,
-            dataplane=dataplane,
-            keys=keys,
-            keyring=guard.keyring,
-            facts=driver.check,
-            room=partial(_room, disk_dir(settings)),
-            host_addresses=host.addresses,
-            static_dir=STATIC_DIR,
-            advertise=settings.advertise,
-            tcp=tcp,
-            metrics=metrics,
-            token_lifetime_s=settings.token_lifetime_s,
-            embed_origins=settings.embed_origins,
-            max_upload_bytes=settings.max_upload_mib << 20,
-            lifetime=LifetimeDefaults(settings.ttl_s, settings.idle_timeout_s, settings.idle_action),
-            exits=ExitDefaults(settings.proxy, settings.proxy_direct),
-        )
+        services = _make_services(settings, keys, guard.keyring, dataplane, driver, whep, manager, metrics, tcp)
         yield guard.before(services, settings)
+
+
+def _make_services(
+    settings: Settings,
+    keys: Keys,
+    keyring: Keyring,
+    dataplane: DataPlane,
+    driver: VmDriver,
+    whep: Whep,
+    manager: SessionManager,
+    metrics: Metrics,
+    tcp: TcpReach | None,
+) -> Services:
+    return Services(
+        manager=manager,
+        whep=whep,
+        dataplane=dataplane,
+        keys=keys,
+        keyring=keyring,
+        facts=driver.check,
+        room=partial(_room, disk_dir(settings)),
+        host_addresses=host.addresses,
+        static_dir=STATIC_DIR,
+        advertise=settings.advertise,
+        tcp=tcp,
+        metrics=metrics,
+        token_lifetime_s=settings.token_lifetime_s,
+        embed_origins=settings.embed_origins,
+        max_upload_bytes=settings.max_upload_mib << 20,
+        lifetime=LifetimeDefaults(settings.ttl_s, settings.idle_timeout_s, settings.idle_action),
+        exits=ExitDefaults(settings.proxy, settings.proxy_direct),
+    )
 
 
 def _begin(manager: SessionManager) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, UntypedMetricFamily
@@ -91,23 +92,26 @@ class Metrics:
         return generate_latest(self._registry)
 
 
+_AnyFamily = CounterMetricFamily | GaugeMetricFamily | UntypedMetricFamily
+
+
 class _Family(Collector):
     def __init__(
         self,
-        kind: type[CounterMetricFamily] | type[GaugeMetricFamily] | type[UntypedMetricFamily],
+        kind: Callable[..., _AnyFamily],
         name: str,
         about: str,
         labels: tuple[str, ...],
         read: Read,
     ) -> None:
-        self._make = lambda: kind(name, about, labels=labels)
+        self._make: Callable[[], _AnyFamily] = partial(kind, name, about, labels=labels)
         self._read = read
 
-    def describe(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily | UntypedMetricFamily]:
+    def describe(self) -> Iterable[_AnyFamily]:
         # Else the registry would read once at registration, to learn the names.
         yield self._make()
 
-    def collect(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily | UntypedMetricFamily]:
+    def collect(self) -> Iterable[_AnyFamily]:
         family = self._make()
         for labels, figure in self._read().items():
             family.add_metric(labels, figure)
