@@ -155,11 +155,11 @@ async def test_two_sessions_before_one_squid_never_mix(golden_image: GoldenImage
                 for session in sessions.values():
                     await Guest(session.link).write(CA, await asyncio.to_thread(certificate.path.read_text))
                 await asyncio.gather(*(all_through(session, web) for session in sessions.values()))
-                ask = f"curl -sSf http://{NAME}:{web.plain}/?"
+                ask = f"curl -sS http://{NAME}:{web.plain}/of-"
                 await asyncio.gather(*(run(session, ask + user) for user, session in sessions.items()))
                 lines = (await asyncio.to_thread(log.read_text)).splitlines()
                 for user in users:
-                    assert [line.split()[7] for line in lines if f"/?{user} " in line] == [user]
+                    assert [line.split()[7] for line in lines if f"/of-{user} " in line] == [user]
                     tunnels = [line for line in lines if f"CONNECT {NAME}:{web.secure} {user} " in line]
                     assert len(tunnels) >= 5, f"{user}: {len(tunnels)}"
                     print(f"{user}: {len(tunnels)} tunnels in squid's log")
