@@ -31,14 +31,24 @@ def a_view(
         display=DisplayView(width=1280, height=720),
         template="xfce",
         accelerator="tcg",
+        limits=[],
         metadata={},
         ends_at=None,
         idle_at=None,
         idle_action="suspend",
         warning=None,
         egress=EgressView(
-            type="none", state="off", error=None, address=None, latency_ms=None, checked_at=None, verdict=None
-        ),
+            type="none",
+            state="off",
+            error=None,
+            address=None,
+            country=None,
+            latency_ms=None,
+            checked_at=None,
+            verdict=None,
+        ),  # fmt: skip
+        timezone=None,
+        locale=None,
         clipboard="both",
         files="both",
     )
