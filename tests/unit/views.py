@@ -46,7 +46,7 @@ def a_view(
             latency_ms=None,
             checked_at=None,
             verdict=None,
-        ),  # fmt: skip
+        ),
         timezone=None,
         locale=None,
         clipboard="both",
