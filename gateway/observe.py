@@ -94,7 +94,8 @@ def _viewers(manager: SessionManager) -> dict[tuple[str, ...], float]:
 
 def _exits(manager: SessionManager) -> dict[tuple[str, ...], float]:
     views = [session.updates.latest.egress for session in manager.list()]
-    return dict(Counter((view.state, view.verdict or "none") for view in views))
+    found = Counter((view.state, view.verdict or "none") for view in views)
+    return {(state, verdict): count for (state, verdict), count in found.items()}
 
 
 def _room(room: Room) -> dict[tuple[str, ...], float]:
