@@ -204,9 +204,9 @@ class AuditLog:
         try:
             self._file.append(lines)
         except OSError as exc:
+            logger.error("! the audit log cannot be written: %s", exc.strerror)
             self._lost += lost
             self._lose(len(lines) - bool(lost))
-            logger.error("! the audit log cannot be written: %s", exc.strerror)
         else:
             self._counts["written"] += len(lines)
 

@@ -15,7 +15,7 @@ from gateway.observe import observe
 from gateway.routes.services import SERVICES, ExitDefaults
 from gateway.sessions.lifecycle import State
 from tests.contract.api import Api, api_on
-from tests.sessions import until
+from tests.sessions import turns_until, until
 
 SECRET = "s3cret%20word"
 URL = f"http://anna:{SECRET.replace('%', '%25')}@proxy.example:8080"
@@ -183,6 +183,7 @@ async def test_the_exit_goes_with_sleep_forks_and_the_next_gateway(api: Api) -> 
     assert api.stage.dataplane.exits[child["id"]] == api.stage.dataplane.exits[sid]
     follower = await api.stage.killed()
     await follower.manager.recover()
+    await turns_until(lambda: sid in follower.dataplane.exits)
     assert follower.dataplane.exits[sid].password.get_secret_value() == SECRET
     await follower.manager.close()
 
