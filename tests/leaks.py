@@ -8,7 +8,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["footprint", "grown", "namespace_of", "namespace_users"]
+__all__ = ["footprint", "grown", "left_over", "namespace_of", "namespace_users"]
+
+SETTLED_S = 5.0
+"""What is still being written down or closed by then is a leak."""
 
 
 def footprint(*roots: Path) -> dict[str, list[str]]:
@@ -26,6 +29,15 @@ def grown(before: dict[str, list[str]], after: dict[str, list[str]]) -> dict[str
     """What is there afterwards and was not there before, by kind; empty when nothing was left."""
     left = {kind: list((Counter(after[kind]) - Counter(before[kind])).elements()) for kind in after}
     return {kind: what for kind, what in left.items() if what}
+
+
+async def left_over(before: dict[str, list[str]], *roots: Path) -> dict[str, list[str]]:
+    """What is there now and was not before, once what a gateway that runs on does meanwhile (its log) is done."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + SETTLED_S
+    while (left := grown(before, footprint(*roots))) and loop.time() < deadline:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)  # Nothing tells when a thread has closed its file.
+    return left
 
 
 def namespace_of(pid: int) -> str:

@@ -185,7 +185,7 @@ class AuditLog:
             while True:
                 await self._news.wait()
                 self._news.clear()
-                self._writing = asyncio.ensure_future(asyncio.to_thread(self._append))
+                self._writing = asyncio.get_running_loop().run_in_executor(None, self._append)
                 # The thread cannot be called back, and two must not write at once.
                 await asyncio.shield(self._writing)
         finally:

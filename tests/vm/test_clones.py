@@ -19,7 +19,7 @@ from gateway.signaling.candidates import Endpoint
 from gateway.vm.argv import boot_memory_mib
 from gateway.vm.images import GoldenImage
 from gateway.vm.snapshot import DISK, RAM, STATE, seal
-from tests.leaks import footprint, grown
+from tests.leaks import footprint, grown, left_over
 from tests.vm.bench import qemu_bench
 from tests.vm.draws import ask_terminal, chromium_draws, system_draws
 from tests.vm.sessions import settings_for
@@ -105,7 +105,7 @@ async def test_clones_are_strangers(services: tuple[Services, Settings], count: 
             holders.setdefault(value, []).append(name)
     assert [names for names in holders.values() if len(names) > 1] == []
     assert len(holders) == count * 20
-    assert grown(before, footprint(settings.run_dir, disk_dir(settings))) == {}
+    assert await left_over(before, settings.run_dir, disk_dir(settings)) == {}
 
 
 async def test_a_session_takes_a_parked_clone(golden_image: GoldenImage) -> None:

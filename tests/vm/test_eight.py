@@ -22,7 +22,7 @@ from gateway.signaling.candidates import Endpoint
 from gateway.vm.images import GoldenImage
 from gateway.vm.qemu_vm import QemuVm
 from tests.e2e.guest import Guest
-from tests.leaks import footprint, grown
+from tests.leaks import footprint, left_over
 from tests.loopback.media_viewer import LOOPBACK, Viewer
 from tests.vm.sessions import settings_for
 
@@ -167,4 +167,4 @@ async def test_each_desktop_is_on_its_own_viewers_picture(golden_image: GoldenIm
                     print(f"  Chromium on its start page: {await desktop.on_start_page()}")
             counters = (await gateway.facts()).counters
             assert (counters["clones"], counters["boots"]) == (count, 0)
-        assert grown(before, footprint(settings.run_dir, disk_dir(settings))) == {}
+        assert await left_over(before, settings.run_dir, disk_dir(settings)) == {}

@@ -14,7 +14,7 @@ from gateway.sessions.lifecycle import State
 from gateway.settings import Settings
 from gateway.vm.images import GoldenImage
 from gateway.vm.qemu_vm import QemuVm
-from tests.leaks import footprint, grown, namespace_of, namespace_users
+from tests.leaks import footprint, left_over, namespace_of, namespace_users
 from tests.vm.sessions import settings_for, until
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
@@ -53,7 +53,7 @@ async def test_one_killed_of_two(settings: Settings) -> None:
 
         await asyncio.gather(*(services.manager.destroy(session.id) for session in (lost, other)))
         assert namespace_users(spaces[1]) == []
-        assert grown(before, footprint(settings.run_dir, disk_dir(settings))) == {}
+        assert await left_over(before, settings.run_dir, disk_dir(settings)) == {}
 
 
 async def test_a_session_stopped_while_its_guest_boots(settings: Settings) -> None:
@@ -64,4 +64,4 @@ async def test_a_session_stopped_while_its_guest_boots(settings: Settings) -> No
         await until(session, State.BOOTING)
         await services.manager.destroy(session.id)
         assert session.state is State.STOPPED
-        assert grown(before, footprint(settings.run_dir, disk_dir(settings))) == {}
+        assert await left_over(before, settings.run_dir, disk_dir(settings)) == {}
