@@ -28,7 +28,7 @@ screenshots: packages-test $(VENV)/.dev web ## Make the pictures in web/screensh
 
 test: packages-test $(VENV)/.dev web golden ## Unit, contract, loopback, x11, vm and e2e tests
 	cd web && $(CURDIR)/web/npm.sh test
-	$(PYTEST) -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow" --durations=25 $(ARGS)
 
 test-full: packages-test $(VENV)/.dev web golden ## Everything, the long ones too
 	cd web && $(CURDIR)/web/npm.sh test
