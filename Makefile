@@ -19,7 +19,7 @@ run: packages-run $(VENV)/.installed web ## Build what is missing, serve, start 
 	$(BIN)/fenster serve --open-session $(ARGS)
 
 golden: packages-run $(VENV)/.installed ## Build the golden image and its snapshot (both cached)
-	$(BIN)/fenster build $(ARGS)
+	$(BIN)/fenster build $(if $(filter golden,$(MAKECMDGOALS)),$(ARGS))
 
 web: $(VENV)/.installed gateway/static/.built ## Build the web client into gateway/static, and @fenster/client
 
