@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Page, Request
 
 from tests.e2e.browser_host import GATEWAY_IP, BrowserHost, chromium
 from tests.e2e.conftest import Transport
@@ -75,6 +75,13 @@ async def go_on(gateway: KillableGateway, browser_host: BrowserHost, proxy: str)
         await type_and_find(by_udp, Guest(gateway.link(udp)), "before")
         await viewer_of(other, gateway, tcp, "novnc")
         await page.evaluate("window.mark = 'kept'")
+        offers: list[str] = []
+
+        def note(request: Request) -> None:
+            if request.method == "POST" and "/whep" in request.url:
+                offers.append(request.url)
+
+        page.on("request", note)
         answer = Answer(Guest(gateway.link(unseen)))
         await answer.begin()
         plane = gateway.data_plane()
@@ -85,7 +92,7 @@ async def go_on(gateway: KillableGateway, browser_host: BrowserHost, proxy: str)
         assert gateway.data_plane() == plane
         await answer.goes_on(Guest(gateway.link(unseen)))
         guest = Guest(gateway.link(udp))
-        # Whichever way the page takes meanwhile: what is typed waits for it, and goes to the same shell.
+        # The shell that was open still knows what was typed into it before.
         await by_udp.type("echo $before > /tmp/after\n", 20)
 
         async def after() -> str | None:
@@ -95,10 +102,11 @@ async def go_on(gateway: KillableGateway, browser_host: BrowserHost, proxy: str)
         assert await eventually(after, "what was typed before") == "typed\n"
         await page.wait_for_selector('html[data-transport="webrtc"][data-picture="live"]', state="attached")
         await by_udp.controls()
-        # Nothing of it is lost on the screen either, and the page is the one that was there.
+        # The page is the one that was there, and so is its connection: none of it went through the process that died.
         await by_udp.type("echo $before > /tmp/later\n", 20)
         await eventually(lambda: guest.read("/tmp/later"), "what was typed afterwards")
         assert await page.evaluate("window.mark") == "kept"
+        assert offers == []
         await other.wait_for_selector('html[data-transport="novnc"][data-painted="true"]', state="attached")
         await eventually(lambda: watched(gateway, tcp), "the noVNC viewer is back", 60)
     assert (await gateway.call("GET", f"/v1/sessions/{unseen}"))["state"] == "ready"
