@@ -27,6 +27,7 @@ __all__ = ["PATCH", "Desk", "Opener", "browser", "opened", "painter", "times", "
 
 PATCH = (200, 200, 80, 40)
 COLOURS = itertools.cycle([0xE02020, 0x20A020, 0x2040E0, 0xC0A020, 0x20B0B0])
+KEYS_HEARD = "document.documentElement.dataset.keys === 'waiting' ? null : true"
 WORDS = (f"word{number} " for number in itertools.count())
 
 
@@ -81,7 +82,9 @@ async def works(viewer: Viewer, painter: Painter, terminal: Terminal) -> str:
     word = next(WORDS)
     await viewer.type(word, 30)
     read = await asyncio.to_thread(terminal.read, len(word))
-    assert read == word
+    assert read == word, f"{read!r} for {word!r}"
+    # noVNC would say again what the agent took and could not say any more (web/src/input/unheard.ts).
+    await eventually(lambda: viewer.page.evaluate(KEYS_HEARD), "the agent's word of the keys")
     return word
 
 

@@ -24,6 +24,8 @@ export class Unheard {
   #next: number;
   /** An agent that never says what it took would be told all twice. */
   #told = false;
+  /** Called after each change; {@link size} may be another. */
+  onChange: () => void = () => undefined;
 
   /** @param start of the count, a u32: by chance, so that no other page's numbers are taken for this one's. */
   constructor(start: number) {
@@ -41,6 +43,12 @@ export class Unheard {
   keep(seq: number, op: KeyOp, by: object | null, now: number): void {
     this.#expire(now);
     if (this.#entries.length < MAX_KEPT) this.#entries.push({ seq, op, at: now, by });
+    this.onChange();
+  }
+
+  /** How many keys are kept. */
+  get size(): number {
+    return this.#entries.length;
   }
 
   /** What is under way by this connection does not count. */
@@ -53,6 +61,7 @@ export class Unheard {
     this.#told = true;
     const at = this.#entries.findIndex((entry) => entry.seq === seq);
     this.#entries.splice(0, at + 1);
+    this.onChange();
   }
 
   /** What `by` is to say, in order, since it is not under way by it; kept no more. `now` in ms. */
@@ -60,12 +69,15 @@ export class Unheard {
     this.#expire(now);
     const due = this.#entries.filter((entry) => entry.by !== by);
     this.#entries = this.#entries.filter((entry) => entry.by === by);
+    this.onChange();
     return this.#told ? due.map(({ op }) => op) : [];
   }
 
   /** Another controls, or nobody is to: what was typed before is not for now. */
   forget(): void {
+    if (this.#entries.length === 0) return;
     this.#entries = [];
+    this.onChange();
   }
 
   #expire(now: number): void {

@@ -62,8 +62,7 @@ function whoOf(role: Role | null, me: string, info: ControlInfo | null, live: bo
   if (role !== "view" && live === true) return "me";
   // A gateway that says nothing of control lets everybody with the role.
   if (info === null) return live === false ? "other" : role === "view" ? "unknown" : "me";
-  // Between two connections of this page none of its input counts for a moment; it is said again (input/unheard.ts).
-  if (role !== "view" && info.controller === me) return "me";
+  if (role !== "view" && live === null && info.controller === me) return "me";
   return info.controller === null ? "nobody" : "other";
 }
 

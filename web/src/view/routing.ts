@@ -9,6 +9,7 @@ import type { KeyOp } from "../input/keyboard";
 import type { Speaker } from "../input/sink";
 import { Unheard } from "../input/unheard";
 import { speakerOf } from "../session/standing";
+import { opened } from "../session/state";
 import type { State } from "../session/state";
 import type { RtcTransport } from "../transport/rtc";
 
@@ -54,9 +55,12 @@ export class Routing {
     this.#live.set(attempt, controls);
   }
 
-  /** Whether input by the connection that is in use counts; null while it has not said. */
+  /** Whether input by the connection that is in use counts; null while it has not said, or another may take over. */
   live(state: State): boolean | null {
-    return "attempt" in state.phase ? (this.#live.get(speakerOf(state.phase.attempt, state, this.#live)) ?? null) : null;
+    if (!("attempt" in state.phase)) return null;
+    const said = this.#live.get(speakerOf(state.phase.attempt, state, this.#live)) ?? null;
+    const undecided = opened(state).some(({ attempt }) => !this.#live.has(attempt));
+    return said === false && undecided ? null : said;
   }
 
   /**

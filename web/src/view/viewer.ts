@@ -97,6 +97,9 @@ export class Viewer {
     this.#runner = new Runner(access, { webrtc: this.#openWebrtc, novnc: this.#openNovnc }, (state) => {
       this.#show(state);
     });
+    this.#routing.unheard.onChange = () => {
+      document.documentElement.dataset["keys"] = this.#routing.unheard.size === 0 ? "heard" : "waiting";
+    };
     this.#video.addEventListener("resize", () => {
       this.#input.picture = { width: this.#video.videoWidth, height: this.#video.videoHeight };
     });
