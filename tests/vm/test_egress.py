@@ -177,6 +177,7 @@ async def test_two_sessions_before_one_squid_never_mix(golden_image: GoldenImage
             await asyncio.gather(*(all_closed(session, web) for session in sessions.values()))
 
 
+@pytest.mark.slow
 async def test_a_desktop_is_where_its_exit_is(golden_image: GoldenImage, tmp_path: Path) -> None:
     """Time zone and browser language, by the exit check and by hand, without a program started again."""
     with settings_for(golden_image) as settings:
@@ -197,7 +198,10 @@ async def test_a_desktop_is_where_its_exit_is(golden_image: GoldenImage, tmp_pat
                     async def asked_so() -> bool | None:
                         page = next(pages)
                         await run(session, f"chromium 'http://{NAME}:{web.plain}{page}' >/dev/null 2>&1")
-                        await eventually(lambda: guest.window(f"{zone} - Chromium"), f"{zone} in Chromium", 120)
+                        try:
+                            await eventually(lambda: guest.window(f"{zone} - Chromium"), f"{zone} in Chromium", 25)
+                        except AssertionError:
+                            return None  # The page came before Chromium had heard of the zone.
                         return web.headers_of(page)["accept-language"].startswith(language) or None
 
                     # Chromium looks at its policies some seconds after they have changed.
