@@ -131,9 +131,8 @@ async def open_door(
         files: of the certificate; None is plain HTTP.
         media: takes over viewers' connections; None: there are none.
     """
-    trusted = [parse_network(network) for network in settings.trusted_proxies]
     most = settings.max_connections_per_address or None
-    places = Places(most, exempt=lambda address: is_trusted(address, trusted))
+    places = Places(most, exempt=lambda address: is_trusted(address, services.trusted_proxies))
     connections = HttpConnections(places=places)
     services = replace(services, head_is_here=connections.head_is_here, hsts=files is not None and files.given)
     runner = web.AppRunner(

@@ -29,7 +29,6 @@ from gateway.setting_types import (
     Networks,
     Origins,
     Ports,
-    TrustedNetworks,
     UidRange,
     parse_display,
 )
@@ -100,7 +99,7 @@ class Settings(BaseModel):
     insecure_http: bool = Field(default=False, description="plain HTTP off the loopback address: keys go in clear")
     public_url: str = Field(default="", description="where people reach the gateway, where a reverse proxy shows it")
     allowed_hosts: HostNames = Field(default=(), description="more names that the gateway answers to")
-    trusted_proxies: TrustedNetworks = Field(
+    trusted_proxies: Networks = Field(
         default=(),
         description="addresses of reverse proxies: their X-Forwarded-For counts, and no connection limit does",
     )

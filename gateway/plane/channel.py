@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gateway.errors import ConfigError
 
-__all__ = ["MAX_BYTES", "Channel", "connect", "listen", "peer_uid"]
+__all__ = ["MAX_BYTES", "Channel", "close_all", "connect", "listen", "pid_and_uid"]
 
 MAX_BYTES = 128 * 1024
 """Of one message; below what a socket takes at once (net.core.wmem_default)."""
@@ -77,7 +77,7 @@ class Channel:
         self._loop.remove_writer(self._sock)
         self._sock.close()
         for _, fds in self._waiting:
-            _close_all(fds)
+            close_all(fds)
         self._waiting.clear()
 
     def _end(self) -> None:
@@ -103,7 +103,7 @@ class Channel:
             if not self._try(data, fds):
                 return
             self._waiting.popleft()
-            _close_all(fds)
+            close_all(fds)
         self._loop.remove_writer(self._sock)
 
     def _readable(self) -> None:
@@ -117,7 +117,7 @@ class Channel:
                 return
             fds = _descriptors(rights)
             if not data or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-                _close_all(fds)
+                close_all(fds)
                 self._end()
                 return
             self._receive(data, fds)
@@ -138,9 +138,10 @@ def _descriptors(rights: Sequence[tuple[int, int, bytes]]) -> list[int]:
     return list(found)
 
 
-def _close_all(fds: Sequence[int]) -> None:
-    for fd in fds:
-        os.close(fd)
+def close_all(fds: list[int]) -> None:
+    """Close them, and take each from the list, so that none is closed twice."""
+    while fds:
+        os.close(fds.pop())
 
 
 def listen(path: Path) -> socket.socket:
@@ -181,7 +182,7 @@ def connect(path: Path) -> socket.socket | None:
     return sock
 
 
-def peer_uid(sock: socket.socket) -> int:
-    """Of the process at the other end, as it was when it connected (SO_PEERCRED)."""
-    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    return int(uid)
+def pid_and_uid(sock: socket.socket) -> tuple[int, int]:
+    """Of the process at the other end, as it was when it connected, or began to listen (SO_PEERCRED)."""
+    pid, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return int(pid), int(uid)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from gateway.netns.lan import NamespaceLan
 from gateway.netns.thread import NamespaceThread
 from gateway.plane import calls
 from gateway.plane.calls import Call, News, Reply
-from gateway.plane.channel import Channel
+from gateway.plane.channel import Channel, close_all
 from gateway.plane.compose import PlaneSettings
 from gateway.vm.driver import Lan
 
@@ -195,13 +194,12 @@ class RemoteDataPlane:
 
     # The conversation.
 
-    async def _greet(self) -> Mapping[str, Any]:
+    async def _greet(self) -> None:
         self._channel = Channel(await self._reach(), self._receive, self._lost)
         said, _ = await self._call(
             "hello", params={"version": calls.VERSION, "settings": self._settings.model_dump(mode="json")}
         )
         self.media_port, self.pid = int(said["media_port"]), int(said["pid"])
-        return said
 
     async def _call(
         self, name: str, vm_id: str | None = None, params: Mapping[str, Any] | None = None, fds: Sequence[int] = ()
@@ -230,7 +228,7 @@ class RemoteDataPlane:
             case Reply(ident, result, error):
                 future = self._pending.get(ident)
                 if future is None or future.done():
-                    _close(fds)
+                    close_all(fds)
                 elif error is not None:
                     future.set_exception(error)
                 else:
@@ -289,7 +287,7 @@ class RemoteDataPlane:
         traffic = self.egress(vm_id).traffic
         params = {"adopt": True, "traffic": calls.traffic_to(traffic)}
         _, fds = await self._call("attach", vm_id, params, [vm.lan.fd])
-        _close(fds)
+        close_all(fds)
         for ice in list(vm.admitted.values()):
             await self.admit(vm_id, ice)
         if vm.out is not None:
@@ -304,11 +302,6 @@ class RemoteDataPlane:
 
 def _of(vm_id: str | None) -> Mapping[str, str]:
     return {} if vm_id is None else {"vm": vm_id}
-
-
-def _close(fds: list[int]) -> None:
-    while fds:
-        os.close(fds.pop())
 
 
 _: type[DataPlane] = RemoteDataPlane

@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import os
 import socket
-import struct
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.errors import ConfigError
-from gateway.plane.channel import connect
+from gateway.plane.channel import connect, pid_and_uid
 
 __all__ = ["LINGER_S", "SOCKET_NAME", "pid_of", "reach", "wait_for"]
 
@@ -62,8 +61,7 @@ def pid_of(path: Path) -> int | None:
     if sock is None:
         return None
     with sock:
-        pid, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    return int(pid)
+        return pid_and_uid(sock)[0]
 
 
 def _start(path: Path, log: Path, options: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ from gateway.netns.lan import NamespaceLan
 from gateway.netns.thread import NamespaceThread
 from gateway.plane import calls
 from gateway.plane.calls import Call, News, Reply
-from gateway.plane.channel import Channel, listen, peer_uid
+from gateway.plane.channel import Channel, close_all, listen, pid_and_uid
 from gateway.plane.compose import PlaneSettings
 
 __all__ = ["PlaneServer"]
@@ -116,7 +116,7 @@ class PlaneServer:
             sock, _ = self._listening.accept()
         except OSError:
             return
-        if peer_uid(sock) != os.geteuid():
+        if pid_and_uid(sock)[1] != os.geteuid():
             logger.warning("! another user's process wanted to be the control plane")
             sock.close()
             return
@@ -161,7 +161,7 @@ class PlaneServer:
             call = None
         known = channel is self._master
         if not isinstance(call, Call) or len(self._tasks) >= MAX_PENDING or not (known or call.name == "hello"):
-            _close(fds)
+            close_all(fds)
             return
         if call.name == "take":
             # No answer, and no time to lose: a viewer's connection.
@@ -195,9 +195,9 @@ class PlaneServer:
             logger.exception("! %s", call.name)
             reply = Reply(call.id, {}, GatewayError(f"{type(exc).__name__} in the data plane"))
         finally:
-            _close(fds)
+            close_all(fds)
         channel.send(calls.encode(reply), answer)
-        _close(answer)
+        close_all(answer)
 
     # The calls.
 
@@ -213,7 +213,7 @@ class PlaneServer:
                 "the data plane runs with other settings of media or proxies",
                 hint="restart it, which interrupts its viewers, or set them as they were",
             )
-        return {"media_port": self._plane.media_port, "vms": sorted(self._vms), "pid": os.getpid()}
+        return {"media_port": self._plane.media_port, "pid": os.getpid()}
 
     async def _attach(self, params: Mapping[str, Any], fds: list[int]) -> tuple[int, ...]:
         name, adopt = str(params["vm"]), bool(params["adopt"])
@@ -327,11 +327,6 @@ class PlaneServer:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _close(fds: list[int]) -> None:
-    while fds:
-        os.close(fds.pop())
 
 
 HANDLERS: Mapping[str, Handler] = {

@@ -157,6 +157,11 @@ class Launcher:
         """QEMU in the Lan, with everything it may touch as inherited descriptors; ours are closed again."""
         cgroups = await self.cgroups()
         uid = self._take_uid()
+
+        def release() -> None:
+            self._free_uid(uid)
+            cgroups.remove(cgroup_name(spec))
+
         with contextlib.ExitStack() as ours:
             try:
                 fds = await _open_all(spec.run_dir, lan, image, disk, host.accel, ram, uid, ours)
@@ -186,18 +191,15 @@ class Launcher:
                     Command(argv, pass_fds=fds.all(), env=_ENV, cwd=Path("/"), stdout=log, stderr=log)
                 )
             except (NetnsError, VmError, OSError) as exc:
-                self._free_uid(uid)
-                cgroups.remove(cgroup_name(spec))
+                release()
                 hint = exc.hint if isinstance(exc, GatewayError) else ""
                 words = exc.message if isinstance(exc, GatewayError) else str(exc)
                 raise VmBootFailed(f"QEMU could not be started: {words}", hint=hint) from exc
             except BaseException:
-                self._free_uid(uid)
-                cgroups.remove(cgroup_name(spec))
+                release()
                 raise
             process = Process(popen, "QEMU")
-            process.on_end(lambda: self._free_uid(uid))
-            process.on_end(lambda: cgroups.remove(cgroup_name(spec)))
+            process.on_end(release)
             return process
 
     async def _connect(self, spec: VmSpec, lan: Lan, process: Process) -> QemuVm:

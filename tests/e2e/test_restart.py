@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import socket
 import tempfile
@@ -19,6 +18,8 @@ from tests.e2e.conftest import Transport
 from tests.e2e.guest import Guest, eventually
 from tests.e2e.killable import KillableGateway
 from tests.e2e.viewer import Viewer
+from tests.loopback.egress_world import served
+from tests.loopback.relay_lan import LOOPBACK
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -115,29 +116,17 @@ async def go_on(gateway: KillableGateway, browser_host: BrowserHost, proxy: str)
 @asynccontextmanager
 async def ticking() -> AsyncIterator[str]:
     """A proxy whose every answer is a line each tenth of a second, for ever: as a model's answer comes to a CLI."""
-    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        # Python 3.11 logs a handler that was cancelled.
-        with contextlib.suppress(OSError, EOFError, asyncio.CancelledError), contextlib.closing(writer):
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-            while True:
-                writer.write(b"5\r\ntick\n\r\n")
-                await writer.drain()
-                await asyncio.sleep(0.1)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"5\r\ntick\n\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.1)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async with served(serve) as port:
+        yield f"http://{LOOPBACK}:{port}"
 
 
 class Answer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -12,6 +11,8 @@ from contextlib import asynccontextmanager
 from gateway.exits import PROXY_PORT, Exit
 from gateway.netns.lan import GUEST_IP, HOST_IP
 from gateway.vm.driver import Command, Lan
+from tests.loopback.egress_world import served
+from tests.loopback.relay_lan import LOOPBACK
 
 __all__ = ["ECHO_PORT", "Guest", "guest_in", "upstream"]
 
@@ -90,24 +91,12 @@ async def guest_in(lan: Lan) -> AsyncIterator[Guest]:
 @asynccontextmanager
 async def upstream() -> AsyncIterator[Exit]:
     """A proxy on this host that takes every CONNECT and echoes what comes."""
-    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        # Python 3.11 logs a handler that was cancelled.
-        with contextlib.suppress(OSError, EOFError, asyncio.CancelledError), contextlib.closing(writer):
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-            while data := await reader.read(65536):
-                writer.write(data)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while data := await reader.read(65536):
+            writer.write(data)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield Exit(type="http", host="127.0.0.1", port=server.sockets[0].getsockname()[1])
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async with served(serve) as port:
+        yield Exit(type="http", host=LOOPBACK, port=port)

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.errors import ConfigError
 from gateway.plane import channel
-from gateway.plane.channel import MAX_BYTES, MAX_WAITING, Channel, connect, listen, peer_uid
+from gateway.plane.channel import MAX_BYTES, MAX_WAITING, Channel, connect, listen, pid_and_uid
 from tests.loopback.relay_lan import open_files
 
 
@@ -105,7 +105,7 @@ async def test_one_listens_at_a_path_and_a_dead_ones_place_is_taken(tmp_path: Pa
         found = connect(path)
         assert found is not None
         with found, listening.accept()[0] as accepted:
-            assert peer_uid(accepted) == os.geteuid()
+            assert pid_and_uid(accepted) == (os.getpid(), os.geteuid())
     assert path.exists()
     assert connect(path) is None
     listen(path).close()

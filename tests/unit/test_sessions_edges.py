@@ -14,7 +14,6 @@ from gateway.errors import DiskError, ImageError, StoreError
 from gateway.sessions.admission import Limits
 from gateway.sessions.lifecycle import State
 from gateway.sessions.record import Lifetime, MachineRecord, SessionRecord, Template
-from gateway.sessions.session import Session
 from gateway.sessions.store import Store, machine_uuids
 from gateway.vm.files import MachineFiles
 from gateway.vm.library import Library
@@ -29,13 +28,6 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     stage = Stage(tmp_path / "run", tmp_path / "logs")
     yield stage
     await stage.manager.close()
-
-
-async def asleep(stage: Stage) -> Session:
-    session = await stage.ready()
-    session.suspend()
-    await until(session, State.SUSPENDED)
-    return session
 
 
 async def test_b1_a_file_that_was_moved_away_can_be_replaced_at_once(tmp_path: Path) -> None:
@@ -73,7 +65,7 @@ async def test_b3_a_suspend_that_fails_is_asked_again_only_after_another_idle_ti
 
 
 async def test_b4_one_that_was_being_woken_sleeps_on_and_can_be_woken(stage: Stage) -> None:
-    before = await asleep(stage)
+    before = await stage.asleep()
     stage.driver.gate.clear()
     stage.driver.starting.clear()
     before.resume()
@@ -281,7 +273,7 @@ async def test_b36_who_watches_a_failed_session_is_let_go_when_the_gateway_leave
 
 
 async def test_b41_one_that_had_just_been_woken_is_told_the_time(stage: Stage) -> None:
-    session = await asleep(stage)
+    session = await stage.asleep()
 
     async def hang(params: Any) -> dict[str, Any]:
         await asyncio.Event().wait()

@@ -13,7 +13,6 @@ from gateway.errors import CapacityError, DiskError
 from gateway.sessions.admission import Limits
 from gateway.sessions.lifecycle import State
 from gateway.sessions.record import SessionRecord, Template
-from gateway.sessions.session import Session
 from gateway.vm.driver import VmSpec
 from tests.sessions import Stage, until
 
@@ -23,13 +22,6 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     stage = Stage(tmp_path / "run", tmp_path / "logs")
     yield stage
     await stage.manager.close()
-
-
-async def asleep(stage: Stage) -> Session:
-    session = await stage.ready()
-    session.suspend()
-    await until(session, State.SUSPENDED)
-    return session
 
 
 async def test_b8_forks_at_once_do_not_both_take_the_last_place(tmp_path: Path) -> None:

@@ -57,8 +57,9 @@ export class Routing {
 
   /** Whether input by the connection that is in use counts; null while it has not said, or another may take over. */
   live(state: State): boolean | null {
-    if (!("attempt" in state.phase)) return null;
-    const said = this.#live.get(speakerOf(state.phase.attempt, state, this.#live)) ?? null;
+    const speaker = this.#speaker(state);
+    if (speaker === null) return null;
+    const said = this.#live.get(speaker) ?? null;
     const undecided = opened(state).some(({ attempt }) => !this.#live.has(attempt));
     return said === false && undecided ? null : said;
   }
@@ -68,8 +69,9 @@ export class Routing {
    * page's input counts already.
    */
   follow(state: State): void {
-    const route = "attempt" in state.phase ? this.#routes.get(speakerOf(state.phase.attempt, state, this.#live)) : undefined;
-    if ((route ?? null) !== this.#routed) this.#connect(route ?? null);
+    const speaker = this.#speaker(state);
+    const route = speaker === null ? null : (this.#routes.get(speaker) ?? null);
+    if (route !== this.#routed) this.#connect(route);
   }
 
   /** Input counts: what other ways have lost is said now. */
@@ -88,6 +90,10 @@ export class Routing {
     if (this.#routed === null || !this.input.allowed) return false;
     this.#routed.keys.keys(ops);
     return true;
+  }
+
+  #speaker(state: State): number | null {
+    return "attempt" in state.phase ? speakerOf(state.phase.attempt, state, this.#live) : null;
   }
 
   #connect(route: Route | null): void {
