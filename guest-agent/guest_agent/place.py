@@ -1,8 +1,8 @@
 """Where the desktop is taken for: its time zone, and the languages that Chromium asks web sites for.
 
 Both are files that running programs can follow: systemd and glibc's localtime(3) read /etc/localtime again when it
-is another. Chromium watches both, and was yet seen to keep what it had until its next start. Nothing is started anew. LANG stays: the image has C.UTF-8
-alone, and no translations.
+is another. Chromium watches both, and was yet seen to keep what it had until its next start. Nothing is started
+anew. LANG stays: the image has C.UTF-8 alone, and no translations.
 """
 
 from __future__ import annotations
