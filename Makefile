@@ -5,6 +5,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -X faulthandler -m pytest
 ARGS   ?=
+# All tiers side by side; what ARGS names, in one run.
+TESTS  := $(if $(ARGS),$(PYTEST),$(BIN)/python -m tests.lanes)
 PREFIX ?= /usr/local
 DESTDIR ?=
 
@@ -28,11 +30,11 @@ screenshots: packages-test $(VENV)/.dev web ## Make the pictures in web/screensh
 
 test: packages-test $(VENV)/.dev web golden ## Unit, contract, loopback, x11, vm and e2e tests
 	cd web && $(CURDIR)/web/npm.sh test
-	$(PYTEST) -m "not slow" --durations=25 $(ARGS)
+	$(TESTS) -m "not slow" --durations=10 $(ARGS)
 
 test-full: packages-test $(VENV)/.dev web golden ## Everything, the long ones too
 	cd web && $(CURDIR)/web/npm.sh test
-	FENSTER_ROUNDS=3 $(PYTEST) $(ARGS)
+	FENSTER_ROUNDS=3 $(TESTS) --durations=10 $(ARGS)
 
 check: $(VENV)/.dev web/node_modules/.installed ## Lint and types: ruff, mypy strict, tsc, eslint, import directions
 	$(BIN)/ruff check .
