@@ -23,6 +23,7 @@ from gateway.errors import ConfigError, GatewayError
 from gateway.keyfiles import Keys, load_keys, load_sealing_key
 from gateway.local_dataplane import LocalDataPlane
 from gateway.metrics import Metrics
+from gateway.metrics.traces import tracing
 from gateway.netns.lan import NamespaceLan
 from gateway.netns.thread import NamespaceThread
 from gateway.observe import observe
@@ -173,7 +174,8 @@ async def running(
         stack.push_async_callback(whep.aclose)
         guard = await stack.enter_async_context(guarding(settings))
         metrics = Metrics()
-        witnesses = (Trail(guard.audit).saw, metrics.sessions.saw)
+        traces = await stack.enter_async_context(tracing(settings.otlp_url))
+        witnesses = (Trail(guard.audit).saw, metrics.sessions.saw, traces)
         world = _make_world(settings, driver, dataplane, whep, store, partial(_tell, witnesses))
         manager = _make_manager(settings, world)
         stack.push_async_callback(manager.close)

@@ -220,6 +220,11 @@ class Settings(BaseModel):
     ready_timeout_s: float = Field(default=90.0, gt=0, description="how long each step after that may take")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = False
+    otlp_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/]+(/\S*)?$",
+        description="collector of traces (OTLP over HTTP), as http://127.0.0.1:4318; needs fenster[traces]",
+    )
 
     @field_validator("tls_cert", "tls_key", mode="after")
     @classmethod

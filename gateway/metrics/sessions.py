@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from gateway.sessions.view import SessionView
 
-__all__ = ["SessionFigures"]
+__all__ = ["SessionFigures", "source_of"]
 
 _CREATE_S = (0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0)
 MAX_SESSIONS = 16_384
@@ -52,7 +52,7 @@ class SessionFigures:
         self._seen[view.id] = seen
         if len(self._seen) > MAX_SESSIONS:
             self._seen.popitem(last=False)
-        seen.source = seen.source or _source(seen.state, view)
+        seen.source = seen.source or source_of(seen.state, view)
         if seen.source:
             for stage in view.timings.keys() - seen.stages:
                 self._create_s.labels(seen.source, stage).observe(view.timings[stage])
@@ -68,7 +68,7 @@ class SessionFigures:
             del self._seen[view.id]
 
 
-def _source(before: str, view: SessionView) -> str:
+def source_of(before: str, view: SessionView) -> str:
     """Known once it leaves ``creating``; one that an earlier gateway had, or that slept, is never seen there."""
     if before != "creating":
         return ""
