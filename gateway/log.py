@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-__all__ = ["configure"]
+__all__ = ["configure", "formatter"]
 
 
 def configure(level: str = "info", *, json: bool = False) -> None:
@@ -22,23 +22,8 @@ def configure(level: str = "info", *, json: bool = False) -> None:
         level: debug, info, warning or error.
         json: one JSON object per line, for a log collector; else columns for a person.
     """
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso" if json else "%H:%M:%S", utc=json),
-    ]
-    colors = sys.stderr.isatty()
-    final: list[Any] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-        if json
-        else [structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=0)]
-    )
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
-    )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
+    handler.setFormatter(formatter(json=json, colors=sys.stderr.isatty()))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -49,7 +34,7 @@ def configure(level: str = "info", *, json: bool = False) -> None:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *shared,
+            *_shared(json=json),
             structlog.stdlib.PositionalArgumentsFormatter(),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
@@ -57,3 +42,25 @@ def configure(level: str = "info", *, json: bool = False) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def formatter(*, json: bool = False, colors: bool = False) -> logging.Formatter:
+    """One line of a record, with what its task has bound (the session's id, the request's)."""
+    final: list[Any] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        if json
+        else [structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=0)]
+    )
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*_shared(json=json), structlog.stdlib.ExtraAdder()],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
+    )
+
+
+def _shared(*, json: bool) -> list[Any]:
+    """What is added to each record."""
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso" if json else "%H:%M:%S", utc=json),
+    ]

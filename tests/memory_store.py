@@ -28,7 +28,9 @@ class MemoryStore:
     async def put_session(self, record: SessionRecord) -> None:
         self._check()
         kept = SessionRecord.model_validate_json(record.model_dump_json())
-        self.kept_sessions[record.id] = kept.model_copy(update={"out": record.out})
+        self.kept_sessions[record.id] = kept.model_copy(
+            update={"out": record.out, "vnc_password": record.vnc_password}
+        )
 
     async def drop_session(self, sid: str) -> None:
         self._check()

@@ -109,7 +109,8 @@ class SessionRecord(_Record):
     display_px: tuple[int, int]
     created_at: datetime
     machine_id: str
-    vnc_password: str = Field(repr=False)
+    vnc_password: str = Field(default="", repr=False, exclude=True)
+    """"" when the store could not read it. Left out of any dump, as ``out`` is."""
     timings: dict[str, float] = {}
     error: ErrorView | None = None
     lifetime: Lifetime = Lifetime()

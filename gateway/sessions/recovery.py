@@ -77,7 +77,8 @@ async def recover(world: World) -> tuple[list[Session], list[str]]:
 
 
 async def _recover(record: SessionRecord, known: MachineRecord | None, world: World) -> Session | None:
-    identity = Identity(record.machine_id, record.vnc_password)
+    password = {"vnc_password": record.vnc_password} if record.vnc_password else {}
+    identity = Identity(record.machine_id, **password)
     machine = Machine(
         record.id, record.template, world, record.display_px,
         identity=identity, uuid=known.uuid if known is not None else None, forked=record.forked,

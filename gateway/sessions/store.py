@@ -42,6 +42,9 @@ class _SealedSession(SessionRecord):
     """As it stands in the file."""
 
     sealed: str = ""
+    """The exit."""
+    sealed_vnc: str = ""
+    """The VNC password. Rows of older builds have it in clear, under its own name, until they are written again."""
 
 
 class Store:
@@ -60,7 +63,7 @@ class Store:
         """Open or make the file; None keeps everything in memory.
 
         Args:
-            seal: for the sessions' exits; with one of its own, nobody can read them later.
+            seal: for the sessions' passwords; with one of its own, nobody can read them later.
 
         Raises:
             ConfigError: another gateway has it.
@@ -90,7 +93,11 @@ class Store:
             os.close(lock)
 
     async def put_session(self, record: SessionRecord) -> None:
-        body = {**record.model_dump(mode="json"), "sealed": self._seal.close(record.out, record.id)}
+        body = {
+            **record.model_dump(mode="json"),
+            "sealed": self._seal.close(record.out, record.id),
+            "sealed_vnc": self._seal.close_vnc(record.vnc_password, record.id),
+        }
         await self._write("INSERT OR REPLACE INTO sessions VALUES (?, ?)", record.id, json.dumps(body))
 
     async def drop_session(self, sid: str) -> None:
@@ -103,7 +110,10 @@ class Store:
 
     def _opened(self, sealed: _SealedSession) -> SessionRecord:
         fields = {name: getattr(sealed, name) for name in SessionRecord.model_fields}
-        return SessionRecord(**{**fields, "out": self._seal.open(sealed.sealed, sealed.id)})
+        fields["out"] = self._seal.open(sealed.sealed, sealed.id)
+        if sealed.sealed_vnc:
+            fields["vnc_password"] = self._seal.open_vnc(sealed.sealed_vnc, sealed.id)
+        return SessionRecord(**fields)
 
     async def put_machine(self, record: MachineRecord) -> None:
         await self._put("machines", record.id, record)

@@ -19,6 +19,7 @@ from gateway.bench.report import render, stage_order
 from gateway.cli.bench import bench
 from gateway.cli.progress import STAGES
 from gateway.errors import ConfigError
+from tests.logs import log_kept_apart
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 REFERENCES = {"src", "href", "xlink:href", "srcset", "data", "action", "poster", "background"}
@@ -186,7 +187,8 @@ def test_ticks_are_round_and_hold_all_values(values: list[float], wanted: list[f
 
 def run(*argv: str) -> ConfigError:
     """The error with which ``fenster bench create`` ends before it measures anything."""
-    error = CliRunner().invoke(bench, ["create", *argv]).exception
+    with log_kept_apart():
+        error = CliRunner().invoke(bench, ["create", *argv]).exception
     assert isinstance(error, ConfigError), error
     return error
 

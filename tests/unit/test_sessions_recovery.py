@@ -192,6 +192,20 @@ async def test_a_session_that_sleeps_sleeps_on_and_can_be_woken(stage: Stage, ho
         assert calls["assign"]["vnc_password"] == before.vnc_password
 
 
+async def test_a_session_whose_vnc_password_cannot_be_read_wakes_with_another(stage: Stage) -> None:
+    before = await stage.asleep()
+    following = await stage.killed()
+    kept = following.store.kept_sessions
+    kept[before.id] = kept[before.id].model_copy(update={"vnc_password": ""})
+    async with recovered(following) as stage:
+        await stage.manager.resume(before.id)
+        (session,) = stage.manager.list()
+        await until(session, State.READY)
+        assigned = dict(stage.vm(session).guest.calls)["assign"]["vnc_password"]
+        assert assigned == session.vnc_password
+        assert assigned not in ("", before.vnc_password)
+
+
 async def test_one_that_had_failed_keeps_its_reason(stage: Stage) -> None:
     before = await stage.ready()
     await stage.vm(before).crash("QEMU was killed by signal 9")

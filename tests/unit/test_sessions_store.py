@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sqlite3
 import subprocess
@@ -24,16 +25,17 @@ from gateway.sessions.world import Keeper
 from tests.fakes import MemoryStore
 
 TEMPLATE = Template("mine", "xfce", 2, 2048, browser="warm", saved="mine")
+SEAL = Seal(b"k" * 32)
 BORN = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 KILLED = """
 import asyncio, os, pathlib, signal, sys
 from gateway.sessions.record import MachineRecord
 from gateway.sessions.store import Store
-from tests.unit.test_sessions_store import TEMPLATE, session
+from tests.unit.test_sessions_store import SEAL, TEMPLATE, session
 
 async def main():
-    store = await Store.open(pathlib.Path(sys.argv[1]))
+    store = await Store.open(pathlib.Path(sys.argv[1]), SEAL)
     await store.put_session(session("aaaaaaaa"))
     await store.put_machine(MachineRecord(id="aaaaaaaa", uuid="u-1", template=TEMPLATE))
     await store.put_key("once", "aaaaaaaa", "digest")
@@ -153,9 +155,10 @@ async def test_what_was_written_is_there_after_the_process_was_killed(tmp_path: 
     assert ended.returncode == -signal.SIGKILL
     with closing(sqlite3.connect(path)) as db:
         (body,) = db.execute("SELECT body FROM sessions").fetchone()
-        assert SessionRecord.model_validate_json(body) == session("aaaaaaaa")
+        in_clear = session("aaaaaaaa").model_copy(update={"vnc_password": ""})
+        assert SessionRecord.model_validate_json(body) == in_clear
     assert machine_uuids(path) == ["u-1"]
-    store = await Store.open(path)
+    store = await Store.open(path, SEAL)
     assert await store.sessions() == [session("aaaaaaaa")]
     assert await store.machines() == [machine("aaaaaaaa")]
     assert await store.key("once") == ("aaaaaaaa", "digest")
@@ -253,26 +256,46 @@ def test_a_record_does_not_show_its_password_in_the_log() -> None:
     assert "Secret12" not in repr(session("aaaaaaaa"))
 
 
-async def test_a_sessions_proxy_is_sealed_in_the_file(tmp_path: Path) -> None:
-    path, key = tmp_path / "sessions.db", Seal(b"k" * 32)
+async def test_a_sessions_passwords_are_sealed_in_the_file(tmp_path: Path) -> None:
+    path, key = tmp_path / "sessions.db", SEAL
     out = parse_exit("http://anna:s3cret-word@proxy.example:8080")
     store = await Store.open(path, key)
     await store.put_session(session("aaaaaaaa").model_copy(update={"out": out}))
     await store.close()
     written = await asyncio.to_thread(lambda: [file.read_bytes() for file in tmp_path.iterdir()])
-    for word in (b"s3cret-word", b"anna", b"proxy.example"):
+    for word in (b"s3cret-word", b"anna", b"proxy.example", b"Secret12"):
         assert not any(word in data for data in written)
     again = await Store.open(path, key)
-    assert (await again.sessions())[0].out == out
+    (read,) = await again.sessions()
+    assert (read.out, read.vnc_password) == (out, "Secret12")
     await again.close()
-    # With another key a session has no exit, and never another's.
+    # With another key a session has no exit, and never another's; its VNC password is not known.
     strange = await Store.open(path, Seal(b"x" * 32))
-    assert (await strange.sessions())[0].out == NO_EXIT
+    (read,) = await strange.sessions()
+    assert (read.out, read.vnc_password) == (NO_EXIT, "")
     await strange.close()
 
 
+async def test_a_vnc_password_that_an_older_build_left_in_clear_is_read_and_sealed(tmp_path: Path) -> None:
+    path, key = tmp_path / "sessions.db", SEAL
+    store = await Store.open(path, key)
+    await store.put_session(session("aaaaaaaa"))
+    await store.close()
+    with closing(sqlite3.connect(path)) as db, db:
+        body = json.loads(db.execute("SELECT body FROM sessions").fetchone()[0])
+        del body["sealed_vnc"]
+        db.execute("UPDATE sessions SET body = ?", (json.dumps({**body, "vnc_password": "Secret12"}),))
+    store = await Store.open(path, key)
+    (read,) = await store.sessions()
+    assert read == session("aaaaaaaa")
+    await store.put_session(read)
+    await store.close()
+    with closing(sqlite3.connect(path)) as db:
+        assert "Secret12" not in db.execute("SELECT body FROM sessions").fetchone()[0]
+
+
 def test_a_seal_is_one_sessions_alone() -> None:
-    seal = Seal(b"k" * 32)
+    seal = SEAL
     out = parse_exit("socks5://a:b@h:1")
     sealed = seal.close(out, "aaaaaaaa")
     assert seal.open(sealed, "aaaaaaaa") == out
@@ -280,3 +303,8 @@ def test_a_seal_is_one_sessions_alone() -> None:
     for text, sid in ((sealed, "bbbbbbbb"), (sealed[:-4], "aaaaaaaa"), ("nonsense", "aaaaaaaa"), ("é", "aaaaaaaa")):
         assert seal.open(text, sid) == NO_EXIT
     assert seal.close(NO_EXIT, "aaaaaaaa") == ""
+    vnc = seal.close_vnc("Secret12", "aaaaaaaa")
+    assert seal.open_vnc(vnc, "aaaaaaaa") == "Secret12"
+    for text, sid in ((vnc, "bbbbbbbb"), (sealed, "aaaaaaaa"), ("nonsense", "aaaaaaaa")):
+        assert seal.open_vnc(text, sid) == ""
+    assert seal.open(vnc, "aaaaaaaa") == NO_EXIT

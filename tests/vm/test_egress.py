@@ -22,6 +22,7 @@ from gateway.sessions.session import Session
 from gateway.vm.files import MachineFiles
 from gateway.vm.images import GoldenImage
 from tests.e2e.guest import Guest, eventually
+from tests.logs import as_written
 from tests.loopback.egress_upstreams import squid, tinyproxy
 from tests.loopback.egress_world import NAME
 from tests.vm.egress_site import CA, SAYS, Site, site, tools
@@ -94,7 +95,7 @@ async def test_every_tool_gets_out_by_the_sessions_own_user_and_fails_closed(
     golden_image: GoldenImage, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with settings_for(golden_image) as settings:
+    with as_written(caplog), settings_for(golden_image) as settings:
         async with site(tmp_path) as (web, certificate), running(settings, media_port=0, lasting=True) as services:
             async with tinyproxy(tmp_path, USER, PASSWORD) as (port, log):
                 session = await started(services, USER, PASSWORD, port)
@@ -141,7 +142,7 @@ async def test_every_tool_gets_out_by_the_sessions_own_user_and_fails_closed(
                 assert await asyncio.to_thread(found_below, folder, secret) == []
             assert await asyncio.to_thread(found_below, settings.state_dir, [session.id.encode()])
             assert PASSWORD not in caplog.text
-            assert session.id in caplog.text
+            assert session.id in caplog.text, "the log's lines are there as they are written"
             assert PASSWORD not in session.view().model_dump_json()
 
 
