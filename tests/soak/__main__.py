@@ -1,4 +1,4 @@
-"""``python -m tests.soak --minutes 30``: see --help, and README.md beside this file's folder."""
+"""``python -m tests.soak --minutes 30``: see --help, and tests/README.md."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from tests.soak.run import Plan, soak
 
 REPORTS = Path(__file__).resolve().parents[2] / "test-results" / "soak"
 
+KEPT_MINUTES = 30.0
+"""What is shorter is a look, not a proof."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(
@@ -26,6 +29,9 @@ def main() -> int:
     )
     parser.add_argument("--minutes", type=float, default=30.0, help="3 is the least that says anything")
     parser.add_argument("--seed", type=int, default=1, help="of what the viewers leave to chance")
+    parser.add_argument(
+        "--keep", type=Path, help="folder of dated reports: a run of half an hour or more is put there"
+    )
     parser.add_argument("--out", type=Path, default=REPORTS, help="folder of soak.json, soak.html, soak.md and logs")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -46,6 +52,11 @@ def main() -> int:
     (options.out / "soak.html").write_text(as_html(record, verdicts))
     (options.out / "soak.md").write_text(as_markdown(record, verdicts))
     print(f"Report: {options.out / 'soak.html'}")
+    if options.keep is not None and options.minutes >= KEPT_MINUTES:
+        kept = options.keep / f"{record.began[:10]}-soak.md"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(as_markdown(record, verdicts))
+        print(f"Kept: {kept}")
     broken = [verdict for verdict in verdicts if not verdict.holds]
     for verdict in broken:
         print(f"BROKEN: {verdict.what}: {verdict.figure} (bound: {verdict.bound})")

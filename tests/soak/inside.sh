@@ -3,6 +3,9 @@
 # Its agent is the zygote's grandchild with the zygote's own name (nest.py).
 # shellcheck shell=bash
 out=$1
+# Once, however often it is asked for.
+set -o noclobber
+: > "$out" || exit
 zygote=$(systemctl show -p MainPID --value fenster-agent.service)
 read -r name < "/proc/$zygote/comm"
 exec {never}<> <(:)

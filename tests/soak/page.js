@@ -14,6 +14,7 @@
       if (last !== null && moment - last > longest) [longest, at] = [moment - last, moment];
     };
     return {
+      begin: () => { [last, count, longest, at] = [now(), 0, 0, null]; },
       note: () => { const moment = now(); gap(moment); last = moment; count += 1; },
       take: () => {
         const moment = now();
@@ -100,6 +101,12 @@
     }, 100);
   }
 
+  /** What was before is forgotten, and awaited from now on. */
+  soak.begin = () => {
+    frames.begin();
+    answers.begin();
+    troubles = [];
+  };
   soak.take = () => {
     const seen = { frames: frames.take(), answers: answers.take(), troubles };
     troubles = [];

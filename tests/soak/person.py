@@ -87,12 +87,12 @@ class Person:
 
     async def say(self, command: str) -> None:
         """Type a command into the terminal."""
-        await self._viewer.click(*TERMINAL_PX)
+        await self._turn_to(TERMINAL_PX)
         await self._viewer.type(f"{command}\n", KEYS_PER_S)
 
     async def _type(self, over: asyncio.Event) -> None:
         end = time.monotonic() + TURN_S
-        await self._viewer.click(*TERMINAL_PX)
+        await self._turn_to(TERMINAL_PX)
         while time.monotonic() < end and not over.is_set():
             await self._type_out(self._dice.choice(LINES) + "\n")
             await self._pause()
@@ -113,7 +113,7 @@ class Person:
     async def _browse(self, over: asyncio.Event) -> None:
         """By the address bar, and from there by a link."""
         url = self._site.new_page(self.desk.sid)
-        await self._viewer.click(*BROWSER_PX)
+        await self._turn_to(BROWSER_PX)
         await self._viewer.chord("Control+l")
         await self._type_out(url + "\n")
         if await self._until_shown(url, over):
@@ -138,6 +138,12 @@ class Person:
         self._did["pages"] += 1
         self.desk.record.shown_s.append(took_s)
         return True
+
+    async def _turn_to(self, place_px: tuple[int, int]) -> None:
+        """Click a window and wait as long as a person does until it has the focus."""
+        await self._viewer.click(*place_px)
+        await self._pause()
+        await self._press()
 
     async def _type_out(self, text: str) -> None:
         for start in range(0, len(text), 10):

@@ -16,7 +16,6 @@ from playwright.async_api import Browser, Page, async_playwright
 from gateway.bench.facts import this_host
 from gateway.cli.client import Client
 from tests.e2e.browser_host import CHROMIUM_FLAGS
-from tests.e2e.guest import eventually
 from tests.e2e.viewer import Transport, Viewer
 from tests.soak.churn import churn
 from tests.soak.gateway import SoakedGateway, read_log, soaked_gateway
@@ -32,8 +31,6 @@ DISPLAY_PX = (1280, 720)
 BAR_PX = 60
 COMPLETE_S = 300.0
 """To a desktop whose Chromium has its window, beside others that start."""
-GUEST_S = 120.0
-"""To the first line that a guest writes of its agent."""
 VIEWERS: tuple[tuple[str, Transport], ...] = (("WebRTC 1", "webrtc"), ("WebRTC 2", "webrtc"), ("noVNC", "novnc"))
 PAGE_SCRIPT = (Path(__file__).parent / "page.js").read_text()
 CRUMBS_S = 60.0
@@ -114,8 +111,7 @@ async def _use(plan: Plan, record: Record, gateway: SoakedGateway, web: Site, pe
         await person.sit_down()
         await watch_inside(person.desk, person)
     for desk in desks:
-        await _first_line(desk)
-        await desk.viewer.page.evaluate("fensterSoak.take()")
+        await desk.viewer.page.evaluate("fensterSoak.begin()")
     began, began_epoch_s = time.monotonic(), time.time()
     over = asyncio.Event()
     asyncio.get_running_loop().call_later(plan.minutes * 60, over.set)
@@ -159,16 +155,6 @@ def _crumb(watch: Watch, record: Record) -> str:
         f"{viewer.name} {viewer.frames} frames, {len(viewer.troubles)} troubles" for viewer in record.viewers
     )
     return f"{watch.at_s() / 60:.1f} min: {processes}; {viewers}; {len(record.creates)} creates"
-
-
-async def _first_line(desk: Desk) -> None:
-    """Wait until the guest writes. Raises AssertionError."""
-
-    async def writes() -> bool | None:
-        listing = await desk.api.call("GET", f"/v1/sessions/{desk.sid}/files/")
-        return any(file["name"] == "soak.txt" for file in listing["files"]) or None
-
-    await eventually(writes, f"{desk.record.name}: the guest writes of its agent", GUEST_S)
 
 
 def _listen(page: Page, record: ViewerRecord, watch: Watch) -> None:

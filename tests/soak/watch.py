@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ from playwright.async_api import CDPSession
 
 from gateway.cli.client import Client
 from gateway.errors import GatewayError
+from tests.e2e.guest import eventually
 from tests.soak.person import Desk, Person, note_look
 from tests.soak.record import KIB_MB, Record, Sample, Series, Trouble, parse_samples
 
 __all__ = ["EVERY_S", "Watch", "sample_process", "watch_inside"]
 
 EVERY_S = 5.0
-GUEST_FOLDER = "soak"
+GUEST_S, TRIES = 20.0, 5
+"""To the first line that a guest writes, and how often it is asked to."""
 SCRIPT = (Path(__file__).parent / "inside.sh").read_bytes()
 
 
@@ -31,14 +34,29 @@ def sample_process(pid: int, at_s: float, *, busy: bool) -> Sample:
 
 
 async def watch_inside(desk: Desk, person: Person) -> None:
-    """Have the guest write down how its agent is: with the means that a person has, a file and the terminal."""
+    """Have the guest write down how its agent is, with the means that a person has: a file and the terminal.
+
+    Raises AssertionError: it does not.
+    """
     path = f"/v1/sessions/{desk.sid}/files/soak.sh"
 
     async def body() -> Any:
         yield SCRIPT
 
     await desk.api.send(path, body(), len(SCRIPT))
-    await person.say("(sudo bash ~/soak.sh ~/soak.txt &) 2>/dev/null; clear")
+
+    async def writes() -> bool | None:
+        listing = await desk.api.call("GET", f"/v1/sessions/{desk.sid}/files/")
+        return any(file["name"] == "soak.txt" and file["size"] for file in listing["files"]) or None
+
+    what = f"{desk.record.name}: the guest writes of its agent"
+    for _ in range(TRIES):
+        # A busy guest may give the terminal the focus only after the first keys.
+        await person.say("clear; (sudo bash ~/soak.sh ~/soak.txt &) 2>/dev/null; clear")
+        with suppress(AssertionError):
+            await eventually(writes, what, GUEST_S)
+            return
+    raise AssertionError(what)
 
 
 class Watch:
