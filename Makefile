@@ -7,11 +7,12 @@ PYTEST := $(BIN)/python -X faulthandler -m pytest
 ARGS   ?=
 # All tiers side by side; what ARGS names, in one run.
 TESTS  := $(if $(ARGS),$(PYTEST),$(BIN)/python -m tests.lanes)
+MINUTES ?= 30
 PREFIX ?= /usr/local
 DESTDIR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-full check fmt bench golden web screenshots install deb clean packages-run packages-test
+.PHONY: help run test test-full check fmt bench soak golden web screenshots install deb clean packages-run packages-test
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +52,9 @@ fmt: $(VENV)/.dev ## Format the Python code
 bench: packages-test $(VENV)/.dev web ## Print the benchmarks: parts, then press to photon beside the others (figures and ratios)
 	for bench in tests/bench/bench_*.py; do PYTHONPATH=.:guest-agent $(BIN)/python $$bench || exit 1; done
 	PYTHONPATH=.:guest-agent $(BIN)/python -m tests.bench.photon $(ARGS)
+
+soak: packages-test $(VENV)/.dev web golden ## Use three desktops for MINUTES (30) and judge gaps, memory, descriptors, creates
+	PYTHONPATH=.:guest-agent $(BIN)/python -m tests.soak --minutes $(MINUTES) --keep deploy/reports $(ARGS)
 
 install: packages-run $(VENV)/.installed web ## Install below PREFIX (/usr/local) with systemd units; DESTDIR only stages
 	PYTHON=$(CURDIR)/$(BIN)/python deploy/stage.sh "$(DESTDIR)" "$(PREFIX)" "$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')"

@@ -13,7 +13,10 @@ from markupsafe import Markup
 from gateway.bench.create import MODES, PAINTED, CreateReport
 from gateway.bench.plots import runs_plot, stages_plot
 
-__all__ = ["render", "stage_order"]
+__all__ = ["PAGE_DIR", "render", "stage_order"]
+
+PAGE_DIR = Path(__file__).parent
+"""Has page.css.j2, which other reports include too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ def render(report: CreateReport, names: Mapping[str, str]) -> str:
         HTML in one text, to be written as UTF-8. Seconds throughout.
     """
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(PAGE_DIR),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

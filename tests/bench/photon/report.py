@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.bench.plots import page_style, svg
+from gateway.bench.report import PAGE_DIR
 from tests.bench.photon.results import OURS, Results
 from tests.bench.photon.stats import STATISTICS, summary
 
@@ -59,7 +60,7 @@ def print_tables(results: Results, console: Console) -> None:
 def as_html(runs: list[Results]) -> str:
     """The whole page, UTF-8."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([Path(__file__).parent, PAGE_DIR]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

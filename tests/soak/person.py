@@ -1,0 +1,170 @@
+"""Who sits before a desktop: types, scrolls and browses in turn, and presses the marker all the while.
+
+The marker (guest_agent/marker.py) answers each press on it with a change that the page can see, whatever else the
+guest is busy with. So a picture without a change for some seconds is one that does not come, and not one at rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.cli.client import Client
+from tests.e2e.viewer import Viewer
+from tests.soak.record import Gap, Trouble, ViewerRecord
+from tests.soak.site import Site
+
+__all__ = ["Desk", "Person", "note_look"]
+
+TERMINAL_PX, BROWSER_PX, LINK_PX = (250, 500), (1100, 640), (1100, 260)
+"""Places of a display of 1280x720 where nothing but these is (golden/rootfs). The marker is in its middle."""
+TURN_S = 20.0
+PACE_S = (0.4, 0.9)
+"""Between one small thing and the next: less than a press every two seconds wants, however slow the page is."""
+KEYS_PER_S = 14.0
+NOTCH_PX = 120
+SHOWN_S = 90.0
+"""A guest's browser on a busy emulated processor."""
+MARK_S = 120.0
+"""How long the marker stays without being asked for."""
+LINES = (
+    "echo the quick brown fox jumps over the lazy dog",
+    "ls -l /usr/share | head -n 15",
+    "date; uptime",
+    "seq 1 60 | column",
+    "git --version; node --version",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """A session, and its viewer's page."""
+
+    sid: str
+    api: Client
+    viewer: Viewer
+    record: ViewerRecord
+
+    async def keep_marker(self) -> dict[str, Any]:
+        """Where it is, as the API says."""
+        return await self.api.call("PUT", f"/v1/sessions/{self.sid}/marker", {"seconds": MARK_S})
+
+
+class Person:
+    """Args:
+    seed: of what is left to chance.
+    """
+
+    def __init__(self, desk: Desk, site: Site, seed: int) -> None:
+        self.desk = desk
+        self._viewer = desk.viewer
+        self._did = desk.record.did
+        self._site = site
+        self._dice = random.Random(seed)
+        self._patch_px = (0, 0)
+
+    async def sit_down(self) -> None:
+        """Put the marker there, and have the page look at it."""
+        where = await self.desk.keep_marker()
+        x, y, width, height = where["patch"]
+        self._patch_px = (x + width // 2, y + height // 2)
+        across, down = where["display"]
+        await self._viewer.page.evaluate(
+            "place => { fensterSoak.place = place; }", [self._patch_px[0] / across, self._patch_px[1] / down]
+        )
+
+    async def run(self, over: asyncio.Event) -> None:
+        """Use the desktop until it is over; begins anywhere in the round, so that not all do the same at a time."""
+        turns = [self._type, self._scroll, self._browse]
+        first = self._dice.randrange(len(turns))
+        while not over.is_set():
+            for turn in turns[first:] + turns[:first]:
+                await self.desk.keep_marker()
+                await turn(over)
+
+    async def say(self, command: str) -> None:
+        """Type a command into the terminal."""
+        await self._turn_to(TERMINAL_PX)
+        await self._viewer.type(f"{command}\n", KEYS_PER_S)
+
+    async def _type(self, over: asyncio.Event) -> None:
+        end = time.monotonic() + TURN_S
+        await self._turn_to(TERMINAL_PX)
+        while time.monotonic() < end and not over.is_set():
+            await self._type_out(self._dice.choice(LINES) + "\n")
+            await self._pause()
+
+    async def _scroll(self, over: asyncio.Event) -> None:
+        end = time.monotonic() + TURN_S
+        down = 0
+        while time.monotonic() < end and not over.is_set():
+            way = 1 if down < 30 else -1
+            down = down + 1 if way > 0 else -30
+            await self._viewer.move(*BROWSER_PX)
+            for _ in range(3):
+                await self._viewer.page.mouse.wheel(0, way * NOTCH_PX)
+                self._did["scrolled"] += 1
+            await self._press()
+            await self._pause()
+
+    async def _browse(self, over: asyncio.Event) -> None:
+        """By the address bar, and from there by a link."""
+        url = self._site.new_page(self.desk.sid)
+        await self._turn_to(BROWSER_PX)
+        await self._viewer.chord("Control+l")
+        await self._type_out(url + "\n")
+        if await self._until_shown(url, over):
+            await self._viewer.click(*LINK_PX)
+            await self._until_shown(self._site.after(url), over)
+
+    async def _until_shown(self, url: str, over: asyncio.Event) -> bool:
+        waiting = asyncio.ensure_future(self._site.shown(url, SHOWN_S))
+        try:
+            while not waiting.done() and not over.is_set():
+                await self._press()
+                await self._pause()
+        finally:
+            if not waiting.done():
+                waiting.cancel()
+        if waiting.cancelled() or not waiting.done():
+            return False
+        took_s = waiting.result()
+        if took_s is None:
+            self._did["pages not shown"] += 1
+            return False
+        self._did["pages"] += 1
+        self.desk.record.shown_s.append(took_s)
+        return True
+
+    async def _turn_to(self, place_px: tuple[int, int]) -> None:
+        """Click a window and wait as long as a person does until it has the focus."""
+        await self._viewer.click(*place_px)
+        await self._pause()
+        await self._press()
+
+    async def _type_out(self, text: str) -> None:
+        for start in range(0, len(text), 10):
+            part = text[start : start + 10]
+            await self._viewer.type(part, KEYS_PER_S)
+            self._did["typed"] += len(part)
+            await self._press()
+
+    async def _press(self) -> None:
+        await self._viewer.click(*self._patch_px)
+        self.desk.record.presses += 1
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(self._dice.uniform(*PACE_S))
+
+
+def note_look(record: ViewerRecord, seen: dict[str, Any], began_epoch_s: float) -> None:
+    """Add what page.js gave out. Pure but for the record."""
+    for kind, gaps in (("frames", record.frame_gaps), ("answers", record.answer_gaps)):
+        gaps.append(Gap(round(seen[kind]["at"] / 1000 - began_epoch_s, 3), seen[kind]["longest"] / 1000))
+    record.frames += seen["frames"]["count"]
+    record.answers += seen["answers"]["count"]
+    for trouble in seen["troubles"]:
+        record.troubles.append(Trouble(round(trouble["at"] / 1000 - began_epoch_s, 3), trouble["what"]))
