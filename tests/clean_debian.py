@@ -48,6 +48,8 @@ def clean_root(suite: str, packages: Sequence[str] = (), *hooks: str) -> Iterato
             capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-4000:]
+        (root / "etc/hostname").write_text("clean\n")
+        (root / "etc/hosts").write_text("127.0.0.1 localhost\n127.0.1.1 clean\n::1 localhost\n")
         lines = [f'{name}="{os.environ[name]}"\n' for name in OUTSIDE if os.environ.get(name)]
         with (root / "etc/environment").open("a") as file:
             file.writelines(lines)
