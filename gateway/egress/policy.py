@@ -156,7 +156,7 @@ class Policy:
     """Empty: every public host."""
     deny: Collection[str] = ()
     ports: Collection[int] = ()
-    """Empty: every port but those of _NEVER."""
+    """Empty: every port."""
     direct: bool = False
     """Sessions may leave from this host itself."""
 

@@ -1,8 +1,8 @@
 """Where the desktop is taken for: its time zone, and the languages that Chromium asks web sites for.
 
-Both are files that running programs can follow: systemd and glibc's localtime(3) read /etc/localtime again when it
-is another. Chromium watches both, and was yet seen to keep what it had until its next start. Nothing is started
-anew. LANG stays: the image has C.UTF-8 alone, and no translations.
+Both are files that running programs follow: Chromium watches its policies and /etc/localtime (that from some seconds
+after its start on: fenster-zone.service), systemd and glibc's localtime(3) read the latter again when it is another.
+So nothing is started anew. LANG stays: the image has C.UTF-8 alone, and no translations.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ def _set_zone(zone: str, etc: Path) -> None:
         temporary.unlink()
     temporary.symlink_to(target)
     os.replace(temporary, link)
+    # After the link: fenster-zone.path waits for this one.
     write_atomic(etc / "timezone", f"{zone}\n".encode(), 0o644)
 
 

@@ -26,7 +26,12 @@ SIMPLE = (
 )
 """PEP 503."""
 ECHO = {"ip": "203.0.113.50", "country": "DE", "timezone": "Europe/Berlin"}
-ZONE_PAGE = b"<title>?</title><script>document.title = Intl.DateTimeFormat().resolvedOptions().timeZone</script>"
+ZONE_PAGE = b"""<title>?</title><script>
+setInterval(() => {
+  document.title = Intl.DateTimeFormat().resolvedOptions().timeZone + " " + navigator.languages[0];
+}, 500);
+</script>"""
+"""Its title goes on being what the page could find out, for as long as it is open."""
 PIP = "python3 $(ls /usr/share/python-wheels/pip-*.whl)/pip"
 """Debian keeps pip for virtual environments there; it runs from its archive."""
 
