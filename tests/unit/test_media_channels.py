@@ -144,10 +144,11 @@ def test_who_gets_control_hears_first_how_far_its_keys_have_come() -> None:
 
 
 def test_keys_sent_before_one_heard_of_its_return_to_control_are_left_to_be_said_again() -> None:
-    controls = True
-    inbox, sink, sent, counters = make(Role.CONTROL, counts=lambda: controls)
+    counts = [True]
+    inbox, sink, sent, counters = make(Role.CONTROL, counts=lambda: counts[-1])
     inbox.control_changed()
-    for controls in (False, True):
+    for each in (False, True):
+        counts.append(each)
         inbox.control_changed()
     for message in (Key(1, 0x61, True), Text(2, "x"), ReleaseAll(3), Key(4, 0x61, True)):
         inbox.receive(Channel.INPUT, codec.encode(message))
@@ -157,9 +158,10 @@ def test_keys_sent_before_one_heard_of_its_return_to_control_are_left_to_be_said
 
 
 def test_who_has_not_heard_that_it_lost_control_goes_on() -> None:
-    controls = True
-    inbox, sink, _, _ = make(Role.CONTROL, reads=False, counts=lambda: controls)
-    for controls in (True, False, True):
+    counts = [True]
+    inbox, sink, _, _ = make(Role.CONTROL, reads=False, counts=lambda: counts[-1])
+    for each in (True, False, True):
+        counts.append(each)
         inbox.control_changed()
     inbox.receive(Channel.INPUT, codec.encode(Key(1, 0x61, True)))
     assert sink.messages == [Key(1, 0x61, True)]
