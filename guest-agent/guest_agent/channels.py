@@ -21,10 +21,13 @@ from guest_agent.protocol.messages import (
     Hello,
     Instant,
     IsCrisp,
+    Key,
     Message,
     Ping,
     Pong,
+    ReleaseAll,
     Size,
+    Text,
     WantTimes,
     Welcome,
 )
@@ -88,6 +91,9 @@ class Inbox:
         self._counters = counters
         self._greeted = greeted
         self._wants_times = False
+        self._told = self._unknowing = False
+        """It was told last that its input counts; it was told that it does not, and has not heard yet that it does
+        again: what it sent meanwhile it will say again."""
         self._listen = listen
         self._want_crisp = want_crisp
 
@@ -117,7 +123,11 @@ class Inbox:
                 self._listen(on)
             case Crisp(on):
                 self._want_crisp(on)
+            case Key() | Text() if self.controls and self._unknowing:
+                self._counters.gated += 1
             case _ if self.controls:
+                if isinstance(message, ReleaseAll):
+                    self._unknowing = False
                 self._sink.handle(self._peer, message)
                 self._taken.took(message)
             case _ if self._role is Role.CONTROL:
@@ -131,9 +141,12 @@ class Inbox:
         return self._role is Role.CONTROL and self._is_controller()
 
     def control_changed(self) -> None:
-        if self.controls:
+        controls = self.controls
+        if controls:
             self.tell(self._taken.message)
-        self.tell(Control(self.controls))
+        if self.tell(Control(controls)):
+            self._unknowing |= self._told and not controls
+            self._told = controls
 
     def crisp_changed(self, on: bool) -> None:
         self.tell(IsCrisp(on))

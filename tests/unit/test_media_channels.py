@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +25,9 @@ from guest_agent.protocol.messages import (
     Message,
     Ping,
     Pong,
+    ReleaseAll,
     Taken,
+    Text,
     Welcome,
 )
 from guest_agent.taken import TakenKeys
@@ -47,7 +51,7 @@ class Sink:
 
 
 def make(
-    role: Role, *, reads: bool = True, controls: bool = True
+    role: Role, *, reads: bool = True, controls: bool = True, counts: Callable[[], bool] | None = None
 ) -> tuple[Inbox, Sink, list[bytes], ChannelCounters]:
     sink, sent, counters = Sink(), list[bytes](), ChannelCounters()
 
@@ -62,7 +66,7 @@ def make(
         send,
         lambda: (800, 600),
         counters,
-        lambda: controls,
+        counts or (lambda: controls),
         TakenKeys(Clock().call_later, lambda message: None),
         listen=sink.listens.append,
         want_crisp=sink.wishes.append,
@@ -137,6 +141,30 @@ def test_who_gets_control_hears_first_how_far_its_keys_have_come() -> None:
     inbox.receive(Channel.INPUT, codec.encode(Key(41, 0x61, True)))
     inbox.control_changed()
     assert sent == [codec.encode(Taken(41)), codec.encode(Control(True))]
+
+
+def test_keys_sent_before_one_heard_of_its_return_to_control_are_left_to_be_said_again() -> None:
+    counts = [True]
+    inbox, sink, sent, counters = make(Role.CONTROL, counts=lambda: counts[-1])
+    inbox.control_changed()
+    for each in (False, True):
+        counts.append(each)
+        inbox.control_changed()
+    for message in (Key(1, 0x61, True), Text(2, "x"), ReleaseAll(3), Key(4, 0x61, True)):
+        inbox.receive(Channel.INPUT, codec.encode(message))
+    assert sink.messages == [ReleaseAll(3), Key(4, 0x61, True)]
+    assert counters.gated == 2
+    assert sent[-2:] == [codec.encode(Taken(0)), codec.encode(Control(True))]
+
+
+def test_who_has_not_heard_that_it_lost_control_goes_on() -> None:
+    counts = [True]
+    inbox, sink, _, _ = make(Role.CONTROL, reads=False, counts=lambda: counts[-1])
+    for each in (True, False, True):
+        counts.append(each)
+        inbox.control_changed()
+    inbox.receive(Channel.INPUT, codec.encode(Key(1, 0x61, True)))
+    assert sink.messages == [Key(1, 0x61, True)]
 
 
 def test_the_role_is_not_the_gateways_to_change() -> None:

@@ -109,6 +109,19 @@ describe("the gate", () => {
     expect(sent.at(-1)).toEqual(press(4));
   });
 
+  it("lets go of what it keeps back, and keeps on", async () => {
+    const { gate, sent } = gated();
+    const holding = Promise.resolve();
+    gate.hold(holding);
+    gate.keys([press(1)]);
+    gate.flush();
+    gate.keys([press(2)]);
+    expect(sent).toEqual([press(1)]);
+    await holding;
+    await Promise.resolve();
+    expect(sent).toEqual([press(1), press(2)]);
+  });
+
   it("waits for the last of several, and holds no more than a person types", async () => {
     const { gate, sent } = gated();
     const never = new Promise<void>(() => undefined);

@@ -37,6 +37,15 @@ describe("MessageSink", () => {
     ]);
   });
 
+  it("begins with a release of all when its input counts again", () => {
+    const { sink, sent } = recorder();
+    sink.counts = true;
+    expect(sent).toEqual([]);
+    sink.counts = false;
+    sink.counts = true;
+    expect(sent).toEqual([["input", { type: "ReleaseAll", seq: 0 }]]);
+  });
+
   it("cuts long text and long lists to what a message carries", () => {
     const { sink, sent } = recorder();
     sink.keys([{ op: "text", text: "a" + "😀".repeat(300) }]);

@@ -155,7 +155,7 @@ class Text(_Input):
 
 @dataclass(frozen=True, slots=True)
 class ReleaseAll(_Input):
-    """The viewer lost focus: nothing is held any more."""
+    """Nothing is held any more: the viewer lost the focus, or has control back (Control)."""
 
     code = 0x06
     seq: int = wire("u32")
@@ -266,7 +266,8 @@ class Size(Message):
 class Control(Message):
     """Whether this viewer's input counts now; said after Welcome and whenever anything about control changes.
 
-    Who else controls or asks for it, the gateway tells (control of a session).
+    Who else controls or asks for it, the gateway tells (control of a session). Who hears that its input counts again
+    says ReleaseAll before all else: keys by this connection that come before it were sent unknowing. They do not count.
     """
 
     code = 0x84

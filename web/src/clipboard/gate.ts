@@ -19,7 +19,7 @@ export class KeyGate implements KeySink {
     this.#closed += 1;
     void ready.finally(() => {
       this.#closed -= 1;
-      if (this.#closed === 0) this.#flush();
+      if (this.#closed === 0) this.flush();
     });
   }
 
@@ -29,14 +29,15 @@ export class KeyGate implements KeySink {
       return;
     }
     this.#kept.push(...ops);
-    if (this.#kept.length > MAX_KEPT) this.#flush();
+    if (this.#kept.length > MAX_KEPT) this.flush();
   }
 
   held(keysyms: readonly number[], buttons: number): void {
     this.sink.held(keysyms, buttons);
   }
 
-  #flush(): void {
+  /** Let go of what is kept back. */
+  flush(): void {
     const ops = this.#kept.splice(0);
     if (ops.length > 0) this.sink.keys(ops);
   }

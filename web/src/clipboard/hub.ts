@@ -75,7 +75,10 @@ export class ClipboardHub implements LineEvents {
   connect(line: ClipboardLine | null, keys: KeySink | null): void {
     this.#line?.listen(null);
     this.#line = line;
-    this.#gate = keys instanceof KeyGate ? keys : null;
+    const gate = keys instanceof KeyGate ? keys : null;
+    // What it keeps back is said before the next connection asks what is left to say; what it waits for is lost.
+    if (gate !== this.#gate) this.#gate?.flush();
+    this.#gate = gate;
     this.#ways = NO_WAY;
     if (line === null) this.events.changed();
     else line.listen(this);

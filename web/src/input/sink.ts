@@ -38,6 +38,7 @@ type Unnumbered<M> = M extends { readonly seq: number } ? Omit<M, "seq"> : never
  */
 export class MessageSink implements KeySink, PointerSink, Speaker {
   #counts = false;
+  #counted = false;
 
   constructor(
     private readonly send: (channel: Channel, data: Uint8Array<ArrayBuffer>) => void,
@@ -46,7 +47,10 @@ export class MessageSink implements KeySink, PointerSink, Speaker {
 
   /** Does what comes by this connection count? The agent says so. */
   set counts(counts: boolean) {
+    // To the agent all before this was sent unknowing (messages.py: Control).
+    if (counts && !this.#counts && this.#counted) this.#put({ type: "ReleaseAll" });
     this.#counts = counts;
+    this.#counted ||= counts;
     if (!counts) this.unheard.lost(this);
   }
 
@@ -101,6 +105,19 @@ function messageOf(op: KeyOp): Unnumbered<Message> {
       return { type: "Text", text: op.text };
     case "release-all":
       return { type: "ReleaseAll" };
+  }
+}
+
+/** Keys that the next connection is to say; nothing else is worth keeping. */
+export class KeptKeys implements KeySink {
+  constructor(private readonly unheard: Unheard) {}
+
+  keys(ops: readonly KeyOp[]): void {
+    for (const op of ops) this.unheard.keep(this.unheard.count(), op, null, performance.now());
+  }
+
+  held(): void {
+    return;
   }
 }
 

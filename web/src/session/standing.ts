@@ -66,11 +66,6 @@ function whoOf(role: Role | null, me: string, info: ControlInfo | null, live: bo
   return info.controller === null ? "nobody" : "other";
 }
 
-/** Does another page control? */
-export function isAnothers(info: ControlInfo | null, me: string): boolean {
-  return info !== null && info.controller !== null && info.controller !== me;
-}
-
 /**
  * The attempt by which this page's input counts, for the one in front.
  *

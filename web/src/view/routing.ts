@@ -6,12 +6,19 @@ import type { ClipboardHub } from "../clipboard/hub";
 import type { ClipboardLine } from "../clipboard/line";
 import type { InputHub, Sinks } from "../input/hub";
 import type { KeyOp } from "../input/keyboard";
+import { KeptKeys } from "../input/sink";
 import type { Speaker } from "../input/sink";
 import { Unheard } from "../input/unheard";
 import { speakerOf } from "../session/standing";
 import { opened } from "../session/state";
 import type { State } from "../session/state";
 import type { RtcTransport } from "../transport/rtc";
+
+/**
+ * Control passes between a page's own connections, and each tells of it by its own way: the one that loses it before
+ * the one that gets it, and a new one begins without. Only what is the same for so long is the whole truth, in ms.
+ */
+export const HANDOVER_MS = 2_000;
 
 export interface Route extends Sinks {
   readonly clipboard: ClipboardLine;
@@ -26,12 +33,16 @@ export class Routing {
   readonly #routes = new Map<number, Route>();
   /** What each open attempt said last of whether input by it counts. */
   readonly #live = new Map<number, boolean>();
+  #settlesAt = 0;
   #routed: Route | null = null;
+  /** Where keys go while one connection is closed and the next does not take any yet. */
+  readonly #between: Sinks = { keys: new KeptKeys(this.unheard), pointer: null };
+  #sinks: Sinks | null = null;
   #readOnly = false;
 
   constructor(
-    private readonly input: InputHub,
-    private readonly clipboard: ClipboardHub,
+    private readonly input: Pick<InputHub, "connect" | "allowed">,
+    private readonly clipboard: Pick<ClipboardHub, "connect">,
   ) {}
 
   get(attempt: number): Route | undefined {
@@ -43,24 +54,29 @@ export class Routing {
   }
 
   /** Before a transport closes: what is held must be released through it. */
-  close(attempt: number): void {
+  close(attempt: number, now: number): void {
     const route = this.#routes.get(attempt);
     this.#routes.delete(attempt);
-    this.#live.delete(attempt);
-    if (route !== undefined && route === this.#routed) this.#connect(null);
+    // Control goes to one that is left.
+    if (this.#live.delete(attempt)) this.#settlesAt = now + HANDOVER_MS;
+    if (route !== undefined && route === this.#routed) this.#connect(null, this.#between);
   }
 
-  /** What an attempt says of whether input by it counts. */
-  hear(attempt: number, controls: boolean): void {
+  /** What an attempt says of whether input by it counts; `now` in ms. */
+  hear(attempt: number, controls: boolean, now: number): void {
+    if (this.#live.get(attempt) !== controls) this.#settlesAt = now + HANDOVER_MS;
     this.#live.set(attempt, controls);
   }
 
-  /** Whether input by the connection that is in use counts; null while it has not said, or another may take over. */
-  live(state: State): boolean | null {
+  /**
+   * Whether input by the connection that is in use counts; null while it has not said, or another of this page may take
+   * over. After {@link HANDOVER_MS} without news the answer may be another; `now` in ms.
+   */
+  live(state: State, now: number): boolean | null {
     const speaker = this.#speaker(state);
     if (speaker === null) return null;
     const said = this.#live.get(speaker) ?? null;
-    const undecided = opened(state).some(({ attempt }) => !this.#live.has(attempt));
+    const undecided = now < this.#settlesAt || opened(state).some(({ attempt }) => this.#live.get(attempt) !== false);
     return said === false && undecided ? null : said;
   }
 
@@ -71,7 +87,9 @@ export class Routing {
   follow(state: State): void {
     const speaker = this.#speaker(state);
     const route = speaker === null ? null : (this.#routes.get(speaker) ?? null);
-    if (route !== this.#routed) this.#connect(route);
+    // Its picture may be there before it takes input. Who has typed goes on; before that the browser keeps its keys.
+    const between = speaker !== null && this.#sinks !== null ? this.#between : null;
+    if ((route ?? between) !== this.#sinks) this.#connect(route, route ?? between);
   }
 
   /** Input counts: what other ways have lost is said now. */
@@ -87,18 +105,21 @@ export class Routing {
 
   /** Press keys for the page around this one. False when this page's input does not count. */
   press(ops: readonly KeyOp[]): boolean {
-    if (this.#routed === null || !this.input.allowed) return false;
-    this.#routed.keys.keys(ops);
+    if (this.#sinks === null || !this.input.allowed) return false;
+    this.#sinks.keys.keys(ops);
     return true;
   }
 
   #speaker(state: State): number | null {
-    return "attempt" in state.phase ? speakerOf(state.phase.attempt, state, this.#live) : null;
+    // One that is only on its way takes no input, whatever it says.
+    const trials = state.trials.filter(({ attempt }) => this.#routes.has(attempt));
+    return "attempt" in state.phase ? speakerOf(state.phase.attempt, { trials }, this.#live) : null;
   }
 
-  #connect(route: Route | null): void {
+  #connect(route: Route | null, sinks: Sinks | null): void {
     this.#routed = route;
-    this.input.connect(route);
+    this.#sinks = sinks;
+    this.input.connect(sinks);
     this.#join();
   }
 

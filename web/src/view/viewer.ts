@@ -19,7 +19,7 @@ import type { State } from "../session/machine";
 import { followNetwork } from "../session/network";
 import { reports, Runner } from "../session/runner";
 import type { Access, Opener } from "../session/runner";
-import { isAnothers, standingOf } from "../session/standing";
+import { standingOf } from "../session/standing";
 import { RtcTransport } from "../transport/rtc";
 import { Screen } from "../transport/screen";
 import { VncTransport } from "../transport/vnc";
@@ -32,7 +32,7 @@ import { wireButtons } from "./buttons";
 import { ConnectionPanel } from "./connection";
 import { ControlView } from "./control";
 import { PanelView } from "./panel";
-import { Routing } from "./routing";
+import { HANDOVER_MS, Routing } from "./routing";
 import { StatusBar } from "./status";
 
 const TICK_MS = 100;
@@ -80,6 +80,7 @@ export class Viewer {
   #vncLink: VncTransport | null = null;
   #off = false;
   #readOnly = false;
+  #settling: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly access: Access,
@@ -237,7 +238,7 @@ export class Viewer {
       },
       close: () => {
         this.#lines.delete(attempt);
-        this.#routing.close(attempt);
+        this.#closeRoute(attempt);
         line.close();
         rtc.close();
         this.#crisp.disconnect(rtc.crisp);
@@ -274,7 +275,7 @@ export class Viewer {
       },
       close: () => {
         this.#lines.delete(attempt);
-        this.#routing.close(attempt);
+        this.#closeRoute(attempt);
         this.#httpLines.delete(line);
         line.close();
         vnc.close();
@@ -284,8 +285,22 @@ export class Viewer {
   };
 
   #hearControl(attempt: number, controls: boolean): void {
-    this.#routing.hear(attempt, controls);
+    this.#routing.hear(attempt, controls, performance.now());
+    this.#settleLater();
     this.#runner.dispatch({ type: "news" });
+  }
+
+  #closeRoute(attempt: number): void {
+    this.#routing.close(attempt, performance.now());
+    this.#settleLater();
+  }
+
+  /** Who controls may look otherwise once no other connection can be about to take over. */
+  #settleLater(): void {
+    clearTimeout(this.#settling);
+    this.#settling = setTimeout(() => {
+      this.#show(this.#runner.state);
+    }, HANDOVER_MS + TICK_MS);
   }
 
   /** The sound follows the picture too. */
@@ -326,12 +341,12 @@ export class Viewer {
   }
 
   #showControl(state: State): void {
-    const standing = standingOf(this.#role, nameOf(this.access.viewer), state.session?.control ?? null, this.#routing.live(state));
+    const standing = standingOf(this.#role, nameOf(this.access.viewer), state.session?.control ?? null, this.#routing.live(state, performance.now()));
     const controls = standing.who === "me" && !this.#readOnly;
     document.documentElement.dataset["control"] = standing.who;
     // Off, what is held is released first, which must still go out.
     this.#input.allowed = controls;
-    if (this.#readOnly || isAnothers(state.session?.control ?? null, nameOf(this.access.viewer))) this.#routing.unheard.forget();
+    if (this.#readOnly || standing.who === "other") this.#routing.unheard.forget();
     if (this.#vncLink !== null) this.#vncLink.viewOnly = !controls;
     if (controls) this.#routing.sayAgain();
     this.#cursor.controls = this.#vncCursor.controls = controls;
