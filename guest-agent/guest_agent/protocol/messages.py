@@ -267,7 +267,7 @@ class Control(Message):
     """Whether this viewer's input counts now; said after Welcome and whenever anything about control changes.
 
     Who else controls or asks for it, the gateway tells (control of a session). Who hears that its input counts again
-    says ReleaseAll before all else: keys by this connection that come before it were sent unknowing. They do not count.
+    says ReleaseAll before all else: keys by this connection that come before it were sent unknowing and do not count.
     """
 
     code = 0x84
