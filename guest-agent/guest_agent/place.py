@@ -50,7 +50,7 @@ def _set_zone(zone: str, etc: Path) -> None:
         temporary.unlink()
     temporary.symlink_to(target)
     os.replace(temporary, link)
-    # After the link: fenster-zone.path waits for this one.
+    # After the link: fenster-zone.path waits for this file.
     write_atomic(etc / "timezone", f"{zone}\n".encode(), 0o644)
 
 
