@@ -165,5 +165,6 @@ def note_look(record: ViewerRecord, seen: dict[str, Any], began_epoch_s: float) 
         gaps.append(Gap(round(seen[kind]["at"] / 1000 - began_epoch_s, 3), seen[kind]["longest"] / 1000))
     record.frames += seen["frames"]["count"]
     record.answers += seen["answers"]["count"]
+    record.frozen += seen["frozen"]
     for trouble in seen["troubles"]:
         record.troubles.append(Trouble(round(trouble["at"] / 1000 - began_epoch_s, 3), trouble["what"]))

@@ -82,6 +82,8 @@ class ViewerRecord:
     frame_gaps: list[Gap] = field(default_factory=list)
     answer_gaps: list[Gap] = field(default_factory=list)
     """The longest of each look, so one every few seconds."""
+    frozen: int = 0
+    """Times that the page called its picture frozen, and it went on by the same way within MAX_GAP_S."""
     troubles: list[Trouble] = field(default_factory=list)
     """What may not happen: a peer that failed, a picture that went, an error of the page."""
     did: dict[str, int] = field(default_factory=dict)

@@ -83,6 +83,7 @@ def _viewers(record: Record) -> Grid:
             f"{worst(viewer.answer_gaps).length_s:.2f}",
             " / ".join(str(viewer.did.get(name, 0)) for name in ("typed", "scrolled", "pages")),
             f"{statistics.median(viewer.shown_s):.1f} / {max(viewer.shown_s):.1f}" if viewer.shown_s else "",
+            str(viewer.frozen),
             str(len(viewer.troubles)),
         ]
         for viewer in record.viewers
@@ -92,7 +93,7 @@ def _viewers(record: Record) -> Grid:
         "Frames are those that the page painted. Two presses within one frame change nothing that can be seen, so "
         "answers are fewer than presses. A page's time is from its request until it is painted in the guest.",
         ("viewer", "frames", "longest gap s", "answers", "longest gap s", "typed / notches / pages",
-         "page s: median / most", "troubles"),
+         "page s: median / most", "frozen for a moment", "troubles"),
         rows,
     )  # fmt: skip
 

@@ -147,10 +147,11 @@ def test_what_a_page_saw_is_on_the_runs_clock() -> None:
     seen = {
         "frames": {"count": 3, "longest": 250.0, "at": 1_002_500},
         "answers": {"count": 1, "longest": 900.0, "at": 1_003_000},
+        "frozen": 2,
         "troubles": [{"at": 1_004_000, "what": "peer failed"}],
     }
     note_look(record, seen, began_epoch_s=1000.0)
-    assert (record.frames, record.answers) == (3, 1)
+    assert (record.frames, record.answers, record.frozen) == (3, 1, 2)
     assert record.frame_gaps == [Gap(2.5, 0.25)]
     assert record.troubles == [Trouble(4.0, "peer failed")]
 
