@@ -99,12 +99,12 @@ def _viewer(viewer: ViewerRecord, elapsed_s: float) -> Iterator[Verdict]:
         )
     least = int(elapsed_s / PRESS_EVERY_S)
     yield Verdict(f"{viewer.name}: presses", str(viewer.presses), f">= {least}", viewer.presses >= least)
-    idle = [name for name in ("typed", "scrolled", "pages") if not viewer.did[name]]
+    idle = [name for name in ("typed", "scrolled", "pages") if not viewer.did.get(name)]
     yield Verdict(f"{viewer.name}: typed, scrolled, browsed", _did(viewer), "each", not idle)
 
 
 def _did(viewer: ViewerRecord) -> str:
-    return ", ".join(f"{viewer.did[name]} {name}" for name in ("typed", "scrolled", "pages"))
+    return ", ".join(f"{viewer.did.get(name, 0)} {name}" for name in ("typed", "scrolled", "pages"))
 
 
 def _creates(creates: Sequence[Create]) -> Verdict:

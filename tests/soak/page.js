@@ -54,14 +54,28 @@
       },
     });
   }
+  // What the page says of itself. A picture that it calls frozen for a moment, and that goes on by the same way, is
+  // counted; one that does not is a trouble.
+  const FROZEN_MS = 5000;
+  let way = null, held = null, frozenAt = null, frozen = 0;
+  const freeze = () => {
+    const length = now() - frozenAt;
+    if (length > FROZEN_MS) trouble(`picture frozen for ${(length / 1000).toFixed(1)} s`);
+    else frozen += 1;
+    frozenAt = null;
+  };
   document.addEventListener("DOMContentLoaded", () => {
     const root = document.documentElement;
-    let was = null;
     new MutationObserver(() => {
       const { picture, transport, control } = root.dataset;
-      const is = `picture ${picture} by ${transport}, control ${control}`;
-      if (was === null && picture === "live" && control === "me") was = is;
-      else if (was !== null && is !== was) trouble((was = is));
+      if (way === null) {
+        if (picture === "live" && control === "me") [way, held] = [transport, control];
+        return;
+      }
+      if (picture !== "live") frozenAt ??= now();
+      else if (frozenAt !== null) freeze();
+      if (transport !== way) trouble(`${way} became ${(way = transport)}`);
+      if (control !== held) trouble(`control: ${(held = control)}`);
     }).observe(root, { attributeFilter: ["data-picture", "data-transport", "data-control"] });
   });
 
@@ -105,11 +119,12 @@
   soak.begin = () => {
     frames.begin();
     answers.begin();
-    troubles = [];
+    [troubles, frozen] = [[], 0];
   };
   soak.take = () => {
-    const seen = { frames: frames.take(), answers: answers.take(), troubles };
-    troubles = [];
+    if (frozenAt !== null && now() - frozenAt > FROZEN_MS) freeze();
+    const seen = { frames: frames.take(), answers: answers.take(), troubles, frozen };
+    [troubles, frozen] = [[], 0];
     return seen;
   };
 })();

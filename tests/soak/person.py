@@ -28,8 +28,8 @@ KEYS_PER_S = 14.0
 NOTCH_PX = 120
 SHOWN_S = 90.0
 """A guest's browser on a busy emulated processor."""
-MARK_S = 120.0
-"""How long the marker stays without being asked for."""
+MARK_S = 600.0
+"""How long the marker stays without being asked for: longer than any turn."""
 LINES = (
     "echo the quick brown fox jumps over the lazy dog",
     "ls -l /usr/share | head -n 15",
@@ -61,7 +61,6 @@ class Person:
     def __init__(self, desk: Desk, site: Site, seed: int) -> None:
         self.desk = desk
         self._viewer = desk.viewer
-        self._did = desk.record.did
         self._site = site
         self._dice = random.Random(seed)
         self._patch_px = (0, 0)
@@ -106,7 +105,7 @@ class Person:
             await self._viewer.move(*BROWSER_PX)
             for _ in range(3):
                 await self._viewer.page.mouse.wheel(0, way * NOTCH_PX)
-                self._did["scrolled"] += 1
+                self.desk.record.count("scrolled")
             await self._press()
             await self._pause()
 
@@ -133,9 +132,9 @@ class Person:
             return False
         took_s = waiting.result()
         if took_s is None:
-            self._did["pages not shown"] += 1
+            self.desk.record.count("pages not shown")
             return False
-        self._did["pages"] += 1
+        self.desk.record.count("pages")
         self.desk.record.shown_s.append(took_s)
         return True
 
@@ -149,7 +148,7 @@ class Person:
         for start in range(0, len(text), 10):
             part = text[start : start + 10]
             await self._viewer.type(part, KEYS_PER_S)
-            self._did["typed"] += len(part)
+            self.desk.record.count("typed", len(part))
             await self._press()
 
     async def _press(self) -> None:
@@ -166,5 +165,6 @@ def note_look(record: ViewerRecord, seen: dict[str, Any], began_epoch_s: float) 
         gaps.append(Gap(round(seen[kind]["at"] / 1000 - began_epoch_s, 3), seen[kind]["longest"] / 1000))
     record.frames += seen["frames"]["count"]
     record.answers += seen["answers"]["count"]
+    record.frozen += seen["frozen"]
     for trouble in seen["troubles"]:
         record.troubles.append(Trouble(round(trouble["at"] / 1000 - began_epoch_s, 3), trouble["what"]))

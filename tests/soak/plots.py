@@ -50,6 +50,16 @@ def plots(record: Record) -> list[tuple[str, str]]:
             {"ready": [(one.at_s, one.ready_s) for one in record.creates if one.ready_s is not None]},
             False,
         ),
+        (
+            "The host's processor",
+            "cores",
+            {
+                "this run": [(one.at_s, one.ours) for one in record.cores],
+                "others": [(one.at_s, one.others) for one in record.cores],
+                "stolen": [(one.at_s, one.stolen) for one in record.cores],
+            },
+            False,
+        ),
         ("The viewer pages' JavaScript heap", "MB", {one.name: one.heap_mb for one in viewers}, False),
     ]
     return [

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["Create", "Gap", "Log", "Record", "Sample", "Series", "Trouble", "ViewerRecord", "parse_samples"]
+__all__ = ["Cores", "Create", "Gap", "Log", "Record", "Sample", "Series", "Trouble", "ViewerRecord", "parse_samples"]
 
 KIB_MB = 1024 / 1e6
 
@@ -41,6 +40,19 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Cores:
+    """Of the host's processor, from one look to the next, on average."""
+
+    at_s: float
+    ours: float
+    """Machines, gateway, browser and site."""
+    others: float
+    """Whatever else ran on the host."""
+    stolen: float
+    """Given to other guests by a hypervisor above."""
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """Between two of the same kind."""
 
@@ -70,14 +82,20 @@ class ViewerRecord:
     frame_gaps: list[Gap] = field(default_factory=list)
     answer_gaps: list[Gap] = field(default_factory=list)
     """The longest of each look, so one every few seconds."""
+    frozen: int = 0
+    """Times that the page called its picture frozen, and it went on by the same way within MAX_GAP_S."""
     troubles: list[Trouble] = field(default_factory=list)
     """What may not happen: a peer that failed, a picture that went, an error of the page."""
-    did: Counter[str] = field(default_factory=Counter)
+    did: dict[str, int] = field(default_factory=dict)
     """Characters typed, notches scrolled, pages asked for and shown."""
     shown_s: list[float] = field(default_factory=list)
     """From a page's request by the guest's browser until its first picture there."""
     heap_mb: list[tuple[float, float]] = field(default_factory=list)
     """The page's JavaScript heap in use."""
+
+    def count(self, what: str, more: int = 1) -> None:
+        """Add to what was done."""
+        self.did[what] = self.did.get(what, 0) + more
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +129,7 @@ class Record:
     """By process: gateway, data plane, and each desktop's agent."""
     viewers: list[ViewerRecord] = field(default_factory=list)
     creates: list[Create] = field(default_factory=list)
+    cores: list[Cores] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
     """Of sessions and processes."""
     logs: dict[str, Log] = field(default_factory=dict)

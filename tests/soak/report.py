@@ -32,7 +32,7 @@ class Grid:
 
 
 def grids(record: Record, verdicts: Sequence[Verdict]) -> list[Grid]:
-    return [_verdicts(record, verdicts), _processes(record), _viewers(record), _creates(record)]
+    return [_verdicts(record, verdicts), _processes(record), _viewers(record), _creates(record), _cores(record)]
 
 
 def _verdicts(record: Record, verdicts: Sequence[Verdict]) -> Grid:
@@ -81,8 +81,9 @@ def _viewers(record: Record) -> Grid:
             f"{worst(viewer.frame_gaps).length_s:.2f}",
             f"{viewer.answers} of {viewer.presses}",
             f"{worst(viewer.answer_gaps).length_s:.2f}",
-            f"{viewer.did['typed']} / {viewer.did['scrolled']} / {viewer.did['pages']}",
+            " / ".join(str(viewer.did.get(name, 0)) for name in ("typed", "scrolled", "pages")),
             f"{statistics.median(viewer.shown_s):.1f} / {max(viewer.shown_s):.1f}" if viewer.shown_s else "",
+            str(viewer.frozen),
             str(len(viewer.troubles)),
         ]
         for viewer in record.viewers
@@ -92,7 +93,7 @@ def _viewers(record: Record) -> Grid:
         "Frames are those that the page painted. Two presses within one frame change nothing that can be seen, so "
         "answers are fewer than presses. A page's time is from its request until it is painted in the guest.",
         ("viewer", "frames", "longest gap s", "answers", "longest gap s", "typed / notches / pages",
-         "page s: median / most", "troubles"),
+         "page s: median / most", "frozen for a moment", "troubles"),
         rows,
     )  # fmt: skip
 
@@ -107,6 +108,20 @@ def _creates(record: Record) -> Grid:
     ]
     note = f"One a minute; {len(record.creates)} were asked for. Seconds from the request."
     return Grid("Sessions beside", note, ("", "n", "median", "most"), rows)
+
+
+def _cores(record: Record) -> Grid:
+    rows = [
+        [name, f"{statistics.fmean(seen):.2f}", f"{max(seen):.2f}"]
+        for name, seen in (
+            ("this run", [one.ours for one in record.cores]),
+            ("others on this host", [one.others for one in record.cores]),
+            ("stolen", [one.stolen for one in record.cores]),
+        )
+        if seen
+    ]
+    note = "Cores. Where others take much, gaps are theirs: a run that is to be believed has the host for itself."
+    return Grid("The host's processor", note, ("", "mean", "most in a look"), rows)
 
 
 def print_report(record: Record, verdicts: Sequence[Verdict], console: Console) -> None:

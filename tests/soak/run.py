@@ -66,7 +66,7 @@ async def soak(plan: Plan, folder: Path, say: Say) -> Record:
         ]
         record.viewers = [person.desk.record for person in people]
         record.facts = await _facts(gateway.api, browser, people[0].desk.sid)
-        await _use(plan, record, gateway, web, people, say)
+        await _use(plan, record, gateway, folder, people, say)
         say("ending the sessions")
     record.left = gateway.left
     for name, path in gateway.logs.items():
@@ -104,18 +104,20 @@ async def _desk(browser: Browser, api: Client, web: Site, name: str, transport: 
     return Desk(created["id"], api, viewer, record)
 
 
-async def _use(plan: Plan, record: Record, gateway: SoakedGateway, web: Site, people: list[Person], say: Say) -> None:
+async def _use(
+    plan: Plan, record: Record, gateway: SoakedGateway, folder: Path, people: list[Person], say: Say
+) -> None:
     """Everything at once, for as long as planned."""
     desks = [person.desk for person in people]
-    for person in people:
-        await person.sit_down()
-        await watch_inside(person.desk, person)
+    await asyncio.gather(*map(_settle, people))
     for desk in desks:
         await desk.viewer.page.evaluate("fensterSoak.begin()")
     began, began_epoch_s = time.monotonic(), time.time()
     over = asyncio.Event()
     asyncio.get_running_loop().call_later(plan.minutes * 60, over.set)
-    watch = Watch(record, desks, {"gateway": gateway.pid, "data plane": gateway.plane_pid}, began, began_epoch_s)
+    watch = Watch(
+        record, desks, {"gateway": gateway.pid, "data plane": gateway.plane_pid}, folder, began, began_epoch_s
+    )
     for desk in desks:
         _listen(desk.viewer.page, desk.record, watch)
     say(f"for {plan.minutes:g} minutes from now")
@@ -127,6 +129,11 @@ async def _use(plan: Plan, record: Record, gateway: SoakedGateway, web: Site, pe
     await asyncio.gather(*doing)
     record.elapsed_s = round(time.monotonic() - began, 1)
     await watch.fetch_inside()
+
+
+async def _settle(person: Person) -> None:
+    await person.sit_down()
+    await watch_inside(person.desk, person)
 
 
 async def _noted(trouble: Callable[[str], None], name: str, work: Coroutine[Any, Any, None]) -> None:
@@ -144,6 +151,7 @@ async def _look_on(watch: Watch, over: asyncio.Event, say: Say, record: Record) 
         await watch.look()
         if time.monotonic() - told >= CRUMBS_S:
             told = time.monotonic()
+            await watch.fetch_inside()
             say(_crumb(watch, record))
         await asyncio.sleep(max(0.0, due - time.monotonic()))
 

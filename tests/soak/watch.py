@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from playwright.async_api import CDPSession
 from gateway.cli.client import Client
 from gateway.errors import GatewayError
 from tests.e2e.guest import eventually
+from tests.soak import processor
 from tests.soak.person import Desk, Person, note_look
 from tests.soak.record import KIB_MB, Record, Sample, Series, Trouble, parse_samples
 
@@ -62,11 +64,18 @@ async def watch_inside(desk: Desk, person: Person) -> None:
 class Watch:
     """Args:
     processes: of this host, by name.
+    folder: the run's; what names it in its command line is the run's too.
     began, began_epoch_s: of the run, by the monotonic clock and by the clock that guests and pages have.
     """
 
     def __init__(
-        self, record: Record, desks: list[Desk], processes: Mapping[str, int], began: float, began_epoch_s: float
+        self,
+        record: Record,
+        desks: list[Desk],
+        processes: Mapping[str, int],
+        folder: Path,
+        began: float,
+        began_epoch_s: float,
     ) -> None:
         self.busy = False
         """A session comes or goes just now."""
@@ -76,6 +85,8 @@ class Watch:
         self._began = began
         self._began_epoch_s = began_epoch_s
         self._devtools: dict[str, CDPSession] = {}
+        self._folder = folder
+        self._looked = processor.look(0.0, folder)
         for name in processes:
             record.series[name] = Series(name)
 
@@ -87,6 +98,9 @@ class Watch:
 
     async def look(self) -> None:
         """At all but the guests."""
+        looked = await asyncio.to_thread(processor.look, self.at_s(), self._folder)
+        self._record.cores.append(processor.between(self._looked, looked))
+        self._looked = looked
         for name, pid in list(self._processes.items()):
             try:
                 self._record.series[name].samples.append(sample_process(pid, self.at_s(), busy=self.busy))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,8 @@ from tests.soak.gateway import read_log
 from tests.soak.judge import MAX_GAP_S, judge, slope_bound, warm_up_s
 from tests.soak.person import note_look
 from tests.soak.plots import MOST_POINTS, thinned
-from tests.soak.record import Create, Gap, Log, Record, Sample, Series, Trouble, ViewerRecord, parse_samples
+from tests.soak.processor import Look, between, look
+from tests.soak.record import Cores, Create, Gap, Log, Record, Sample, Series, Trouble, ViewerRecord, parse_samples
 from tests.soak.report import as_html, as_markdown
 from tests.soak.stats import least_squares, theil_sen, thirds
 
@@ -144,10 +147,11 @@ def test_what_a_page_saw_is_on_the_runs_clock() -> None:
     seen = {
         "frames": {"count": 3, "longest": 250.0, "at": 1_002_500},
         "answers": {"count": 1, "longest": 900.0, "at": 1_003_000},
+        "frozen": 2,
         "troubles": [{"at": 1_004_000, "what": "peer failed"}],
     }
     note_look(record, seen, began_epoch_s=1000.0)
-    assert (record.frames, record.answers) == (3, 1)
+    assert (record.frames, record.answers, record.frozen) == (3, 1, 2)
     assert record.frame_gaps == [Gap(2.5, 0.25)]
     assert record.troubles == [Trouble(4.0, "peer failed")]
 
@@ -171,6 +175,19 @@ def test_a_log_is_its_warnings_and_errors_each_once() -> None:
     )
 
 
+def test_who_has_the_processor() -> None:
+    before = Look(10.0, 100.0, 1.0, {5: 10.0, 6: 4.0})
+    # 5 goes on, 6 has ended, 7 is new.
+    after = Look(20.0, 118.0, 2.0, {5: 16.0, 7: 2.0})
+    assert between(before, after) == Cores(20.0, ours=0.8, others=1.0, stolen=0.1)
+
+
+def test_this_process_is_ours_and_its_parent_is_not() -> None:
+    seen = look(0.0, Path("/nowhere/at-all"))
+    assert os.getpid() in seen.ours_s
+    assert os.getppid() not in seen.ours_s
+
+
 def test_no_peak_is_lost_where_a_plot_has_fewer_points() -> None:
     points = [(float(x), 9.0 if x == 777 else 0.0) for x in range(2000)]
     assert len(thinned(points)) <= MOST_POINTS
@@ -183,6 +200,7 @@ def test_reports_say_what_broke() -> None:
     assert "every bound held" in as_html(record, verdicts)
     assert "every bound held" in as_markdown(record, verdicts)
     record.viewers[0].troubles = [Trouble(5, "peer <failed>")]
+    assert json.loads(json.dumps(record.as_json()))["viewers"][0]["did"] == record.viewers[0].did
     page, text = as_html(record, judge(record)), as_markdown(record, judge(record))
     assert "bounds broken" in page
     assert "peer &lt;failed&gt;" in page
