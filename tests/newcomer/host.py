@@ -74,6 +74,7 @@ class Person:
                         process.wait(END_S)
                     process.kill()
                     drain.join()
+                assert process.returncode == 0, f"{line}: {process.returncode} after Ctrl-C; see {log}"
             finally:
                 late.cancel()
                 process.kill()

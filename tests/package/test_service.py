@@ -55,7 +55,7 @@ class Host(Booted):
 @contextmanager
 def host(suite: str, package: Path) -> Iterator[Host]:
     """Without a network; what the package depends on is in apt's cache, and this host's image where images are."""
-    with clean_root(suite, ["sudo", "procps"]) as root:
+    with clean_root(suite, ["sudo"]) as root:
         if suite == "bookworm":
             mirror = (root / "etc/apt/sources.list").read_text().split()[1]
             (root / "etc/apt/sources.list.d/newer.list").write_text(f"deb {mirror} bookworm-backports main\n")
