@@ -12,7 +12,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-full check fmt bench soak golden web screenshots install deb clean packages-run packages-test
+.PHONY: help run test test-full newcomer check fmt bench soak golden web screenshots install deb clean packages-run packages-test
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test: packages-test $(VENV)/.dev web golden ## Unit, contract, loopback, x11, vm
 test-full: packages-test $(VENV)/.dev web golden ## Everything, the long ones too
 	cd web && $(CURDIR)/web/npm.sh test
 	FENSTER_ROUNDS=3 $(TESTS) --durations=10 $(ARGS)
+
+newcomer: packages-test $(VENV)/.dev ## Try the README's commands on a fresh Debian 13, in a container without caches
+	$(PYTEST) -s tests/newcomer $(ARGS)
 
 check: $(VENV)/.dev web/node_modules/.installed ## Lint and types: ruff, mypy strict, tsc, eslint, import directions
 	$(BIN)/ruff check .

@@ -21,7 +21,7 @@ packages() {
     build) echo "mmdebstrap zstd e2fsprogs uidmap debian-archive-keyring" ;;
     test) echo "chromium firefox-esr nftables tinyproxy-bin microsocks squid openssl curl git xserver-xorg-core \
 xserver-xorg-video-dummy x11-xkb-utils xkb-data x11vnc xclip xsel openbox xfce4-terminal dbus-x11 x11-utils xauth \
-procps systemd fonts-dejavu-core libyuv0 pipewire wireplumber pulseaudio-utils" ;;
+procps systemd systemd-container fonts-dejavu-core libyuv0 pipewire wireplumber pulseaudio-utils" ;;
     *) echo "unknown group: $1" >&2; exit 2 ;;
   esac
 }

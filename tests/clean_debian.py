@@ -1,4 +1,4 @@
-"""A clean Debian, booted under systemd in a container (systemd-nspawn): what a fresh host has, and nothing of this one.
+"""A clean Debian, booted under systemd in a container (systemd-nspawn): what a fresh host has, nothing of this one.
 
 Of this host it has the network where that is asked for, and with it the proxies and certificates that lead outside.
 """

@@ -1,4 +1,4 @@
-"""A fresh Debian 13 with a person on it, who may use sudo and has a clone of this project, and what that person runs."""
+"""A fresh Debian 13 and a person on it, who may use sudo and has a clone of this project; what that person runs."""
 
 from __future__ import annotations
 
@@ -74,6 +74,7 @@ class Person:
                         process.wait(END_S)
                     process.kill()
                     drain.join()
+                assert process.returncode == 0, f"{line}: {process.returncode} after Ctrl-C; see {log}"
             finally:
                 late.cancel()
                 process.kill()

@@ -11,21 +11,9 @@ import pytest
 
 from gateway import __version__
 
-ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("package")
-    done = subprocess.run(
-        [ROOT / "deploy" / "deb.sh", out], env={"PATH": f"{ROOT / '.venv/bin'}:/usr/sbin:/usr/bin:/sbin:/bin"},
-        capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-4000:]
-    return Path(done.stdout.splitlines()[-1])
 
 
 def test_it_is_of_this_release_and_no_giant(package: Path) -> None:
