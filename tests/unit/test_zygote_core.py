@@ -311,7 +311,8 @@ def test_an_agent_that_gives_no_sign_is_killed_and_another_forked() -> None:
     core.forked(7, now)
     killed = None
     while killed is None:
-        assert (deadline := core.deadline()) is not None
+        deadline = core.deadline()
+        assert deadline is not None
         now = deadline
         if now < 120.0:
             core.agent_line(Notification("beat", {}))
