@@ -9,7 +9,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-full check fmt bench golden web screenshots install deb clean packages-run packages-test
+.PHONY: help run test test-full faults check fmt bench golden web screenshots install deb clean packages-run packages-test
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: packages-test $(VENV)/.dev web golden ## Unit, contract, loopback, x11, vm
 test-full: packages-test $(VENV)/.dev web golden ## Everything, the long ones too
 	cd web && $(CURDIR)/web/npm.sh test
 	FENSTER_ROUNDS=3 $(PYTEST) $(ARGS)
+
+faults: packages-test $(VENV)/.dev golden ## Kill and hang every part under a viewer; print what each cost (FENSTER_FAULT_REPORT=1 keeps it)
+	$(PYTEST) -s -q tests/faults $(ARGS)
 
 check: $(VENV)/.dev web/node_modules/.installed ## Lint and types: ruff, mypy strict, tsc, eslint, import directions
 	$(BIN)/ruff check .

@@ -71,10 +71,15 @@ class KillableGateway:
         self.recovered = json.loads(first)["recovered"]
         self._reading = asyncio.create_task(self._read(self._process.stdout))
 
-    async def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """End the process that way."""
+    def send(self, number: signal.Signals) -> None:
+        """Send it, and do not wait for what it does."""
         assert self._process is not None
         self._process.send_signal(number)
+
+    async def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End the process that way."""
+        self.send(number)
+        assert self._process is not None
         await self._process.wait()
         if self._reading is not None:
             await self._reading
