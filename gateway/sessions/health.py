@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.sessions.view import HealthView, ReasonView
+from gateway.sessions.view import EgressView, HealthView, ReasonView
 
 __all__ = ["FULL_PERCENT", "PARTS", "Health"]
 
@@ -31,8 +31,8 @@ class Health:
         self._frames: int | None = None
         self._still = 0
 
-    def view(self) -> HealthView:
-        reasons = [*self._agent.values(), *self._guest.values()]
+    def view(self, egress: EgressView) -> HealthView:
+        reasons = [*self._agent.values(), *self._guest.values(), *_reasons_of_exit(egress)]
         return HealthView(ok=not reasons, reasons=reasons, repairs=dict(self._repairs))
 
     def examined(self, told: Mapping[str, Any]) -> dict[str, int]:
@@ -66,6 +66,15 @@ class Health:
         kind = "guest-silent" if silent else "agent-down"
         message = "The guest does not answer." if silent else "No agent runs: there is no picture by WebRTC."
         self._agent = {kind: ReasonView(kind=kind, message=message)}
+
+
+def _reasons_of_exit(egress: EgressView) -> list[ReasonView]:
+    if egress.verdict == "leak":
+        message = "Its traffic leaves from this host, though another exit was asked for."
+        return [ReasonView(kind="egress-leak", message=message)]
+    if egress.error is not None:
+        return [ReasonView(kind="egress-failing", message=egress.error.message)]
+    return []
 
 
 def _reasons(desktop: Mapping[str, Any]) -> list[ReasonView]:

@@ -18,7 +18,7 @@ from gateway.sessions.lifecycle import STARTING, Event, State, step
 from gateway.sessions.place import place_of
 from gateway.sessions.record import OPERATOR, Lifetime, Place, Sharing, Template
 from gateway.sessions.updates import Updates
-from gateway.sessions.view import ControlView, DisplayView, ErrorView, SessionView
+from gateway.sessions.view import ControlView, DisplayView, ErrorView, HealthView, SessionView
 from gateway.vm.driver import Facts
 
 __all__ = ["Status"]
@@ -113,6 +113,9 @@ class Status:
         """What its driver says of this host."""
         self.accelerator, self.limits = facts.accelerator, tuple(facts.limits)
 
+    def _health(self) -> HealthView:
+        return self.health.view(egress_view(self.out, self._egress()))
+
     def view(self) -> SessionView:
         return SessionView(
             id=self.id,
@@ -122,7 +125,7 @@ class Status:
             durations=dict(self.durations),
             error=self.error,
             notice=self.notice,
-            health=self.health.view(),
+            health=self._health(),
             viewers=self.viewers,
             control=self._control(),
             display=DisplayView(width=self.display_px[0], height=self.display_px[1]),
@@ -154,7 +157,7 @@ class Status:
 
     def health_changed(self) -> None:
         """It was looked at: tell the watchers, if that showed anything new."""
-        if self.updates.latest.health != self.health.view():
+        if self.updates.latest.health != self._health():
             self.publish()
 
     def mark(self, stage: str) -> None:

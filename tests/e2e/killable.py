@@ -104,7 +104,7 @@ class KillableGateway:
         self, method: str, path: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
         """The API. Raises aiohttp.ClientError."""
-        key = read_api_key(self._settings.state_dir)
+        key = self.api_key
         async with (
             aiohttp.ClientSession(raise_for_status=True) as http,
             http.request(
@@ -112,6 +112,10 @@ class KillableGateway:
             ) as response,
         ):
             return dict(await response.json()) if response.status != 204 else {}
+
+    @property
+    def api_key(self) -> str:
+        return read_api_key(self._settings.state_dir)
 
     async def until(
         self, sid: str, state: str, stage: str | None = None, deadline_s: float = 120.0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -16,7 +16,9 @@ import pytest_asyncio
 from gateway.settings import Settings
 from tests.e2e.killable import KillableGateway
 from tests.faults.desk import Desk
+from tests.faults.host import Host
 from tests.faults.table import Row, markdown
+from tests.faults.upstream import Upstream
 from tests.loopback.relay_lan import LOOPBACK
 
 REPORTS = Path(__file__).parent / "report"
@@ -37,8 +39,8 @@ def table() -> Iterator[list[Row]]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gateway() -> AsyncIterator[KillableGateway]:
-    """On a state of its own, and on copies by name (hard links) of the golden files: they may be deleted."""
+async def world() -> AsyncIterator[tuple[KillableGateway, Host]]:
+    """A gateway that runs, with state, golden files and an exit of its own."""
     cache = Settings().cache_dir
     with (
         tempfile.TemporaryDirectory(prefix="faults-", dir=cache) as home,
@@ -47,24 +49,40 @@ async def gateway() -> AsyncIterator[KillableGateway]:
         with socket.socket() as probe:
             probe.bind((LOOPBACK, 0))
             port = probe.getsockname()[1]
-        made = KillableGateway(LOOPBACK, port, Path(home), Path(run_dir))
-        _copy_by_name(cache, Path(home, "cache"))
-        await made.start()
+        gateway = KillableGateway(LOOPBACK, port, Path(home), Path(run_dir))
+        host = Host(cache, Path(home), await Upstream.begin())
+        await asyncio.to_thread(_furnish, host, Path(home, "cache"))
         try:
-            yield made
+            await gateway.start()
+            yield gateway, host
         finally:
-            await made.close()
-            assert made.left() == []
+            try:
+                await gateway.close()
+                assert gateway.left() == []
+            finally:
+                await host.upstream.stop()
+                await asyncio.to_thread(host.unmount_state)
 
 
-def _copy_by_name(cache: Path, mine: Path) -> None:
+def _furnish(host: Host, cache: Path) -> None:
     for name in ("golden", "snapshots"):
-        (mine / name).unlink()
-        shutil.copytree(cache / name, mine / name, copy_function=os.link, symlinks=True)
+        (cache / name).unlink()
+    host.link_golden()
+    host.mount_state()
+
+
+@pytest.fixture(scope="module")
+def gateway(world: tuple[KillableGateway, Host]) -> KillableGateway:
+    return world[0]
+
+
+@pytest.fixture(scope="module")
+def host(world: tuple[KillableGateway, Host]) -> Host:
+    return world[1]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def desk(gateway: KillableGateway) -> AsyncIterator[Desk]:
-    made = await Desk.open(gateway)
+async def desk(gateway: KillableGateway, host: Host) -> AsyncIterator[Desk]:
+    made = await Desk.open(gateway, {"proxy": host.upstream.url})
     yield made
     await made.close()

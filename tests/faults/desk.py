@@ -62,7 +62,8 @@ class Desk:
         self.guest = Guest(gateway.link(sid))
         self.watcher = Watcher(gateway.origin, sid, token)
         self.reasons: set[str] = set()
-        """Of its health, since reasons_from_now()."""
+        """That its health gave, and what was refused; a test clears it."""
+        self.mended_at = 0.0
         self._looking = asyncio.create_task(self._look(), name="health")
 
     @classmethod
@@ -139,6 +140,22 @@ class Desk:
         await eventually(self.is_complete, "the desktop is complete", deadline_s)
         await eventually(lambda: self.agent_is(other_than=0), "an agent", deadline_s)
         await eventually(lambda: self.watcher.sees(now), "a picture", deadline_s)
+
+    def mended(self) -> None:
+        """The fault was to last, and is over now: from here on it must come back."""
+        self.mended_at = time.monotonic()
+
+    async def has_reason(self, kind: str) -> bool | None:
+        return kind in self.reasons or None
+
+    async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        """The API, also where it refuses: status and answer."""
+        headers = {"Authorization": f"Bearer {self.gateway.api_key}"}
+        async with (
+            aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=90)) as http,
+            http.request(method, self.gateway.origin + path, json=body) as response,
+        ):
+            return response.status, dict(await response.json(content_type=None)) if response.status != 204 else {}
 
     def told(self) -> str:
         return ", ".join(sorted(self.reasons))

@@ -13,9 +13,11 @@ from typing import Any
 
 from tests.e2e.guest import eventually
 from tests.faults.desk import Desk
+from tests.faults.host import Host
+from tests.faults.host_faults import disk_full, exit_gone, exit_mute, golden_deleted, store_locked
 from tests.faults.table import Loss
 
-__all__ = ["FAULTS", "Back", "Fault"]
+__all__ = ["FAULTS", "HOST_FAULTS", "Back", "Fault"]
 
 Back = Callable[[], Awaitable[Any]]
 """Not None once it is back."""
@@ -130,6 +132,7 @@ async def _gateway_hung(desk: Desk) -> Back:
     """As systemd ends it, which has not heard of it for WatchdogSec."""
     desk.gateway.send(signal.SIGSTOP)
     await asyncio.sleep(HUNG_S)
+    desk.mended()
     await desk.gateway.kill(signal.SIGKILL)
     await desk.gateway.start()
     return lambda: _answers(desk)
@@ -193,13 +196,10 @@ async def _guest_disk(desk: Desk) -> Back:
     await eventually(partial(desk.agent_is, other_than=pid), "an agent on a full disk")
     at = time.monotonic()
     await eventually(partial(desk.watcher.sees, at), "a picture of a full disk")
-    await eventually(lambda: _has_reason(desk, "disk-full"), "its health says so")
+    await eventually(partial(desk.has_reason, "disk-full"), "its health says so")
     await desk.guest.run("rm", FILLER)
+    desk.mended()
     return desk.banner
-
-
-async def _has_reason(desk: Desk, kind: str) -> bool | None:
-    return kind in desk.reasons or None
 
 
 def _both(
@@ -224,9 +224,18 @@ FAULTS: list[Fault] = [
     Fault("guest's clock", "a day back", partial(_clock, by="-1 day"), 3),
     Fault("guest's memory", "used up", _guest_memory, 30),
     Fault("guest's disk", "full", _guest_disk, 10),
-    *_both("data plane", _data_plane, 5, 15),
+    *_both("data plane", _data_plane, 5, 15, frozenset({Loss.CONNECTIONS})),
     Fault("gateway", "kill", _gateway_killed, 10),
     Fault("gateway", f"hang, ended after {HUNG_S:g} s", _gateway_hung, 10),
     Fault("gateway and data plane", "kill", _everything_of_the_hosts, 10),
 ]
-"""Of one desktop, one after the other. Those that need another host are in test_host_faults.py."""
+"""Of one desktop, one after the other."""
+
+HOST_FAULTS: list[tuple[str, str, Callable[[Desk, Host], Awaitable[Back]], float]] = [
+    ("exit", "gone", exit_gone, 5),
+    ("exit", "mute", exit_mute, 5),
+    ("database", "locked", store_locked, 5),
+    ("state directory", "disk full", disk_full, 5),
+    ("golden files", "deleted", golden_deleted, 60),
+]
+"""Name, how, what makes it and mends it, and the bound in s from then on. Nothing may be lost by them."""

@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 
+from gateway.exits import NO_EXIT, ExitCheck, ExitReport, parse_exit
+from gateway.sessions.egress import egress_view
 from gateway.sessions.health import Health
+
+WELL = egress_view(NO_EXIT, ExitReport())
 
 
 def kinds(desktop: dict[str, Any]) -> list[str]:
     health = Health()
     health.examined({"desktop": desktop})
-    return [reason.kind for reason in health.view().reasons]
+    return [reason.kind for reason in health.view(WELL).reasons]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +47,7 @@ def test_repairs_are_told_as_they_grow_and_from_zero_after_a_new_start() -> None
     assert say(5, 1) == {"x": 1}
     assert say(1, 3) == {"x": 1, "agent": 2}
     assert say(-5, "9") == {}
-    assert health.view().repairs["x"] == 0
+    assert health.view(WELL).repairs["x"] == 0
 
 
 def test_a_picture_is_frozen_only_for_those_who_watch_and_told_once_each_time() -> None:
@@ -57,6 +61,17 @@ def test_a_picture_is_frozen_only_for_those_who_watch_and_told_once_each_time() 
 def test_no_answer_is_a_reason_until_there_is_one(silent: bool, kind: str) -> None:
     health = Health()
     health.missed(silent=silent)
-    assert [reason.kind for reason in health.view().reasons] == [kind]
+    assert [reason.kind for reason in health.view(WELL).reasons] == [kind]
     health.counted({"frames": 1, "viewers": 0})
-    assert health.view().ok
+    assert health.view(WELL).ok
+
+
+def test_an_exit_that_fails_or_leaks_is_a_reason() -> None:
+    out = parse_exit("http://proxy.example:3128")
+
+    def kinds_of(report: ExitReport) -> list[str]:
+        return [reason.kind for reason in Health().view(egress_view(out, report)).reasons]
+
+    assert kinds_of(ExitReport(state="failing", kind="upstream-cut", message="It went.")) == ["egress-failing"]
+    assert kinds_of(ExitReport(state="ok", check=ExitCheck(1.0, 2.0, "192.0.2.1", ours=True))) == ["egress-leak"]
+    assert kinds_of(ExitReport(state="ok")) == []
