@@ -59,8 +59,15 @@ def test_it_is_repaired_again_when_the_repair_was_of_no_use() -> None:
 @pytest.mark.parametrize(("needed", "repairs"), [(True, [1 + int(GONE_S / LOOK_S)]), (False, [])])
 def test_only_what_must_be_there_is_missed(needed: bool, repairs: list[int]) -> None:
     judge = Judge(needed=needed)
-    assert looks(judge, [well(), *[Sight(None, False)] * 15]) == repairs
+    assert looks(judge, [well(), *[Sight(None, False)] * 35]) == repairs
     assert judge.state is State.GONE
+
+
+def test_what_was_never_there_and_whose_unit_is_started_again_is_waited_for() -> None:
+    judge = Judge(needed=True)
+    assert looks(judge, [Sight(None, False, unit=3)] * 100) == []
+    started_again = [Sight(None, False, unit=number // 20) for number in range(100)]
+    assert looks(judge, [well(), *started_again]) == []
 
 
 def test_an_agent_is_hung_when_it_gives_no_sign() -> None:

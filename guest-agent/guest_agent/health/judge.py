@@ -18,8 +18,8 @@ BUSY_S = 60.0
 """Without an answer for so long it is hung, however much it works."""
 START_S = 15.0
 """After it was started it is not judged for so long: a program that starts answers nobody."""
-GONE_S = 20.0
-"""What should be there and is not for so long, its unit has given up."""
+GONE_S = 60.0
+"""What was there and is not for so long, while its unit is neither started nor stopped, will not come by itself."""
 
 
 class Part(StrEnum):
@@ -47,6 +47,8 @@ class Sight:
     """Processor time that it has taken (proc_pid_stat(5): utime + stime)."""
     scheduled: str = "S"
     """State of its main thread, of the same page."""
+    unit: int | None = None
+    """Its unit's first process, where that is another."""
 
 
 class Judge:
@@ -64,6 +66,7 @@ class Judge:
         """How often its process was another one."""
         self._needed = needed
         self._pid: int | None = None
+        self._unit: int | None = None
         self._ticks = 0
         self._answered_at: float | None = None
         self._since = float("-inf")
@@ -72,7 +75,7 @@ class Judge:
     def saw(self, sight: Sight, now: float) -> bool:
         """Whether it is to be repaired now."""
         if sight.pid is None:
-            return self._miss(now)
+            return self._miss(sight.unit, now)
         if sight.pid != self._pid:
             self.starts += self._pid is not None
             self._pid, self._since, self._silent = sight.pid, now, 0
@@ -92,10 +95,12 @@ class Judge:
             return False
         return self._repair(State.HUNG, now)
 
-    def _miss(self, now: float) -> bool:
-        if self.state is not State.GONE:
-            self.state, self._since = State.GONE, now
-        return self._needed and now - self._since >= GONE_S and self._repair(State.GONE, now)
+    def _miss(self, unit: int | None, now: float) -> bool:
+        if self.state is not State.GONE or unit != self._unit:
+            self.state, self._unit, self._since = State.GONE, unit, now
+        # One that was never there is still being started, however slow the guest is.
+        expected = self._needed and self._pid is not None
+        return expected and now - self._since >= GONE_S and self._repair(State.GONE, now)
 
     def _repair(self, state: State, now: float) -> bool:
         self.state, self._since, self._silent, self._answered_at = state, now, 0, now

@@ -101,7 +101,7 @@ class Watch:
             return {Part.X: x, Part.VNC: self._see_vnc()}
         wm = None if seen.wm is None else _sight(find(UNITS[Part.WM], WINDOW_MANAGERS), seen.wm)
         if seen.wm is None and find(UNITS[Part.WM], WINDOW_MANAGERS) is None:
-            wm = Sight(None, False)
+            wm = Sight(None, False, unit=first_of(UNITS[Part.WM]))
         chromium = None if seen.chromium is None else _sight(seen.chromium_pid, seen.chromium)
         return {Part.X: x, Part.WM: wm, Part.CHROMIUM: chromium, Part.VNC: self._see_vnc()}
 
