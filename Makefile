@@ -12,7 +12,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-full newcomer check fmt bench soak golden web screenshots install deb clean packages-run packages-test
+.PHONY: help run test test-full newcomer faults check fmt bench soak golden web screenshots install deb clean packages-run packages-test
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test-full: packages-test $(VENV)/.dev web golden ## Everything, the long ones to
 
 newcomer: packages-test $(VENV)/.dev ## Try the README's commands on a fresh Debian 13, in a container without caches
 	$(PYTEST) -s tests/newcomer $(ARGS)
+
+faults: packages-test $(VENV)/.dev golden ## Kill and hang every part under a viewer; print what each cost (FENSTER_FAULT_REPORT=1 keeps it)
+	$(PYTEST) -s -q tests/faults $(ARGS)
 
 check: $(VENV)/.dev web/node_modules/.installed ## Lint and types: ruff, mypy strict, tsc, eslint, import directions
 	$(BIN)/ruff check .

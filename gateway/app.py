@@ -230,7 +230,7 @@ def _observe(
 ) -> Vitals:
     machines = driver.counters if isinstance(driver, QemuDriver) else {}
     observe(metrics, dataplane, manager, lambda: machines, partial(_room, disk_dir(settings)))
-    return Vitals.begin(manager.list, metrics.media)
+    return Vitals.begin(manager.list, metrics.media, metrics.health)
 
 
 def _tell(whom: Iterable[Callable[[SessionView], None]], view: SessionView) -> None:

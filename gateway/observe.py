@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 
 from gateway.dataplane import DataPlane
 from gateway.metrics import Metrics
+from gateway.metrics.health import unwell
 from gateway.sessions.lifecycle import State
 from gateway.sessions.manager import Room, SessionManager
+from gateway.sessions.view import SessionView
 
 __all__ = ["observe"]
 
@@ -52,6 +54,7 @@ def observe(
         ("state", "verdict"), lambda: _exits(manager),
     )  # fmt: skip
     metrics.gauge("fenster_sessions", "By state", ("state",), lambda: _states(manager))
+    metrics.gauge("fenster_sessions_unwell", "By reason", ("reason",), lambda: unwell(_views(manager)))
     metrics.gauge("fenster_sessions_max", "More are refused", (), lambda: {(): manager.limits.max_sessions})
     metrics.gauge("fenster_viewers", "By transport", ("transport",), lambda: _viewers(manager))
     metrics.gauge(
@@ -92,8 +95,12 @@ def _viewers(manager: SessionManager) -> dict[tuple[str, ...], float]:
     return {("webrtc",): found["webrtc"], ("novnc",): found["novnc"]}
 
 
+def _views(manager: SessionManager) -> list[SessionView]:
+    return [session.updates.latest for session in manager.list()]
+
+
 def _exits(manager: SessionManager) -> dict[tuple[str, ...], float]:
-    views = [session.updates.latest.egress for session in manager.list()]
+    views = [view.egress for view in _views(manager)]
     found = Counter((view.state, view.verdict or "none") for view in views)
     return {(state, verdict): count for (state, verdict), count in found.items()}
 

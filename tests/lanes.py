@@ -35,7 +35,7 @@ class Group:
 
 GROUPS = (
     Group("page", ("page",)),
-    Group("vm", ("vm",)),
+    Group("vm", ("vm", "faults")),
     Group("e2e", ("e2e",)),
     Group("loopback", ("loopback",)),
     Group("x11", ("x11",)),

@@ -11,6 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from gateway import __version__
+from gateway.metrics.health import HealthFigures
 from gateway.metrics.media import MediaFigures
 from gateway.metrics.sessions import SessionFigures
 
@@ -30,6 +31,7 @@ class Metrics:
     Attributes:
         sessions: told of each session's views.
         media: told of each agent's counters.
+        health: told of what was repaired.
     """
 
     def __init__(self) -> None:
@@ -60,6 +62,7 @@ class Metrics:
         )
         self.sessions = SessionFigures(self._registry)
         self.media = MediaFigures(self._registry)
+        self.health = HealthFigures(self._registry)
 
     def saw_press(self, transport: str, stages_ms: Iterable[Mapping[str, float]]) -> None:
         """Presses by their stages, ``total`` among them, in ms. Names are the caller's to bound."""

@@ -9,6 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import select
+import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +25,7 @@ from gateway.netns.lan import NamespaceLan
 from gateway.netns.thread import NamespaceThread
 from gateway.plane import calls
 from gateway.plane.calls import Call, News, Reply
-from gateway.plane.channel import Channel, close_all
+from gateway.plane.channel import Channel, close_all, pid_and_uid
 from gateway.plane.compose import PlaneSettings
 from gateway.vm.driver import Lan
 
@@ -31,6 +34,9 @@ __all__ = ["RemoteDataPlane"]
 logger = logging.getLogger(__name__)
 
 CALL_S = 30.0
+GREET_S, END_S = 10.0, 5.0
+PULSE_S, PULSE_ANSWER_S, MISSES = 2.0, 2.0, 2
+"""Between two questions whether it lives, for each answer, and how many it may leave unanswered."""
 REVIVE_FIRST_S, REVIVE_MAX_S = 0.1, 5.0
 """Between two attempts to have a data plane again."""
 
@@ -69,19 +75,30 @@ class RemoteDataPlane:
         self._egress_counters: Mapping[str, int] = {}
         self._left: set[str] = set()
         self._reviving: asyncio.Task[None] | None = None
+        self._pulse: asyncio.Task[None] | None = None
+        self._pidfd = -1
         self._closed = False
         self.restarts = 0
         """How often the data plane was lost."""
+        self.hangs = 0
+        """How often of these because it did not answer."""
 
     @classmethod
     async def connect(cls, reach: Reach, settings: PlaneSettings, namespaces: NamespaceThread) -> RemoteDataPlane:
         """Raises ConfigError: it cannot be had, or runs with other settings."""
         made = cls(reach, settings, namespaces)
         try:
-            await made._greet()
+            try:
+                await made._greet()
+            except NetnsError as exc:
+                # One that hung was ended, and another is started.
+                logger.error("! %s", exc)
+                made._hang_up()
+                await made._greet()
         except BaseException:
             made._hang_up()
             raise
+        made._pulse = asyncio.create_task(made._feel_pulse(), name="pulse of the data plane")
         return made
 
     async def attach(self, vm_id: str, pid: int | None = None) -> Lan:
@@ -166,7 +183,7 @@ class RemoteDataPlane:
         await self._call("ping")
 
     def counters(self) -> Mapping[str, int]:
-        return {**self._counters, "restarts": self.restarts}
+        return {**self._counters, "restarts": self.restarts, "hangs": self.hangs}
 
     def egress_counters(self) -> Mapping[str, int]:
         return self._egress_counters
@@ -178,6 +195,9 @@ class RemoteDataPlane:
     async def close(self) -> None:
         """Have the data plane end; but turn away from one that has VMs for the next control plane. Idempotent."""
         self._closed = True
+        if self._pulse is not None:
+            self._pulse.cancel()
+            await asyncio.wait({self._pulse})
         if self._reviving is not None:
             self._reviving.cancel()
             await asyncio.gather(self._reviving, return_exceptions=True)
@@ -195,10 +215,22 @@ class RemoteDataPlane:
     # The conversation.
 
     async def _greet(self) -> None:
-        self._channel = Channel(await self._reach(), self._receive, self._lost)
-        said, _ = await self._call(
-            "hello", params={"version": calls.VERSION, "settings": self._settings.model_dump(mode="json")}
-        )
+        sock = await self._reach()
+        self._pidfd = _pidfd_of(sock)
+        self._channel = Channel(sock, self._receive, self._lost)
+        params = {"version": calls.VERSION, "settings": self._settings.model_dump(mode="json")}
+        try:
+            async with asyncio.timeout(GREET_S):
+                said, _ = await self._call("hello", params=params)
+        except TimeoutError as exc:
+            # While it is going, its socket still takes connections.
+            gone = os.dup(self._pidfd)
+            self._end_it()
+            try:
+                await asyncio.to_thread(select.select, [gone], [], [], END_S)
+            finally:
+                os.close(gone)
+            raise NetnsError(f"the data plane did not greet within {GREET_S:g} s, and was ended") from exc
         self.media_port, self.pid = int(said["media_port"]), int(said["pid"])
 
     async def _call(
@@ -253,16 +285,46 @@ class RemoteDataPlane:
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.close()
+        pidfd, self._pidfd = self._pidfd, -1
+        if pidfd >= 0:
+            os.close(pidfd)
         for future in self._pending.values():
             if not future.done():
                 future.set_exception(NetnsError("the data plane has gone", hint="try again in a moment"))
 
     # Losing it.
 
+    async def _feel_pulse(self) -> None:
+        """End one that does not answer: what it held is made anew, as of one that died."""
+        misses = 0
+        while True:
+            await asyncio.sleep(PULSE_S)
+            try:
+                async with asyncio.timeout(PULSE_ANSWER_S):
+                    await self.ping()
+            except TimeoutError:
+                misses += 1
+            except NetnsError:
+                misses = 0  # It is lost, and has been seen to be.
+            else:
+                misses = 0
+            if misses >= MISSES:
+                misses = 0
+                logger.error("! the data plane does not answer, and is ended")
+                self.hangs += 1
+                self._end_it()
+
+    def _end_it(self) -> None:
+        if self._pidfd >= 0:
+            try:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            except OSError as exc:
+                logger.error("! the data plane %d cannot be ended: %s", self.pid, exc.strerror)
+
     def _lost(self) -> None:
         self._hang_up()
-        if self._closed or self._reviving is not None:
-            return
+        if self._closed or self._reviving is not None or self._pulse is None:
+            return  # Before the first greeting, whoever connects tries again.
         logger.error("! the data plane is lost; another one is started")
         self.restarts += 1
         self._reviving = asyncio.create_task(self._revive(), name="revive the data plane")
@@ -298,6 +360,15 @@ class RemoteDataPlane:
         if vm is None:
             raise NotFound(f"VM {vm_id} has no network.")
         return vm
+
+
+def _pidfd_of(sock: socket.socket) -> int:
+    """Of the process at the other end. Raises NetnsError when it has ended."""
+    try:
+        return os.pidfd_open(pid_and_uid(sock)[0])
+    except ProcessLookupError:
+        sock.close()
+        raise NetnsError("the data plane has ended", hint="try again in a moment") from None
 
 
 def _of(vm_id: str | None) -> Mapping[str, str]:

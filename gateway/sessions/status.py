@@ -13,11 +13,12 @@ import structlog
 from gateway.exits import NO_EXIT, Exit, ExitReport
 from gateway.sessions.egress import egress_view
 from gateway.sessions.expiry import Verdict, judge
+from gateway.sessions.health import Health
 from gateway.sessions.lifecycle import STARTING, Event, State, step
 from gateway.sessions.place import place_of
 from gateway.sessions.record import OPERATOR, Lifetime, Place, Sharing, Template
 from gateway.sessions.updates import Updates
-from gateway.sessions.view import ControlView, DisplayView, ErrorView, SessionView
+from gateway.sessions.view import ControlView, DisplayView, ErrorView, HealthView, SessionView
 from gateway.vm.driver import Facts
 
 __all__ = ["Status"]
@@ -80,6 +81,8 @@ class Status:
         """What the last of each kind of change took, in s."""
         self.error: ErrorView | None = None
         self.notice = ""
+        self.health = Health()
+        """Of its desktop, by the last looks (vitals.py)."""
         self.accelerator: str | None = None
         self.limits: tuple[str, ...] = ()
         self.settled = asyncio.Event()
@@ -110,6 +113,9 @@ class Status:
         """What its driver says of this host."""
         self.accelerator, self.limits = facts.accelerator, tuple(facts.limits)
 
+    def _health(self) -> HealthView:
+        return self.health.view(egress_view(self.out, self._egress()))
+
     def view(self) -> SessionView:
         return SessionView(
             id=self.id,
@@ -119,6 +125,7 @@ class Status:
             durations=dict(self.durations),
             error=self.error,
             notice=self.notice,
+            health=self._health(),
             viewers=self.viewers,
             control=self._control(),
             display=DisplayView(width=self.display_px[0], height=self.display_px[1]),
@@ -147,6 +154,11 @@ class Status:
         view = self.view()
         self.updates.publish(view)
         self._witness(view)
+
+    def health_changed(self) -> None:
+        """It was looked at: tell the watchers, if that showed anything new."""
+        if self.updates.latest.health != self._health():
+            self.publish()
 
     def mark(self, stage: str) -> None:
         """Record when a stage was first reached, in seconds since the session was asked for."""

@@ -7,7 +7,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["ControlView", "DisplayView", "EgressView", "ErrorView", "SessionView", "ViewerView"]
+__all__ = [
+    "ControlView",
+    "DisplayView",
+    "EgressView",
+    "ErrorView",
+    "HealthView",
+    "ReasonView",
+    "SessionView",
+    "ViewerView",
+]
 
 
 class _View(BaseModel):
@@ -63,6 +72,21 @@ class EgressView(_View):
     )
 
 
+class ReasonView(_View):
+    kind: str = Field(description="stable, machine-readable")
+    message: str
+
+
+class HealthView(_View):
+    """How its desktop is, by looks some seconds apart."""
+
+    ok: bool
+    reasons: list[ReasonView] = Field(description="why it is not")
+    repairs: dict[str, int] = Field(
+        description="how often each of agent, x, wm, chromium and vnc stood still and was started again"
+    )
+
+
 class SessionView(_View):
     """A session, complete; each event carries all of it, so a late reader misses nothing."""
 
@@ -76,6 +100,7 @@ class SessionView(_View):
     durations: dict[str, float] = Field(description="seconds that the last suspend, resume and fork_pause took")
     error: ErrorView | None
     notice: str = Field(description="what a person should know of it; empty when there is nothing")
+    health: HealthView
     viewers: int
     control: ControlView
     display: DisplayView

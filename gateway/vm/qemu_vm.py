@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 from pathlib import Path
 
 from gateway.vm.driver import AgentLink, Lan, Vm, VmExit, VmSpec
 from gateway.vm.find import processor_s
 from gateway.vm.link import StreamLink
 from gateway.vm.process import UNKNOWN_STATUS, Process, describe_exit
+from gateway.vm.pulse import hung
 from gateway.vm.qmp import Qmp
 from gateway.vm.serial import SerialLog
 from gateway.vm.streams import open_guest_stream
@@ -62,9 +64,11 @@ class QemuVm:
         self._stream_link = link
         self._serial = serial
         self._stopping = False
+        self._hung = False
         self._stopped = asyncio.Lock()
         self._exit: asyncio.Task[VmExit] = asyncio.create_task(self._watch(), name=f"vm-{spec.id}")
         self._trimming = asyncio.create_task(self._keep_log_short(), name=f"log-{spec.id}")
+        self._pulse = asyncio.create_task(self._end_when_hung(), name=f"pulse-{spec.id}")
 
     async def dial(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await open_guest_stream(self._lan, port)
@@ -109,9 +113,16 @@ class QemuVm:
             await asyncio.sleep(LOG_LOOK_S)
             await asyncio.to_thread(trim_log, self._run_dir / QEMU_LOG)
 
+    async def _end_when_hung(self) -> None:
+        """One that hangs is lost already: its people are told at once, and its memory is free."""
+        await hung(self.qmp, self.process.pid)
+        self._hung = True
+        self.process.signal(signal.SIGKILL)
+
     async def _link_down(self) -> None:
-        self._trimming.cancel()
-        await asyncio.wait({self._trimming})
+        for task in (self._trimming, self._pulse):
+            task.cancel()
+        await asyncio.wait({self._trimming, self._pulse})
         await self._stream_link.close()
         await self._serial.close()
         await self.qmp.close()
@@ -130,6 +141,10 @@ class QemuVm:
     def _why(self, code: int) -> VmExit:
         if self._stopping:
             return VmExit(expected=True, reason="it was stopped")
+        if self._hung:
+            return VmExit(
+                expected=False, reason="QEMU stood still and was ended", hint="was it stopped, or out of memory?"
+            )
         console = f"its console is in {self._run_dir / SERIAL_LOG}"
         if self._serial.panic is not None:
             return VmExit(expected=False, reason=f"the guest kernel panicked: {self._serial.panic}", hint=console)

@@ -24,6 +24,7 @@ from guest_agent.cursor_share import CursorBoard
 from guest_agent.errors import AgentError, DisplayError, NotReady, OfferError
 from guest_agent.input.sink import XInputSink
 from guest_agent.input.worker import InputWorker
+from guest_agent.liveness import BEAT_S
 from guest_agent.media import GUEST_IP, MediaHub
 from guest_agent.ports import PeerEvent
 from guest_agent.probe import MarkerAsk, MarkerRun
@@ -81,6 +82,7 @@ class Agent:
         self._clipboard = ClipboardExchange()
         reading = asyncio.create_task(self._read(reader), name="line")
         working = asyncio.create_task(self._work(), name="work")
+        beating = asyncio.create_task(self._beat(), name="beat")
         try:
             await asyncio.wait({reading, working}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
@@ -88,10 +90,17 @@ class Agent:
                 return DISPLAY_LOST
             return 0
         finally:
-            for task in (reading, working, *self._tasks):
+            every = (reading, working, beating, *self._tasks)
+            for task in every:
                 task.cancel()
-            await asyncio.gather(reading, working, *self._tasks, return_exceptions=True)
+            await asyncio.gather(*every, return_exceptions=True)
             self._writer.close()
+
+    async def _beat(self) -> None:
+        """Tell the zygote that this loop turns; an agent that does not is replaced."""
+        while True:
+            self._notify("beat", {})
+            await asyncio.sleep(BEAT_S)
 
     async def _work(self) -> None:
         """Serve the display; returns when it is lost."""

@@ -32,6 +32,7 @@ PRELOAD = ("guest_agent.agent",)
 PR_SET_PDEATHSIG = 1
 EX_SOFTWARE = 70
 MAX_DATAGRAM_BYTES = 256
+OOM_SCORE = "-800"
 
 AgentMain = Callable[[socket.socket, str], int]
 """The forked agent: its end of the line to the zygote, the display; returns the exit status."""
@@ -43,6 +44,8 @@ class Options:
     account: Account | None = None
     """Whom the agent and the user's commands run as; None for whoever runs the zygote."""
     etc: Path = Path("/etc")
+    run: Path = Path("/run/fenster")
+    """Where the health service writes down how the desktop is."""
     preload: Sequence[str] = PRELOAD
     """What the nest imports."""
 
@@ -198,6 +201,9 @@ def _be_agent(sock: socket.socket, options: Options, agent_main: AgentMain, nest
     os.setsid()
     account = options.account
     if account is not None:
+        # The picture is nobody's hog: whoever is, goes first (proc_pid_oom_score_adj(5)).
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
         account.enter()
         os.chdir(account.home if os.path.isdir(account.home) else "/")
     _die_with(nest)

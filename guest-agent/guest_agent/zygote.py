@@ -23,15 +23,18 @@ from typing import Any
 from guest_agent import __version__
 from guest_agent.account import desktop_environment
 from guest_agent.exec import ExecJob
+from guest_agent.health.report import read_report
 from guest_agent.identity import become
 from guest_agent.nest import AgentMain, Exited, Forked, Nest, Options
 from guest_agent.port import LOOK_S, Port
 from guest_agent.protocol.rpc import LineDecoder, Notification, Request, encode
 from guest_agent.requests import Assignment, Place
+from guest_agent.watchdog import Watchdog
 from guest_agent.zygote_core import (
     Action,
     DoAssign,
     DoExec,
+    DoHealth,
     DoIdentify,
     DoSettle,
     ForkAgent,
@@ -92,6 +95,7 @@ class Zygote:
         self._port_watched = (-1, 0)
         self._wake_r, self._wake_w = socket.socketpair()
         self._stopping = False
+        self._watchdog = Watchdog()
 
     def run(self) -> int:
         """Serve until SIGTERM."""
@@ -122,6 +126,7 @@ class Zygote:
     def serve_once(self) -> None:
         """One round: what is due, then what comes, waiting for it as long as nothing is due."""
         now = time.monotonic()
+        self._watchdog.feed(now)
         if self._host_here and not self._port.connected:
             self._host_left(now)
         if not self._host_here and now >= self._look_at:
@@ -162,8 +167,8 @@ class Zygote:
         deadlines = [job.deadline for job in self._jobs.values()]
         deadlines += [] if self._agent is None else [self._agent.kill_at]
         deadlines += [] if self._host_here else [self._look_at]
-        fork_at = self._core.deadline()
-        deadlines += [] if fork_at is None else [fork_at]
+        core_at = self._core.deadline()
+        deadlines += [self._watchdog.due_at] if core_at is None else [self._watchdog.due_at, core_at]
         nearest = min(deadlines, default=float("inf"))
         return None if nearest == float("inf") else max(0.0, nearest - now)
 
@@ -210,6 +215,8 @@ class Zygote:
                     self._assign(ident, assignment)
                 case DoSettle(ident, place):
                     self._settle(ident, place)
+                case DoHealth(ident):
+                    self._carry_out(self._core.examined(ident, read_report(self._options.run)))
                 case DoExec():
                     self._exec(action)
                 case ForkAgent():

@@ -11,6 +11,7 @@ __all__ = [
     "Action",
     "DoAssign",
     "DoExec",
+    "DoHealth",
     "DoIdentify",
     "DoSettle",
     "ForkAgent",
@@ -65,6 +66,13 @@ class DoExec:
 
 
 @dataclass(frozen=True, slots=True)
+class DoHealth:
+    """Then call :meth:`ZygoteCore.examined`."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
 class ForkAgent:
     """Then call :meth:`ZygoteCore.forked`."""
 
@@ -74,4 +82,4 @@ class KillAgent:
     """At once; its end is told by :meth:`ZygoteCore.agent_exited` as any other."""
 
 
-Action = Send | ToAgent | DoIdentify | DoAssign | DoSettle | DoExec | ForkAgent | KillAgent
+Action = Send | ToAgent | DoIdentify | DoAssign | DoSettle | DoExec | DoHealth | ForkAgent | KillAgent

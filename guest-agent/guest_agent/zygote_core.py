@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from guest_agent.liveness import Silence
 from guest_agent.protocol.link import LINK_VERSION, MAX_LINE_BYTES
 from guest_agent.protocol.rpc import (
     INTERNAL_ERROR,
@@ -45,6 +46,7 @@ from guest_agent.zygote_actions import (
     Action,
     DoAssign,
     DoExec,
+    DoHealth,
     DoIdentify,
     DoSettle,
     ForkAgent,
@@ -57,6 +59,7 @@ __all__ = [
     "Action",
     "DoAssign",
     "DoExec",
+    "DoHealth",
     "DoIdentify",
     "DoSettle",
     "ForkAgent",
@@ -91,6 +94,8 @@ class ZygoteCounters:
     repeated_requests: int = 0
     """Requests with the id of one that is being worked on: the gateway asked again."""
     forks: int = 0
+    hangs: int = 0
+    """Agents that were killed because they gave no sign of life."""
 
 
 @dataclass(slots=True)
@@ -123,6 +128,7 @@ class ZygoteCore:
         self._agent_pid: int | None = None
         self._agent_ready = False
         self._agent_doomed = False
+        self._silence = Silence()
         self._forked_at = 0.0
         self._fork_at: float | None = None
         self._backoff_s = BACKOFF_S[0]
@@ -180,6 +186,11 @@ class ZygoteCore:
             return [Send(Failure(ident, INTERNAL_ERROR, outcome))]
         return [Send(Result(ident, _skipped(outcome)))]
 
+    def examined(self, ident: int, report: Mapping[str, Any]) -> list[Action]:
+        """What the guest's health service has written down last; empty when it has not."""
+        agent = {"forks": self.counters.forks, "hangs": self.counters.hangs}
+        return [Send(Result(ident, {"agent": agent, "desktop": dict(report)}))]
+
     def executed(self, key: int, result: Mapping[str, Any] | str) -> list[Action]:
         """A command ended, or could not be started (a sentence)."""
         ident = self._execs.pop(key)
@@ -193,10 +204,14 @@ class ZygoteCore:
         self.counters.forks += 1
         self._agent_pid = pid
         self._forked_at = now
+        self._silence.begin(now)
 
     def agent_line(self, message: Incoming) -> list[Action]:
         """A line from the agent."""
+        self._silence.heard()
         match message:
+            case Notification("beat", _):
+                return []
             case Notification("ready", _):
                 self._agent_ready = True
                 up = Notification("agent", {"state": "up", "pid": self._agent_pid, "code": None})
@@ -221,6 +236,7 @@ class ZygoteCore:
         """The agent ended; ``code`` is its exit status, or minus the signal that killed it."""
         pid, was_ready = self._agent_pid, self._agent_ready
         self._agent_pid, self._agent_ready = None, False
+        self._silence.end()
         actions: list[Action] = [
             Send(Failure(pending.ident, NOT_READY, f"the agent ended ({code}) before it answered"))
             for pending in self._calls.values()
@@ -245,6 +261,9 @@ class ZygoteCore:
 
     def tick(self, now: float) -> list[Action]:
         """What is due."""
+        if self._silence.look(now):
+            self.counters.hangs += 1
+            return [KillAgent()]
         if self._fork_at is None or self._fork_at > now:
             return []
         self._fork_at = None
@@ -252,7 +271,7 @@ class ZygoteCore:
 
     def deadline(self) -> float | None:
         """When :meth:`tick` has something to do."""
-        return self._fork_at
+        return min((at for at in (self._fork_at, self._silence.deadline()) if at is not None), default=None)
 
     def _request(self, ident: int, method: str, params: Mapping[str, Any], now: float) -> list[Action]:
         match method:
@@ -277,6 +296,8 @@ class ZygoteCore:
             case "control":
                 self._control = Controller.parse(params)
                 return [*self._tell_control(), Send(Result(ident, {}))]
+            case "health":
+                return [DoHealth(ident)]
             case "settle":
                 return [DoSettle(ident, Place.parse(params))]
             case "offer" | "bye" | "warm" | "marker" | "counters":
@@ -290,6 +311,7 @@ class ZygoteCore:
         if self._agent_pid is None:
             return [DoIdentify(ident, identity)]
         self._agent_doomed = True
+        self._silence.end()
         return [KillAgent(), DoIdentify(ident, identity)]
 
     def _exec(self, ident: int, command: ExecCommand) -> list[Action]:

@@ -18,7 +18,7 @@ from tests.sessions import until
 VIEW_KEYS = {
     "id", "state", "created_at", "timings", "durations", "error", "notice", "viewers", "control", "display",
     "template", "accelerator", "metadata", "ends_at", "idle_at", "idle_action", "warning", "clipboard", "files",
-    "egress", "limits", "timezone", "locale",
+    "egress", "health", "limits", "timezone", "locale",
 }  # fmt: skip
 
 

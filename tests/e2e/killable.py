@@ -71,10 +71,15 @@ class KillableGateway:
         self.recovered = json.loads(first)["recovered"]
         self._reading = asyncio.create_task(self._read(self._process.stdout))
 
-    async def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """End the process that way."""
+    def send(self, number: signal.Signals) -> None:
+        """Send it, and do not wait for what it does."""
         assert self._process is not None
         self._process.send_signal(number)
+
+    async def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End the process that way."""
+        self.send(number)
+        assert self._process is not None
         await self._process.wait()
         if self._reading is not None:
             await self._reading
@@ -99,7 +104,7 @@ class KillableGateway:
         self, method: str, path: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
         """The API. Raises aiohttp.ClientError."""
-        key = read_api_key(self._settings.state_dir)
+        key = self.api_key
         async with (
             aiohttp.ClientSession(raise_for_status=True) as http,
             http.request(
@@ -107,6 +112,10 @@ class KillableGateway:
             ) as response,
         ):
             return dict(await response.json()) if response.status != 204 else {}
+
+    @property
+    def api_key(self) -> str:
+        return read_api_key(self._settings.state_dir)
 
     async def until(
         self, sid: str, state: str, stage: str | None = None, deadline_s: float = 120.0

@@ -17,7 +17,7 @@ from gateway.dataplane import DataPlane, IceCredentials
 from gateway.errors import ConfigError, Conflict, NetnsError, NotFound
 from gateway.exits import ExitReport
 from gateway.netns.thread import NamespaceThread
-from gateway.plane import process
+from gateway.plane import client, process
 from gateway.plane.channel import connect
 from gateway.plane.client import RemoteDataPlane
 from gateway.plane.compose import PlaneSettings, open_plane
@@ -59,6 +59,8 @@ class Apart:
     def abandon(self, plane: RemoteDataPlane) -> None:
         """As a control plane that is killed."""
         plane._closed = True
+        assert plane._pulse is not None
+        plane._pulse.cancel()
         plane._hang_up()
 
 
@@ -249,7 +251,12 @@ async def test_one_that_leaves_its_vms_lets_them_go_on(apart: Apart) -> None:
         await second.close()
 
 
-async def test_a_data_plane_that_dies_is_followed_by_the_next(apart: Apart) -> None:
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP])
+async def test_a_data_plane_that_dies_or_hangs_is_followed_by_the_next(
+    apart: Apart, sign: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "PULSE_S", 0.2)
+    monkeypatch.setattr(client, "PULSE_ANSWER_S", 0.3)
     plane = await apart.connect()
     lan = await plane.attach(VM)
     changes = Changes(plane)
@@ -259,10 +266,11 @@ async def test_a_data_plane_that_dies_is_followed_by_the_next(apart: Apart) -> N
         await answered(viewer, REQUEST, (LOOPBACK, plane.media_port))
         assert (await guest.says("open")).endswith("200 Connection established")
         died = plane.pid
-        os.kill(died, signal.SIGKILL)
+        os.kill(died, sign)
         assert await guest.says("one") in ("cut", "ConnectionResetError")
         await changes.until(lambda report: plane.pid != died and report.state == "unknown")
         assert plane.counters()["restarts"] == 1
+        assert plane.counters()["hangs"] == (sign is signal.SIGSTOP)
         assert (await guest.says("open")).endswith("200 Connection established")
         await answered(viewer, REQUEST, (LOOPBACK, plane.media_port))
         reader, writer = await plane.dial(VM, ECHO_PORT)
@@ -272,6 +280,20 @@ async def test_a_data_plane_that_dies_is_followed_by_the_next(apart: Apart) -> N
         await writer.wait_closed()
         await plane.close()
         await ended(plane.pid)
+
+
+async def test_one_that_hangs_when_a_control_plane_comes_is_ended(
+    apart: Apart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "GREET_S", 1.0)
+    first = await apart.connect()
+    hung = first.pid
+    apart.abandon(first)
+    os.kill(hung, signal.SIGSTOP)
+    plane = await apart.connect()
+    assert plane.pid != hung
+    await plane.close()
+    await ended(plane.pid)
 
 
 async def test_it_says_that_it_lives(plane: DataPlane) -> None:

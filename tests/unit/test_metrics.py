@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from gateway.metrics import Metrics
-from gateway.sessions.view import ControlView, DisplayView, EgressView, ErrorView, SessionView
+from gateway.sessions.view import ControlView, DisplayView, EgressView, ErrorView, HealthView, SessionView
 
 BASE = SessionView(
     id="s1", state="creating", created_at=datetime(2026, 1, 1, tzinfo=UTC), timings={}, durations={}, error=None,
-    notice="", viewers=0, control=ControlView(controller=None, requests=[], viewers=[]),
+    notice="", health=HealthView(ok=True, reasons=[], repairs={}), viewers=0,
+    control=ControlView(controller=None, requests=[], viewers=[]),
     display=DisplayView(width=1280, height=720), template="xfce", accelerator="tcg", limits=[], metadata={},
     ends_at=None, idle_at=None, idle_action="suspend", warning=None,
     egress=EgressView(type="none", state="off", error=None, address=None, country=None, latency_ms=None,

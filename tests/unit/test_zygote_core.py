@@ -24,6 +24,7 @@ from guest_agent.zygote_core import (
     MAX_EXECS,
     MAX_PENDING,
     DoAssign,
+    DoHealth,
     DoIdentify,
     DoSettle,
     ForkAgent,
@@ -302,3 +303,26 @@ def test_a_host_that_left_gets_no_answer_that_its_successor_could_take_for_its_o
     assert core.executed(job, {"code": 0, "stdout": "", "stderr": ""}) == []
     assert core.agent_line(Result(again, ANSWER)) == [Send(Result(1, ANSWER))]
     assert {peer["peer"] for peer in hello(core)["peers"]} == {"p1", "p2"}
+
+
+def test_an_agent_that_gives_no_sign_is_killed_and_another_forked() -> None:
+    core = ready()
+    now = 100.0
+    core.forked(7, now)
+    killed = None
+    while killed is None:
+        deadline = core.deadline()
+        assert deadline is not None
+        now = deadline
+        if now < 120.0:
+            core.agent_line(Notification("beat", {}))
+        if core.tick(now) == [KillAgent()]:
+            killed = now
+    assert killed == 121.0, "1.5 s after its last sign"
+    assert core.counters.hangs == 1
+    core.agent_exited(-9, killed)
+    assert core.tick(killed + 0.1) == [ForkAgent()]
+    assert ask(core, "health", {}) == [DoHealth(1)]
+    assert core.examined(1, {"black": False}) == [
+        Send(Result(1, {"agent": {"forks": core.counters.forks, "hangs": 1}, "desktop": {"black": False}}))
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from gateway.sessions.view import ControlView, DisplayView, EgressView, ErrorView, SessionView, ViewerView
+from gateway.sessions.view import ControlView, DisplayView, EgressView, ErrorView, HealthView, SessionView, ViewerView
 
 __all__ = ["a_view"]
 
@@ -26,6 +26,7 @@ def a_view(
         durations={},
         error=error,
         notice="",
+        health=HealthView(ok=True, reasons=[], repairs={}),
         viewers=len(viewers),
         control=ControlView(controller=controller, requests=[], viewers=list(viewers)),
         display=DisplayView(width=1280, height=720),

@@ -62,16 +62,17 @@ class Programs:
         self._running.append(program)
         return program
 
-    def window_manager(self) -> None:
+    def window_manager(self) -> subprocess.Popen[bytes]:
         """openbox, once it manages windows: before, it owns the screen already and loses requests to map."""
         ready = self.folder / "openbox.ready"
         os.mkfifo(ready)
         fd = os.open(ready, os.O_RDWR)
-        self.start(["openbox", "--startup", f"sh -c 'echo > {ready}'"])
+        manager = self.start(["openbox", "--startup", f"sh -c 'echo > {ready}'"])
         try:
             assert select.select([fd], [], [], PATIENCE_S)[0], "openbox did not start"
         finally:
             os.close(fd)
+        return manager
 
     def wait_property(self, name: str) -> int:
         """Wait until that property of the root window names a window, and return it."""

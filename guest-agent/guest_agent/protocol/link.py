@@ -27,6 +27,7 @@ offer      {peer, sdp, role: "control" or "view", viewer} {sdp, ufrag, pwd, port
 bye        {peer}                                         {}
 counters   {}                                             {name: whole number, ...}  (since the agent's start,
                                                           or momentary: media.py)
+health     {}                                             {agent: {forks, hangs}, desktop: HEALTH or {}}
 warm       {}                                             {}  (the agent has watched itself once, see warm.py)
 marker     {seconds: 0 to 600, moving: bool}              {display: [w, h], patch: [x, y, w, h],
                                                           strip: [x, y, w, h], at_us,
@@ -49,6 +50,10 @@ HELLO_RESULT is {protocol: LINK_VERSION, version: str, boot_id: str, uptime_s: f
 viewer}}; ``peers`` lets a restarted gateway rebuild its relay table, and ``control`` who controlled. ``viewer`` is
 the gateway's name of who stands behind a peer, and means nothing to the guest. A zygote is fresh until its first
 ``identify``.
+
+HEALTH is what the guest's health service (health/) has seen last: {parts: {x, wm, chromium, vnc: "ok", "busy",
+"hung" or "gone"}, repairs: {part: count}, starts: {part: count}, disk_percent, memory_percent: how full, black:
+bool}.
 """
 
 from __future__ import annotations

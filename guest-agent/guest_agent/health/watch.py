@@ -1,0 +1,159 @@
+"""The health service's loop: a look every LOOK_S, judged; what hangs is started again, and all of it written down."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from guest_agent.errors import DisplayError
+from guest_agent.health.display import Display, Seen
+from guest_agent.health.judge import Judge, Part, Sight
+from guest_agent.health.processes import find, first_of, read_stat, waits_unread
+from guest_agent.health.report import disk_percent, memory_percent, write_report
+from guest_agent.protocol.link import VNC_PORT
+from guest_agent.watchdog import Watchdog
+
+__all__ = ["LOOK_S", "Watch"]
+
+logger = logging.getLogger(__name__)
+
+LOOK_S = 2.0
+X_ANSWER_S = 3.0
+"""For one look at the display, of which half is the programs' to answer."""
+SYSTEMCTL_S = 20.0
+UNITS = {
+    Part.X: "fenster-x.service",
+    Part.WM: "fenster-desktop.service",
+    Part.CHROMIUM: "fenster-chromium.service",
+    Part.VNC: "fenster-vnc.service",
+}
+WINDOW_MANAGERS = ("xfwm4", "openbox")
+
+
+class Watch:
+    """Args:
+    display: ":1".
+    run: where the report is written.
+    """
+
+    def __init__(self, display: str, run: Path) -> None:
+        self._display_name = display
+        self._run = run
+        self._judges = {part: Judge(needed=part is not Part.CHROMIUM) for part in Part}
+        self._thread = ThreadPoolExecutor(1, "display")
+        """What talks to the X server: it waits as long as that hangs."""
+        self._display: Display | None = None
+        self._asking: Future[Seen] | None = None
+        self._unread: frozenset[str] = frozenset()
+        self._watchdog = Watchdog()
+
+    def run(self) -> None:
+        """Until a signal ends the process."""
+        next_at = time.monotonic()
+        while True:
+            self._watchdog.feed(time.monotonic())
+            seen, x_answers = self._ask_display()
+            sights = self._sights(seen, x_answers)
+            now = time.monotonic()
+            for part, sight in sights.items():
+                if sight is not None and self._judges[part].saw(sight, now):
+                    self._repair(part, sight.pid)
+            self._report(seen)
+            next_at = max(next_at + LOOK_S, time.monotonic())
+            time.sleep(max(0.0, next_at - time.monotonic()))
+
+    def _ask_display(self) -> tuple[Seen | None, bool]:
+        """What was seen, and whether the X server has answered."""
+        if self._asking is None:
+            self._asking = self._thread.submit(self._look)
+        try:
+            seen = self._asking.result(X_ANSWER_S)
+        except TimeoutError:
+            return None, False  # Still asked at the next look.
+        except DisplayError:
+            seen = None
+        self._asking = None
+        return seen, seen is not None
+
+    def _look(self) -> Seen:
+        """On the thread."""
+        try:
+            if self._display is None:
+                self._display = Display(self._display_name)
+            return self._display.look()
+        except DisplayError:
+            if self._display is not None:
+                self._display.close()
+                self._display = None
+            raise
+
+    def _sights(self, seen: Seen | None, x_answers: bool) -> dict[Part, Sight | None]:
+        """None: nothing can be said of it now."""
+        x = _sight(first_of(UNITS[Part.X]), x_answers)
+        if seen is None:
+            return {Part.X: x, Part.VNC: self._see_vnc()}
+        wm = None if seen.wm is None else _sight(find(UNITS[Part.WM], WINDOW_MANAGERS), seen.wm)
+        if seen.wm is None and find(UNITS[Part.WM], WINDOW_MANAGERS) is None:
+            wm = Sight(None, False, unit=first_of(UNITS[Part.WM]))
+        chromium = None if seen.chromium is None else _sight(seen.chromium_pid, seen.chromium)
+        return {Part.X: x, Part.WM: wm, Part.CHROMIUM: chromium, Part.VNC: self._see_vnc()}
+
+    def _see_vnc(self) -> Sight:
+        """Hung, it leaves unread what viewers send, and unaccepted who comes; without any of them nobody misses it.
+
+        Asking for its banner instead would have it poll the screen, and write a log, for every look.
+        """
+        listens, unread = waits_unread(Path("/proc/net/tcp").read_text(), VNC_PORT)
+        still, self._unread = self._unread & unread, unread
+        return _sight(first_of(UNITS[Part.VNC]) if listens else None, not still)
+
+    def _repair(self, part: Part, pid: int | None) -> None:
+        judge = self._judges[part]
+        logger.error("! %s is %s and is started again (%d)", part.value, judge.state.value, judge.repairs)
+        if part is Part.WM and pid is not None:
+            # Its session starts it again, and the windows stay.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            return
+        # Nothing that hangs ends by being asked, and a restart alone would ask for a while.
+        if pid is not None:
+            _systemctl("kill", "--signal=SIGKILL", UNITS[part])
+        _systemctl("restart", "--no-block", UNITS[part])
+
+    def _report(self, seen: Seen | None) -> None:
+        judges = self._judges
+        report: dict[str, Any] = {
+            "parts": {part.value: judge.state.value for part, judge in judges.items()},
+            "repairs": {part.value: judge.repairs for part, judge in judges.items()},
+            "starts": {part.value: judge.starts for part, judge in judges.items()},
+            "disk_percent": disk_percent(),
+            "memory_percent": memory_percent(Path("/proc/meminfo").read_text()),
+            "black": seen is not None and seen.black,
+        }
+        try:
+            write_report(self._run, report)
+        except OSError as exc:
+            logger.warning("x no report: %s", exc)
+
+
+def _sight(pid: int | None, answers: bool) -> Sight:
+    stat = read_stat(pid) if pid is not None else None
+    if pid is None or stat is None:
+        return Sight(None, answers)
+    return Sight(pid, answers, stat[1], stat[0])
+
+
+def _systemctl(*argv: str) -> None:
+    try:
+        subprocess.run(["systemctl", *argv], check=True, capture_output=True, text=True, timeout=SYSTEMCTL_S)
+    except subprocess.CalledProcessError as exc:
+        logger.error("x systemctl %s: %s", " ".join(argv), exc.stderr.strip())
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        logger.error("x systemctl %s: %s", " ".join(argv), exc)

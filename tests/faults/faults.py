@@ -1,0 +1,241 @@
+"""The faults: how each is made, how it is seen that all is well again, within how long, and what it may cost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from tests.e2e.guest import eventually
+from tests.faults.desk import Desk
+from tests.faults.host import Host
+from tests.faults.host_faults import disk_full, exit_gone, exit_mute, golden_deleted, store_locked
+from tests.faults.table import Loss
+
+__all__ = ["FAULTS", "HOST_FAULTS", "Back", "Fault"]
+
+Back = Callable[[], Awaitable[Any]]
+"""Not None once it is back."""
+
+WINDOWS = frozenset({Loss.TERMINAL, Loss.CHROMIUM})
+SIGNALS = {"kill": "KILL", "hang": "STOP"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Args:
+    name, how: "kill" or "hang", or another word for what is done.
+    make: does it, and gives what is asked until it is back.
+    bound_s: from then on.
+    allowed: what may be lost.
+    fast: in every run of the tests.
+    """
+
+    name: str
+    how: str
+    make: Callable[[Desk], Awaitable[Back]]
+    bound_s: float
+    allowed: frozenset[Loss] = field(default_factory=frozenset)
+    fast: bool = False
+
+    @property
+    def id(self) -> str:
+        return f"{self.name}, {self.how}".replace(" ", "-")
+
+
+async def _agent(desk: Desk, name: str) -> Back:
+    pid = int((await desk.hello())["agent"]["pid"])
+    await desk.signal(name, pid)
+    return partial(desk.agent_is, other_than=pid)
+
+
+async def _zygote(desk: Desk, name: str) -> Back:
+    agent = int((await desk.hello())["agent"]["pid"])
+    zygote = await desk.main_pid("agent")
+    # It cannot be asked to hit itself and to tell of it.
+    later = ("systemd-run", "--quiet", "--on-active=0.1", "--timer-property=AccuracySec=10ms")
+    await desk.guest.run(*later, "kill", f"-{name}", str(zygote), user=False)
+    return partial(desk.agent_is, other_than=agent)
+
+
+async def _x_server(desk: Desk, name: str) -> Back:
+    pid = await desk.main_pid("x")
+    await desk.signal(name, pid)
+
+    async def back() -> bool | None:
+        try:
+            if await desk.main_pid("x") in (0, pid):
+                return None
+        except (AssertionError, TimeoutError):
+            return None
+        return await desk.is_complete()
+
+    return back
+
+
+async def _x11vnc(desk: Desk, name: str) -> Back:
+    await desk.signal(name, await desk.main_pid("vnc"))
+    return desk.banner
+
+
+async def _window_manager(desk: Desk, name: str) -> Back:
+    pid = await desk.window_manager_pid()
+    await desk.signal(name, pid)
+
+    async def back() -> bool | None:
+        try:
+            other = await desk.window_manager_pid() != pid
+        except AssertionError:
+            return None
+        return (other and await desk.is_complete()) or None
+
+    return back
+
+
+async def _chromium(desk: Desk, name: str) -> Back:
+    pid = await desk.main_pid("chromium")
+    await desk.signal(name, pid)
+
+    async def back() -> bool | None:
+        if await desk.main_pid("chromium") in (0, pid):
+            return None
+        return (await desk.guest.window("chromium") is not None) or None
+
+    return back
+
+
+async def _data_plane(desk: Desk, name: str) -> Back:
+    pid = desk.gateway.data_plane()
+    assert pid is not None
+    os.kill(pid, signal.Signals[f"SIG{name}"])
+    at = time.monotonic()
+
+    async def back() -> bool | None:
+        other = await asyncio.to_thread(desk.gateway.data_plane) not in (None, pid)
+        return (other and await desk.watcher.sees(at) and await desk.banner()) or None
+
+    return back
+
+
+async def _gateway_killed(desk: Desk) -> Back:
+    await desk.gateway.kill(signal.SIGKILL)
+    await desk.gateway.start()
+    return lambda: _answers(desk)
+
+
+async def _gateway_hung(desk: Desk) -> Back:
+    """As systemd ends it, which has not heard of it for WatchdogSec."""
+    desk.gateway.send(signal.SIGSTOP)
+    await asyncio.sleep(HUNG_S)
+    desk.mended()
+    await desk.gateway.kill(signal.SIGKILL)
+    await desk.gateway.start()
+    return lambda: _answers(desk)
+
+
+HUNG_S = 8.0
+
+
+async def _everything_of_the_hosts(desk: Desk) -> Back:
+    """Nothing holds the machine's network namespace any more but its QEMU."""
+    plane = desk.gateway.data_plane()
+    assert plane is not None
+    os.kill(plane, signal.SIGKILL)
+    await desk.gateway.kill(signal.SIGKILL)
+    at = time.monotonic()
+    await desk.gateway.start()
+
+    async def back() -> bool | None:
+        return (await _answers(desk) and await desk.watcher.sees(at) and await desk.banner()) or None
+
+    return back
+
+
+async def _answers(desk: Desk) -> bool | None:
+    view = await desk.gateway.call("GET", f"/v1/sessions/{desk.sid}")
+    return (view["state"] == "ready" and await desk.banner()) or None
+
+
+async def _clock(desk: Desk, by: str) -> Back:
+    await desk.guest.run("date", "--set", by, user=False)
+    at = time.monotonic()
+
+    async def back() -> bool | None:
+        return (await desk.agent_is(other_than=0) and await desk.watcher.sees(at) and await desk.banner()) or None
+
+    return back
+
+
+async def _guest_memory(desk: Desk) -> Back:
+    """A program of the user's takes all there is; the kernel ends it."""
+    hog = "python3 -c 'held=[]\nwhile True: held.append(bytearray(b\"x\") * (8 << 20))'"
+    await desk.guest.run("sh", "-c", f"setsid -f bash -c 'exec -a hog {hog}' </dev/null >/dev/null 2>&1")
+
+    async def over() -> bool | None:
+        found = await desk.guest.run("sh", "-c", "pgrep -f ^hog || echo none")
+        return found.strip() == "none" or None
+
+    return over
+
+
+FILLER = "/home/user/filler"
+
+
+async def _guest_disk(desk: Desk) -> Back:
+    """The user fills it, goes on working, and makes room again."""
+    await desk.guest.run(
+        "sh", "-c", f"cat /dev/zero > {FILLER} 2>/dev/null; ! echo x > ~/one-more 2>/dev/null", timeout_s=120
+    )
+    pid = int((await desk.hello())["agent"]["pid"])
+    await desk.signal("KILL", pid)
+    await eventually(partial(desk.agent_is, other_than=pid), "an agent on a full disk")
+    at = time.monotonic()
+    await eventually(partial(desk.watcher.sees, at), "a picture of a full disk")
+    await eventually(partial(desk.has_reason, "disk-full"), "its health says so")
+    await desk.guest.run("rm", FILLER)
+    desk.mended()
+    return desk.banner
+
+
+def _both(
+    name: str, make: Callable[[Desk, str], Awaitable[Back]], kill_s: float, hang_s: float,
+    allowed: frozenset[Loss] = frozenset(), fast: tuple[str, ...] = (),
+) -> list[Fault]:  # fmt: skip
+    bounds = {"kill": kill_s, "hang": hang_s}
+    return [
+        Fault(name, how, partial(make, name=sign), bounds[how], allowed, how in fast) for how, sign in SIGNALS.items()
+    ]
+
+
+FAULTS: list[Fault] = [
+    *_both("agent", _agent, 3, 3, fast=("hang",)),
+    # Another one has all libraries to load before it can fork an agent.
+    *_both("zygote", _zygote, 15, 30),
+    *_both("x11vnc", _x11vnc, 10, 10, fast=("kill",)),
+    *_both("window manager", _window_manager, 30, 30),
+    *_both("Chromium", _chromium, 10, 10, frozenset({Loss.CHROMIUM}), fast=("hang",)),
+    *_both("X server", _x_server, 30, 30, WINDOWS),
+    Fault("guest's clock", "a day on", partial(_clock, by="+1 day"), 3),
+    Fault("guest's clock", "a day back", partial(_clock, by="-1 day"), 3),
+    Fault("guest's memory", "used up", _guest_memory, 30),
+    Fault("guest's disk", "full", _guest_disk, 10),
+    *_both("data plane", _data_plane, 5, 15, frozenset({Loss.CONNECTIONS})),
+    Fault("gateway", "kill", _gateway_killed, 10),
+    Fault("gateway", f"hang, ended after {HUNG_S:g} s", _gateway_hung, 10),
+    Fault("gateway and data plane", "kill", _everything_of_the_hosts, 10),
+]
+"""Of one desktop, one after the other."""
+
+HOST_FAULTS: list[tuple[str, str, Callable[[Desk, Host], Awaitable[Back]], float]] = [
+    ("exit", "gone", exit_gone, 5),
+    ("exit", "mute", exit_mute, 5),
+    ("database", "locked", store_locked, 5),
+    ("state directory", "disk full", disk_full, 5),
+    ("golden files", "deleted", golden_deleted, 60),
+]
+"""Name, how, what makes it and mends it, and the bound in s from then on. Nothing may be lost by them."""

@@ -1,0 +1,57 @@
+"""What the guest's health service sees of real programs: a window manager and an X server that stand still."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xcffib
+import xcffib.xproto as xp
+
+from guest_agent.errors import DisplayError
+from guest_agent.health.display import Display
+from tests.x11.conftest import XServer
+from tests.x11.desk import Programs
+
+pytestmark = pytest.mark.x11
+
+
+@pytest.fixture
+def programs(xserver: XServer, tmp_path: Path) -> Iterator[Programs]:
+    made = Programs(xserver, tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_window_manager_answers_until_it_stands_still(xserver: XServer, programs: Programs) -> None:
+    display = Display(xserver.display)
+    assert display.look().wm is None
+    manager = programs.window_manager()
+    assert display.look().wm is True
+    os.kill(manager.pid, signal.SIGSTOP)
+    assert display.look().wm is False
+    os.kill(manager.pid, signal.SIGCONT)
+    assert display.look().wm is True
+    display.close()
+
+
+def test_a_black_picture_is_told_from_another(xserver: XServer) -> None:
+    display = Display(xserver.display)
+    painter: Any = xcffib.connect(display=xserver.display)  # type: ignore[attr-defined]
+    root = painter.get_setup().roots[0].root
+    for colour, black in ((0x000000, True), (0x204060, False)):
+        painter.core.ChangeWindowAttributes(root, xp.CW.BackPixel, [colour])
+        painter.core.ClearArea(False, root, 0, 0, 0, 0)
+        painter.core.GetInputFocus().reply()
+        assert display.look().black is black
+    painter.disconnect()
+    display.close()
+
+
+def test_no_server_is_an_error() -> None:
+    with pytest.raises(DisplayError):
+        Display(":981")
