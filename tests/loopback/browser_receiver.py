@@ -100,7 +100,7 @@ class Frames:
             return None
         descriptor, unit = H264PayloadDescriptor.parse(packet.payload)
         # Only a unit's beginning has its type: in the middle of one any byte may look like it.
-        return first if descriptor.first_fragment and unit[4] & 0x1F == _SPS else None
+        return first if descriptor.first_fragment and unit[4:5] and unit[4] & 0x1F == _SPS else None
 
     def _take(self, first: int | None) -> JitterFrame | None:
         if first is None or first not in self._packets:
