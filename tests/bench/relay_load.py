@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.relay.sockets import raise_buffers
-from tests.bench.forwarder import LOOPBACK, PWD, Address, ufrag
+from tests.bench.forwarder import PWD, Address, ufrag
+from tests.loopback.relay_lan import LOOPBACK
 from tests.stun_messages import binding_request, binding_response
 
 __all__ = ["HEADER_BYTES", "End", "Ends", "Heard", "paced", "percentile", "saturate"]

@@ -15,7 +15,7 @@ from aiortc.codecs.h264 import H264PayloadDescriptor
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtp import RtpPacket
 
-__all__ = ["like_a_browser"]
+__all__ = ["Frames", "like_a_browser"]
 
 _RETRY_S, _RETRIES = 0.06, 10
 _MOST = 1000
@@ -54,7 +54,7 @@ class _Nacks:
         return bool(due)
 
 
-class _Frames:
+class Frames:
     """In place of aiortc's JitterBuffer: whole frames in order, or from the next whole keyframe.
 
     ``undecodable`` is set by aiortc's decoder, and unset by its receiver, which asks for a keyframe once.
@@ -100,7 +100,7 @@ class _Frames:
             return None
         descriptor, unit = H264PayloadDescriptor.parse(packet.payload)
         # Only a unit's beginning has its type: in the middle of one any byte may look like it.
-        return first if descriptor.first_fragment and unit[4] & 0x1F == _SPS else None
+        return first if descriptor.first_fragment and unit[4:5] and unit[4] & 0x1F == _SPS else None
 
     def _take(self, first: int | None) -> JitterFrame | None:
         if first is None or first not in self._packets:
@@ -119,7 +119,7 @@ class _Frames:
 def like_a_browser(receiver: RTCRtpReceiver) -> None:
     """Before the connection is up."""
     private = "_RTCRtpReceiver__"
-    frames = _Frames(getattr(receiver, private + "decoder_error"))
+    frames = Frames(getattr(receiver, private + "decoder_error"))
     for name, value in (("nack_generator", _Nacks()), ("jitter_buffer", frames)):
         assert hasattr(receiver, private + name)
         setattr(receiver, private + name, value)
