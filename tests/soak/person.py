@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.cli.client import Client
+from gateway.errors import GatewayError
 from tests.e2e.viewer import Viewer
 from tests.soak.record import Gap, Trouble, ViewerRecord
 from tests.soak.site import Site
@@ -30,6 +32,8 @@ SHOWN_S = 90.0
 """A guest's browser on a busy emulated processor."""
 MARK_S = 600.0
 """How long the marker stays without being asked for: longer than any turn."""
+TRIES = 5
+"""To put the marker there, each of which may take 20 s."""
 LINES = (
     "echo the quick brown fox jumps over the lazy dog",
     "ls -l /usr/share | head -n 15",
@@ -67,13 +71,20 @@ class Person:
 
     async def sit_down(self) -> None:
         """Put the marker there, and have the page look at it."""
-        where = await self.desk.keep_marker()
+        where = await self._marker()
         x, y, width, height = where["patch"]
         self._patch_px = (x + width // 2, y + height // 2)
         across, down = where["display"]
         await self._viewer.page.evaluate(
             "place => { fensterSoak.place = place; }", [self._patch_px[0] / across, self._patch_px[1] / down]
         )
+
+    async def _marker(self) -> dict[str, Any]:
+        """Where it is; a guest that has only just come up may not start it in time. Raises GatewayError."""
+        for _ in range(TRIES):
+            with suppress(GatewayError):
+                return await self.desk.keep_marker()
+        return await self.desk.keep_marker()
 
     async def run(self, over: asyncio.Event) -> None:
         """Use the desktop until it is over; begins anywhere in the round, so that not all do the same at a time."""

@@ -123,7 +123,9 @@ async def _use(
 ) -> None:
     """Everything at once, for as long as planned."""
     desks = [person.desk for person in people]
-    await asyncio.gather(*map(_settle, people))
+    for person in people:
+        await person.sit_down()
+    await asyncio.gather(*(watch_inside(person.desk, person) for person in people))
     for desk in desks:
         await desk.viewer.page.evaluate("fensterSoak.begin()")
     began, began_epoch_s = time.monotonic(), time.time()
@@ -145,11 +147,6 @@ async def _use(
     await watch.fetch_inside()
     counters = (await gateway.api.call("GET", "/v1/host"))["counters"]
     record.machines = {name: counters[name] for name in ("clones", "boots", "clone_failures")}
-
-
-async def _settle(person: Person) -> None:
-    await person.sit_down()
-    await watch_inside(person.desk, person)
 
 
 async def _noted(trouble: Callable[[str], None], name: str, work: Coroutine[Any, Any, None]) -> None:
