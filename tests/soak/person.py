@@ -7,6 +7,7 @@ guest is busy with. So a picture without a change for some seconds is one that d
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
 from contextlib import suppress
@@ -89,11 +90,11 @@ class Person:
     async def run(self, over: asyncio.Event) -> None:
         """Use the desktop until it is over; begins anywhere in the round, so that not all do the same at a time."""
         turns = [self._type, self._scroll, self._browse]
-        first = self._dice.randrange(len(turns))
+        number = self._dice.randrange(len(turns))
         while not over.is_set():
-            for turn in turns[first:] + turns[:first]:
-                await self.desk.keep_marker()
-                await turn(over)
+            await self.desk.keep_marker()
+            await turns[number % len(turns)](over)
+            number += 1
 
     async def say(self, command: str) -> None:
         """Type a command into the terminal."""
@@ -109,10 +110,9 @@ class Person:
 
     async def _scroll(self, over: asyncio.Event) -> None:
         end = time.monotonic() + TURN_S
-        down = 0
-        while time.monotonic() < end and not over.is_set():
-            way = 1 if down < 30 else -1
-            down = down + 1 if way > 0 else -30
+        for way in itertools.cycle((1,) * 8 + (-1,) * 8):
+            if time.monotonic() >= end or over.is_set():
+                return
             await self._viewer.move(*BROWSER_PX)
             for _ in range(3):
                 await self._viewer.page.mouse.wheel(0, way * NOTCH_PX)

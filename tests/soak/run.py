@@ -128,6 +128,7 @@ async def _use(
     await asyncio.gather(*(watch_inside(person.desk, person) for person in people))
     for desk in desks:
         await desk.viewer.page.evaluate("fensterSoak.begin()")
+        desk.record.presses = 0
     began, began_epoch_s = time.monotonic(), time.time()
     over = asyncio.Event()
     asyncio.get_running_loop().call_later(plan.minutes * 60, over.set)
