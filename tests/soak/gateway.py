@@ -17,6 +17,7 @@ from gateway.cli.client import Client, client
 from gateway.keyfiles import read_api_key
 from gateway.plane.process import SOCKET_NAME, pid_of
 from gateway.settings import Settings
+from golden.build import find
 from tests.processes import ended
 from tests.soak.record import Log
 
@@ -86,9 +87,14 @@ async def soaked_gateway(folder: Path) -> AsyncIterator[SoakedGateway]:
 
 
 def _borrow_images(cache: Path) -> None:
-    cache.mkdir()
-    for name in ("golden", "snapshots"):
-        (cache / name).symlink_to(Settings().cache_dir / name)
+    """The user's snapshots, and of the golden images this tree's own: a gateway takes the newest that it finds."""
+    theirs = Settings().cache_dir
+    image = find(Settings().profile, theirs)
+    if image is None:
+        raise RuntimeError("there is no golden image of this tree: run make golden")
+    (cache / "golden").mkdir(parents=True)
+    (cache / "golden" / image.path.name).symlink_to(image.path)
+    (cache / "snapshots").symlink_to(theirs / "snapshots")
 
 
 def _environment() -> dict[str, str]:

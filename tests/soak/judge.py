@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.soak.record import Create, Gap, Record, Sample, Series, ViewerRecord
@@ -80,6 +80,7 @@ def judge(record: Record) -> list[Verdict]:
     return [
         *(verdict for viewer in record.viewers for verdict in _viewer(viewer, record.elapsed_s)),
         _creates(record.creates),
+        _clones(record.machines),
         *(verdict for series in record.series.values() for verdict in _process(series, record.elapsed_s)),
         _none("sessions and processes", [f"{t.at_s:.0f} s: {t.what}" for t in record.troubles]),
         *(_none(f"errors in the log of the {name}", log.errors) for name, log in record.logs.items()),
@@ -111,6 +112,12 @@ def _creates(creates: Sequence[Create]) -> Verdict:
     failed = [create for create in creates if create.error or create.ready_s is None or create.removed_s is None]
     figure = f"{len(failed)} of {len(creates)}" + "".join(f"; {c.at_s:.0f} s: {c.error}" for c in failed)
     return Verdict("failed creates and removals", figure, "none of at least 1", bool(creates) and not failed)
+
+
+def _clones(machines: Mapping[str, int]) -> Verdict:
+    figure = ", ".join(f"{machines.get(name, 0)} {name}" for name in ("clones", "boots", "clone_failures"))
+    booted = machines.get("boots", 0) + machines.get("clone_failures", 0)
+    return Verdict("machines cloned", figure, "all", bool(machines.get("clones")) and not booted)
 
 
 def _process(series: Series, elapsed_s: float) -> Iterator[Verdict]:

@@ -7,12 +7,15 @@ guest is busy with. So a picture without a change for some seconds is one that d
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.cli.client import Client
+from gateway.errors import GatewayError
 from tests.e2e.viewer import Viewer
 from tests.soak.record import Gap, Trouble, ViewerRecord
 from tests.soak.site import Site
@@ -26,10 +29,12 @@ PACE_S = (0.4, 0.9)
 """Between one small thing and the next: less than a press every two seconds wants, however slow the page is."""
 KEYS_PER_S = 14.0
 NOTCH_PX = 120
-SHOWN_S = 90.0
-"""A guest's browser on a busy emulated processor."""
+SHOWN_S = 45.0
+"""A guest's browser on a busy emulated processor; after that it is asked for another page."""
 MARK_S = 600.0
 """How long the marker stays without being asked for: longer than any turn."""
+TRIES = 5
+"""To put the marker there, each of which may take 20 s."""
 LINES = (
     "echo the quick brown fox jumps over the lazy dog",
     "ls -l /usr/share | head -n 15",
@@ -67,7 +72,7 @@ class Person:
 
     async def sit_down(self) -> None:
         """Put the marker there, and have the page look at it."""
-        where = await self.desk.keep_marker()
+        where = await self._marker()
         x, y, width, height = where["patch"]
         self._patch_px = (x + width // 2, y + height // 2)
         across, down = where["display"]
@@ -75,14 +80,21 @@ class Person:
             "place => { fensterSoak.place = place; }", [self._patch_px[0] / across, self._patch_px[1] / down]
         )
 
+    async def _marker(self) -> dict[str, Any]:
+        """Where it is; a guest that has only just come up may not start it in time. Raises GatewayError."""
+        for _ in range(TRIES):
+            with suppress(GatewayError):
+                return await self.desk.keep_marker()
+        return await self.desk.keep_marker()
+
     async def run(self, over: asyncio.Event) -> None:
         """Use the desktop until it is over; begins anywhere in the round, so that not all do the same at a time."""
         turns = [self._type, self._scroll, self._browse]
-        first = self._dice.randrange(len(turns))
+        number = self._dice.randrange(len(turns))
         while not over.is_set():
-            for turn in turns[first:] + turns[:first]:
-                await self.desk.keep_marker()
-                await turn(over)
+            await self.desk.keep_marker()
+            await turns[number % len(turns)](over)
+            number += 1
 
     async def say(self, command: str) -> None:
         """Type a command into the terminal."""
@@ -98,10 +110,9 @@ class Person:
 
     async def _scroll(self, over: asyncio.Event) -> None:
         end = time.monotonic() + TURN_S
-        down = 0
-        while time.monotonic() < end and not over.is_set():
-            way = 1 if down < 30 else -1
-            down = down + 1 if way > 0 else -30
+        for way in itertools.cycle((1,) * 8 + (-1,) * 8):
+            if time.monotonic() >= end or over.is_set():
+                return
             await self._viewer.move(*BROWSER_PX)
             for _ in range(3):
                 await self._viewer.page.mouse.wheel(0, way * NOTCH_PX)
@@ -114,6 +125,10 @@ class Person:
         url = self._site.new_page(self.desk.sid)
         await self._turn_to(BROWSER_PX)
         await self._viewer.chord("Control+l")
+        # A busy guest's browser takes its time to listen there, and loses what is typed before.
+        for _ in range(3):
+            await self._pause()
+            await self._press()
         await self._type_out(url + "\n")
         if await self._until_shown(url, over):
             await self._viewer.click(*LINK_PX)

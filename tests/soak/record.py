@@ -130,6 +130,8 @@ class Record:
     viewers: list[ViewerRecord] = field(default_factory=list)
     creates: list[Create] = field(default_factory=list)
     cores: list[Cores] = field(default_factory=list)
+    machines: dict[str, int] = field(default_factory=dict)
+    """How they were started: ``clones``, ``boots`` (without a snapshot that fits), ``clone_failures``."""
     troubles: list[Trouble] = field(default_factory=list)
     """Of sessions and processes."""
     logs: dict[str, Log] = field(default_factory=dict)

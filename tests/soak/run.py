@@ -60,10 +60,11 @@ async def soak(plan: Plan, folder: Path, say: Say) -> Record:
         gateway = await stack.enter_async_context(soaked_gateway(folder))
         say(f"the gateway serves on {gateway.api.url} (process {gateway.pid}, data plane {gateway.plane_pid})")
         browser = await stack.enter_async_context(_chromium())
-        people = [
-            Person(await _desk(browser, gateway.api, web, name, transport, say), web, plan.seed + number)
-            for number, (name, transport) in enumerate(VIEWERS)
-        ]
+        sids = [await _ready(gateway.api, web, name, say) for name, _ in VIEWERS]
+        desks = await asyncio.gather(
+            *(_desk(browser, gateway.api, sid, *viewer, say) for sid, viewer in zip(sids, VIEWERS, strict=True))
+        )
+        people = [Person(desk, web, plan.seed + number) for number, desk in enumerate(desks)]
         record.viewers = [person.desk.record for person in people]
         record.facts = await _facts(gateway.api, browser, people[0].desk.sid)
         await _use(plan, record, gateway, folder, people, say)
@@ -84,24 +85,37 @@ async def _chromium() -> AsyncIterator[Browser]:
             await browser.close()
 
 
-async def _desk(browser: Browser, api: Client, web: Site, name: str, transport: Transport, say: Say) -> Desk:
-    """A new session, complete, with its viewer before it."""
-    began = time.monotonic()
+async def _ready(api: Client, web: Site, name: str, say: Say) -> str:
+    """A new session's id, once it is ready. Raises RuntimeError when it fails."""
     size = {"width": DISPLAY_PX[0], "height": DISPLAY_PX[1]}
-    created = await api.call("POST", "/v1/sessions", {"proxy": web.proxy, "display": size})
-    async with asyncio.timeout(COMPLETE_S), aclosing(api.follow(created["id"])) as views:
+    sid: str = (await api.call("POST", "/v1/sessions", {"proxy": web.proxy, "display": size}))["id"]
+    view = await _until(api, sid, lambda view: view["state"] == "ready")
+    say(f"{name}: session {sid} was ready after {view['timings']['ready']:.1f} s")
+    return sid
+
+
+async def _until(api: Client, sid: str, so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The session's first view that is so. Raises RuntimeError, TimeoutError."""
+    async with asyncio.timeout(COMPLETE_S), aclosing(api.follow(sid)) as views:
         async for view in views:
             if view["error"] is not None:
-                raise RuntimeError(f"{name}: {view['error']['message']}")
-            if view["state"] == "ready" and "complete" in view["timings"]:
-                break
+                raise RuntimeError(f"session {sid}: {view['error']['message']}")
+            if so(view):
+                return view
+    raise RuntimeError(f"session {sid} has ended")
+
+
+async def _desk(browser: Browser, api: Client, sid: str, name: str, transport: Transport, say: Say) -> Desk:
+    """Its viewer before a session that is complete."""
+    await _until(api, sid, lambda view: "complete" in view["timings"])
     record = ViewerRecord(name, transport)
     context = await browser.new_context(viewport={"width": DISPLAY_PX[0], "height": DISPLAY_PX[1] + BAR_PX})
     await context.add_init_script(PAGE_SCRIPT.replace("$TRANSPORT", transport))
-    viewer = await Viewer.open(await context.new_page(), api.url + created["viewer_url"], transport, DISPLAY_PX)
+    url = api.url + (await api.call("POST", f"/v1/sessions/{sid}/tokens", {}))["viewer_url"]
+    viewer = await Viewer.open(await context.new_page(), url, transport, DISPLAY_PX)
     await viewer.controls()
-    say(f"{name}: session {created['id']} is complete and shown after {time.monotonic() - began:.1f} s")
-    return Desk(created["id"], api, viewer, record)
+    say(f"{name}: complete and shown")
+    return Desk(sid, api, viewer, record)
 
 
 async def _use(
@@ -109,9 +123,12 @@ async def _use(
 ) -> None:
     """Everything at once, for as long as planned."""
     desks = [person.desk for person in people]
-    await asyncio.gather(*map(_settle, people))
+    for person in people:
+        await person.sit_down()
+    await asyncio.gather(*(watch_inside(person.desk, person) for person in people))
     for desk in desks:
         await desk.viewer.page.evaluate("fensterSoak.begin()")
+        desk.record.presses = 0
     began, began_epoch_s = time.monotonic(), time.time()
     over = asyncio.Event()
     asyncio.get_running_loop().call_later(plan.minutes * 60, over.set)
@@ -129,11 +146,8 @@ async def _use(
     await asyncio.gather(*doing)
     record.elapsed_s = round(time.monotonic() - began, 1)
     await watch.fetch_inside()
-
-
-async def _settle(person: Person) -> None:
-    await person.sit_down()
-    await watch_inside(person.desk, person)
+    counters = (await gateway.api.call("GET", "/v1/host"))["counters"]
+    record.machines = {name: counters[name] for name in ("clones", "boots", "clone_failures")}
 
 
 async def _noted(trouble: Callable[[str], None], name: str, work: Coroutine[Any, Any, None]) -> None:

@@ -46,6 +46,7 @@ def good() -> Record:
         series={"gateway": Series("gateway", samples())},
         viewers=[viewer],
         creates=[Create(60, 2.0, 6.0)],
+        machines={"clones": 4, "boots": 0, "clone_failures": 0},
         logs={"gateway": Log()},
     )
 
@@ -129,12 +130,14 @@ def test_whatever_else_went_wrong_is_found() -> None:
     record = good()
     record.viewers[0].troubles = [Trouble(5, "peer failed")]
     record.creates.append(Create(120, None, 9.0, "no room"))
+    record.machines["boots"] = 1
     record.troubles = [Trouble(9, "the data plane has ended")]
     record.logs["gateway"] = Log(errors=("Traceback",))
     record.left = ["/run/x"]
     assert broken(record) == [
         "WebRTC: peers failed, disconnects, errors",
         "failed creates and removals",
+        "machines cloned",
         "sessions and processes",
         "errors in the log of the gateway",
         "left after the end",
