@@ -35,7 +35,7 @@ test-full: packages-test $(VENV)/.dev web golden ## Everything, the long ones to
 	FENSTER_ROUNDS=3 $(PYTEST) $(ARGS)
 
 newcomer: packages-test $(VENV)/.dev ## Try the README's commands on a fresh Debian 13, in a container without caches
-	$(PYTEST) -s tests/newcomer $(ARGS)
+	$(PYTEST) -s -o faulthandler_timeout=0 tests/newcomer $(ARGS)
 
 check: $(VENV)/.dev web/node_modules/.installed ## Lint and types: ruff, mypy strict, tsc, eslint, import directions
 	$(BIN)/ruff check .

@@ -43,9 +43,12 @@ class Host(Booted):
     def qemus(self) -> str:
         return self.run("pgrep", "--full", "^/usr/bin/qemu.* -uuid ").stdout
 
+    @property
+    def api_key(self) -> str:
+        return (self.root / "var/lib/fenster/api-key").read_text().strip()
+
     def first_frame_s(self, sid: str) -> float:
-        key = (self.root / "var/lib/fenster/api-key").read_text().strip()
-        return first_frame_s(URL, key, sid, enter=self.beside())
+        return first_frame_s(URL, self.api_key, sid, enter=self.beside())
 
     def state_of(self, sid: str) -> str:
         said = self.says("sudo", "-Hu", "fenster", "fenster", "show", sid, "--json")
@@ -69,7 +72,8 @@ def host(suite: str, package: Path) -> Iterator[Host]:
         with booted(root, network=False, binds=binds) as running:
             made = Host(running.root, running.leader)
             # Not of lo: no peer takes that for a way.
-            for line in ("link add outside type dummy", f"addr add {ADDRESS} dev outside", "link set outside up"):
+            lines = ["link add outside type veth peer name nowhere", f"addr add {ADDRESS} dev outside"]
+            for line in [*lines, "link set outside up", "link set nowhere up"]:
                 subprocess.run(made.beside("ip", *line.split()), check=True)
             yield made
 
@@ -117,7 +121,10 @@ def follow_the_document(running: Host, suite: str) -> None:
 
 
 def check_who_runs(running: Host) -> None:
-    """Each in its own unit, and none of them as root; the desktop in the place for desktops."""
+    """Each in its own unit, and none of them as root; the desktop in the place for desktops; no secret in the log."""
+    log = running.says("journalctl", "--no-pager", "-u", "fenster.service")
+    assert "Fenster listens on http://127.0.0.1:8080/" in log
+    assert running.api_key not in log
     for name in UNITS:
         assert (running.unit(name, "ActiveState"), running.unit(name, "NRestarts")) == ("active", "0"), name
     user = running.says("id", "-u", "fenster").strip()
