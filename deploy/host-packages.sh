@@ -8,7 +8,7 @@
 # bookworm-backports, added as a source of its own beside the host's and from the same mirror.
 set -eu
 
-. /etc/os-release
+. "${OS_RELEASE:-/etc/os-release}"
 case "${ID:-}:${VERSION_ID:-}" in
   debian:12) backports=bookworm-backports ;;
   *) backports= ;;

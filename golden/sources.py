@@ -97,7 +97,7 @@ def agent_requirements() -> tuple[str, tuple[str, ...]]:
 def canonical(requirement: str) -> str:
     """A requirement with its version clauses in one order, lower bounds first.
 
-    setuptools writes them into a package's metadata in another order than pyproject.toml has them in, and an installed
+    setuptools writes them into a package's metadata in another order than pyproject.toml has, and an installed
     fenster is to have the keys of a checkout.
     """
     name = re.split(r"[<>=!~]", requirement, maxsplit=1)[0]
