@@ -62,6 +62,10 @@ def host(suite: str, package: Path) -> Iterator[Host]:
         if suite == "bookworm":
             mirror = (root / "etc/apt/sources.list").read_text().split()[1]
             (root / "etc/apt/sources.list.d/newer.list").write_text(f"deb {mirror} bookworm-backports main\n")
+        patient = root / "etc/systemd/system/fenster.service.d/patient.conf"
+        patient.parent.mkdir()
+        # A cold boot under emulation, on a host that does other things too.
+        patient.write_text("[Service]\nEnvironment=FENSTER_HELLO_TIMEOUT_S=240 FENSTER_READY_TIMEOUT_S=240\n")
         (root / "root/build").mkdir()
         shutil.copy(package, root / "root/build")
         shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
@@ -90,6 +94,7 @@ def test_it_serves_by_its_units_and_shows_a_desktop(package: Path, suite: str) -
             follow_the_document(running, suite)
         except BaseException:
             print(running.run("journalctl", "--no-pager", "-n", "150", "-u", "fenster*").stdout)
+            print(running.run("sh", "-c", "tail -n 30 /var/lib/fenster/logs/*").stdout)
             raise
 
 
