@@ -38,7 +38,7 @@ test-full: packages-test $(VENV)/.dev web golden ## Everything, the long ones to
 	FENSTER_ROUNDS=3 $(TESTS) --durations=10 $(ARGS)
 
 newcomer: packages-test $(VENV)/.dev ## Try the README's commands on a fresh Debian 13, in a container without caches
-	$(PYTEST) -s tests/newcomer $(ARGS)
+	$(PYTEST) -s -o faulthandler_timeout=0 tests/newcomer $(ARGS)
 
 faults: packages-test $(VENV)/.dev golden ## Kill and hang every part under a viewer; print what each cost (FENSTER_FAULT_REPORT=1 keeps it)
 	$(PYTEST) -s -q tests/faults $(ARGS)

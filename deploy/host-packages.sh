@@ -8,7 +8,7 @@
 # bookworm-backports, added as a source of its own beside the host's and from the same mirror.
 set -eu
 
-. /etc/os-release
+. "${OS_RELEASE:-/etc/os-release}"
 case "${ID:-}:${VERSION_ID:-}" in
   debian:12) backports=bookworm-backports ;;
   *) backports= ;;
@@ -71,8 +71,9 @@ if [ -n "$target" ]; then
   $as_root apt-get update -q
   # shellcheck disable=SC2086
   $as_root apt-get install -y -q --no-install-recommends -t "$target" qemu-system-x86
+  missing=$(echo "$missing" | sed 's/qemu-system-x86//')
 fi
 # Tests run a squid of their own; the package's would serve on port 3128 of this host.
 case "$missing" in *squid*) $as_root systemctl mask squid.service 2>/dev/null || true ;; esac
 # shellcheck disable=SC2086
-$as_root apt-get install -y -q --no-install-recommends $(echo "$missing" | sed 's/qemu-system-x86//')
+$as_root apt-get install -y -q --no-install-recommends $missing

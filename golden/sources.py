@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from golden.errors import GoldenError
 from golden.overlay import merge, read_tree
 from golden.recipe import Recipe, load_default
 
-__all__ = ["Inputs", "agent_requirements", "collect"]
+__all__ = ["Inputs", "agent_requirements", "canonical", "collect"]
 
 PACKAGE_DIR = Path(__file__).resolve().parent
 _SHAPING = ("initrd.py", "overlay.py", "agent_wheel.py", "manifest.py")
@@ -83,11 +84,22 @@ def agent_requirements() -> tuple[str, tuple[str, ...]]:
     project = PACKAGE_DIR.parent / "pyproject.toml"
     if project.is_file():
         table = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
-        return table["version"], tuple(table["optional-dependencies"]["agent"])
+        return table["version"], tuple(map(canonical, table["optional-dependencies"]["agent"]))
     try:
         found = metadata.metadata("fenster")
     except metadata.PackageNotFoundError as exc:
         raise GoldenError("fenster is not installed and this is no checkout", hint="pip install fenster") from exc
     extra = 'extra == "agent"'
     lines = [line for line in found.get_all("Requires-Dist") or [] if extra in line]
-    return found["Version"], tuple(line.split(";")[0].strip() for line in lines)
+    return found["Version"], tuple(canonical(line.split(";")[0]) for line in lines)
+
+
+def canonical(requirement: str) -> str:
+    """A requirement with its version clauses in one order, lower bounds first.
+
+    setuptools writes them into a package's metadata in another order than pyproject.toml has, and an installed
+    fenster is to have the keys of a checkout.
+    """
+    name = re.split(r"[<>=!~]", requirement, maxsplit=1)[0]
+    clauses = requirement[len(name) :].split(",")
+    return name.strip() + ",".join(sorted((clause.strip() for clause in clauses), reverse=True))

@@ -113,9 +113,9 @@ def _nothing_to_reload() -> None:
 
 def _announce(gateway: Serving, settings: Settings, *, as_json: bool) -> None:
     keys = gateway.services.keys
-    # The key is shown to a person at a terminal, and once when it is made; never again in a service's log.
+    # The key is shown to a person: at a terminal, and once when it is made; never in a service's log.
     opens = gateway.services.keyring.knows(keys.api_key)
-    secret = opens and (keys.created or sys.stdout.isatty())
+    secret = opens and (sys.stdout.isatty() or (keys.created and not settings.log_json))
     shown = gateway.fingerprint.hex(":").upper() if gateway.fingerprint is not None else ""
     url = f"{gateway.url}/#key={keys.api_key}" if secret else f"{gateway.url}/"
     if as_json:

@@ -9,11 +9,14 @@ import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 __all__ = ["UNKNOWN_STATUS", "Process", "Stranger", "describe_exit", "drop_privileges"]
 
 UNKNOWN_STATUS = 1 << 16
 """Return code of a process that was not our child: only its parent is told."""
+CAP_SETPCAP = 8
+"""linux/capability.h: what PR_CAPBSET_DROP asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +116,24 @@ def describe_exit(name: str, returncode: int) -> tuple[str, str]:
     return f"{name} was killed by {label}", hint
 
 
-def drop_privileges(argv: Sequence[str], uid: int | None, *, die_with_parent: bool = False) -> list[str]:
+def drop_privileges(
+    argv: Sequence[str], uid: int | None, *, die_with_parent: bool = False, status: str | None = None
+) -> list[str]:
     """``argv`` under setpriv(1), with no capability and no way to gain one.
 
     Args:
         uid: user and group to become; None keeps the present ones.
         die_with_parent: the kernel kills it when the thread that started it ends (PR_SET_PDEATHSIG).
+        status: the text of /proc/self/status.
     """
     command = ["setpriv"]
     if die_with_parent:
         command.append("--pdeathsig=KILL")
     if uid is not None:
         command += [f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
-    return [*command, "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--", *argv]
+    text = Path("/proc/self/status").read_text() if status is None else status
+    effective = next(int(line.split()[1], 16) for line in text.splitlines() if line.startswith("CapEff:"))
+    if effective >> CAP_SETPCAP & 1:
+        # Who may not do that, an ordinary user outside of a namespace of its own, has nothing that it would take.
+        command.append("--bounding-set=-all")
+    return [*command, "--inh-caps=-all", "--no-new-privs", "--", *argv]

@@ -80,6 +80,13 @@ def test_the_machine_id_has_its_form(inputs: sources.Inputs) -> None:
     assert set(machine_id) <= set("0123456789abcdef")
 
 
+@pytest.mark.parametrize("written", ["numpy>=2.1,<3", "numpy<3,>=2.1", "numpy <3, >=2.1 "])
+def test_a_requirement_is_the_same_however_setuptools_writes_it(written: str) -> None:
+    assert sources.canonical(written) == "numpy>=2.1,<3"
+    assert sources.canonical("python-xlib==0.33") == "python-xlib==0.33"
+    assert sources.canonical("six") == "six"
+
+
 def test_the_inputs_are_this_trees(inputs: sources.Inputs) -> None:
     assert any(line.startswith("aiortc==") for line in inputs.requirements)
     assert b"guest_agent/protocol/link.py" in inputs.wheel

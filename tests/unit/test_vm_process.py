@@ -115,6 +115,15 @@ def test_privileges_are_dropped_by_setpriv() -> None:
     ]  # fmt: skip
 
 
+def test_who_may_not_touch_the_bounding_set_leaves_it() -> None:
+    # An ordinary user's `fenster doctor`, before there is a namespace: setpriv would refuse to start anything.
+    status = "Name:\tpython\nCapEff:\t0000000000000000\n"
+    command = drop_privileges(["qemu"], None, status=status)
+    assert command == ["setpriv", "--inh-caps=-all", "--no-new-privs", "--", "qemu"]
+    almost = status.replace("0" * 16, "00000000000000ff")
+    assert drop_privileges(["qemu"], None, status=almost) == command
+
+
 def test_the_kernel_agrees_that_nothing_is_left() -> None:
     script = ["sh", "-c", "grep -E 'Cap(Prm|Bnd)|NoNewPrivs' /proc/self/status"]
     told = subprocess.run(drop_privileges(script, None), capture_output=True, text=True, check=True).stdout.split()
