@@ -51,8 +51,8 @@ async def world() -> AsyncIterator[tuple[KillableGateway, Host]]:
             port = probe.getsockname()[1]
         gateway = KillableGateway(LOOPBACK, port, Path(home), Path(run_dir))
         host = Host(cache, Path(home), await Upstream.begin())
-        await asyncio.to_thread(_furnish, host, Path(home, "cache"))
         try:
+            await asyncio.to_thread(_furnish, host, Path(home, "cache"))
             await gateway.start()
             yield gateway, host
         finally:
