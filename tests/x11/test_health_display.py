@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,3 +56,22 @@ def test_a_black_picture_is_told_from_another(xserver: XServer) -> None:
 def test_no_server_is_an_error() -> None:
     with pytest.raises(DisplayError):
         Display(":981")
+
+
+def test_chromium_answers_until_it_stands_still(xserver: XServer, programs: Programs, tmp_path: Path) -> None:
+    programs.window_manager()
+    flags = ("--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={tmp_path / 'profile'}")
+    browser = programs.start(["chromium", *flags, "about:blank"])
+    display = Display(xserver.display)
+    until = time.monotonic() + 40
+    while not (seen := display.look()).chromium:
+        assert browser.poll() is None
+        assert time.monotonic() < until, seen
+        programs.wait_property("_NET_ACTIVE_WINDOW")
+    assert seen.chromium_pid is not None
+    os.kill(seen.chromium_pid, signal.SIGSTOP)
+    stopped = display.look()
+    os.kill(seen.chromium_pid, signal.SIGCONT)
+    assert (stopped.chromium, stopped.chromium_pid, stopped.wm) == (False, seen.chromium_pid, True)
+    assert display.look().chromium is True
+    display.close()
