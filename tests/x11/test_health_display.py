@@ -20,6 +20,9 @@ from tests.x11.desk import Programs
 
 pytestmark = pytest.mark.x11
 
+_xcb: Any = xcffib
+"""It carries no types."""
+
 
 @pytest.fixture
 def programs(xserver: XServer, tmp_path: Path) -> Iterator[Programs]:
@@ -42,7 +45,7 @@ def test_a_window_manager_answers_until_it_stands_still(xserver: XServer, progra
 
 def test_a_black_picture_is_told_from_another(xserver: XServer) -> None:
     display = Display(xserver.display)
-    painter: Any = xcffib.connect(display=xserver.display)  # type: ignore[attr-defined]
+    painter: Any = _xcb.connect(display=xserver.display)
     root = painter.get_setup().roots[0].root
     for colour, black in ((0x000000, True), (0x204060, False)):
         painter.core.ChangeWindowAttributes(root, xp.CW.BackPixel, [colour])
