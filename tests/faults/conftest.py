@@ -51,8 +51,8 @@ async def world() -> AsyncIterator[tuple[KillableGateway, Host]]:
             port = probe.getsockname()[1]
         gateway = KillableGateway(LOOPBACK, port, Path(home), Path(run_dir))
         host = Host(cache, Path(home), await Upstream.begin())
-        await asyncio.to_thread(_furnish, host, Path(home, "cache"))
         try:
+            await asyncio.to_thread(_furnish, host, Path(home, "cache"))
             await gateway.start()
             yield gateway, host
         finally:
@@ -84,5 +84,12 @@ def host(world: tuple[KillableGateway, Host]) -> Host:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def desk(gateway: KillableGateway, host: Host) -> AsyncIterator[Desk]:
     made = await Desk.open(gateway, {"proxy": host.upstream.url})
+    print(
+        await made.guest.run(
+            "sh",
+            "-c",
+            "top -b -n 2 -d 8 -w 150 | grep -A 14 'PID USER' | tail -15; cat /proc/uptime; ps -eo pid,time,args | grep fenster | cut -c1-90",
+        )
+    )  # TEMPORARY
     yield made
     await made.close()

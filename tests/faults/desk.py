@@ -17,6 +17,8 @@ from tests.faults.watcher import Watcher
 
 __all__ = ["Desk", "Kept"]
 
+START_S = 300.0
+"""For a first start without a snapshot, on a host that does much else."""
 MARKER = "fenster-marker"
 INVENTORY = f"""
 pgrep -ox xfce4-terminal || echo 0
@@ -70,14 +72,14 @@ class Desk:
     async def open(cls, gateway: KillableGateway, body: Mapping[str, Any] | None = None) -> Desk:
         """A new session, complete, with a file and a program that are to last."""
         sid = (await gateway.call("POST", "/v1/sessions", body or {}))["id"]
-        await gateway.until(sid, "ready", "complete", 180)
+        await gateway.until(sid, "ready", "complete", START_S)
         token = await gateway.call("POST", f"/v1/sessions/{sid}/tokens", {"role": "control"})
         desk = cls(gateway, sid, token["viewer_url"].partition("#token=")[2])
         script = (
             f"echo kept > ~/kept; setsid -f bash -c 'exec -a {MARKER} sleep 99999' </dev/null >/dev/null 2>&1; sync"
         )
         await desk.guest.run("sh", "-c", script)
-        await desk.settled(180)
+        await desk.settled(START_S)
         return desk
 
     async def close(self) -> None:

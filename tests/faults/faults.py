@@ -202,13 +202,18 @@ async def _guest_disk(desk: Desk) -> Back:
     return desk.banner
 
 
+async def _send(make: Callable[[Desk, str], Awaitable[Back]], sign: str, desk: Desk) -> Back:
+    return await make(desk, sign)
+
+
 def _both(
     name: str, make: Callable[[Desk, str], Awaitable[Back]], kill_s: float, hang_s: float,
     allowed: frozenset[Loss] = frozenset(), fast: tuple[str, ...] = (),
 ) -> list[Fault]:  # fmt: skip
     bounds = {"kill": kill_s, "hang": hang_s}
     return [
-        Fault(name, how, partial(make, name=sign), bounds[how], allowed, how in fast) for how, sign in SIGNALS.items()
+        Fault(name, how, partial(_send, make, sign), bounds[how], allowed, how in fast)
+        for how, sign in SIGNALS.items()
     ]
 
 

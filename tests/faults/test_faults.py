@@ -20,7 +20,7 @@ from tests.faults.faults import FAULTS, HOST_FAULTS, Back, Fault
 from tests.faults.host import Host
 from tests.faults.table import Loss, Row
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
 
 PATIENCE = 4.0
 """Times its bound, and a fault is given up: the row then says how long it was not back."""

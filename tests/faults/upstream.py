@@ -21,6 +21,7 @@ class Upstream:
         """It takes connections, and says nothing."""
         self._port = port
         self._server: asyncio.Server | None = None
+        self._clients: set[asyncio.StreamWriter] = set()
 
     @classmethod
     async def begin(cls) -> Upstream:
@@ -36,10 +37,12 @@ class Upstream:
     async def stop(self) -> None:
         if self._server is not None:
             self._server.close()
-            self._server.close_clients()
+            for writer in list(self._clients):
+                writer.transport.abort()
             await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._clients.add(writer)
         try:
             await reader.readuntil(b"\r\n\r\n")
             if not self.mute:
@@ -50,4 +53,5 @@ class Upstream:
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
+            self._clients.discard(writer)
             writer.close()

@@ -64,5 +64,5 @@ def agent(sock: socket.socket, display: str) -> int:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.DEBUG)
     raise SystemExit(
-        Zygote(open_port(f"unix:{sys.argv[1]}"), Options(":7", None, Path(sys.argv[2]), ()), agent).run()
+        Zygote(open_port(f"unix:{sys.argv[1]}"), Options(":7", None, Path(sys.argv[2]), preload=()), agent).run()
     )

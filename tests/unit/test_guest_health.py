@@ -109,7 +109,7 @@ TCP = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retr
     ],
 )
 def test_what_lies_unread_is_seen(backlog: str, unread: str, found: set[str]) -> None:
-    assert waits_unread(TCP.format(backlog=backlog, unread=unread), 5901) == (True, found)
+    assert waits_unread(TCP.format(backlog=backlog, unread=unread), 5901) == (True, frozenset(found))
     assert waits_unread("header\n", 5901) == (False, frozenset())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from tests.x11.conftest import XServer
 from tests.x11.desk import Programs
 
 pytestmark = pytest.mark.x11
+
+_xcb: Any = xcffib
+"""It carries no types."""
 
 
 @pytest.fixture
@@ -41,7 +45,7 @@ def test_a_window_manager_answers_until_it_stands_still(xserver: XServer, progra
 
 def test_a_black_picture_is_told_from_another(xserver: XServer) -> None:
     display = Display(xserver.display)
-    painter: Any = xcffib.connect(display=xserver.display)  # type: ignore[attr-defined]
+    painter: Any = _xcb.connect(display=xserver.display)
     root = painter.get_setup().roots[0].root
     for colour, black in ((0x000000, True), (0x204060, False)):
         painter.core.ChangeWindowAttributes(root, xp.CW.BackPixel, [colour])
@@ -55,3 +59,22 @@ def test_a_black_picture_is_told_from_another(xserver: XServer) -> None:
 def test_no_server_is_an_error() -> None:
     with pytest.raises(DisplayError):
         Display(":981")
+
+
+def test_chromium_answers_until_it_stands_still(xserver: XServer, programs: Programs, tmp_path: Path) -> None:
+    programs.window_manager()
+    flags = ("--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={tmp_path / 'profile'}")
+    browser = programs.start(["chromium", *flags, "about:blank"])
+    display = Display(xserver.display)
+    until = time.monotonic() + 40
+    while not (seen := display.look()).chromium:
+        assert browser.poll() is None
+        assert time.monotonic() < until, seen
+        programs.wait_property("_NET_ACTIVE_WINDOW")
+    assert seen.chromium_pid is not None
+    os.kill(seen.chromium_pid, signal.SIGSTOP)
+    stopped = display.look()
+    os.kill(seen.chromium_pid, signal.SIGCONT)
+    assert (stopped.chromium, stopped.chromium_pid, stopped.wm) == (False, seen.chromium_pid, True)
+    assert display.look().chromium is True
+    display.close()
