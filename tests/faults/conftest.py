@@ -84,12 +84,5 @@ def host(world: tuple[KillableGateway, Host]) -> Host:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def desk(gateway: KillableGateway, host: Host) -> AsyncIterator[Desk]:
     made = await Desk.open(gateway, {"proxy": host.upstream.url})
-    print(
-        await made.guest.run(
-            "sh",
-            "-c",
-            "top -b -n 2 -d 8 -w 150 | grep -A 14 'PID USER' | tail -15; cat /proc/uptime; ps -eo pid,time,args | grep fenster | cut -c1-90",
-        )
-    )  # TEMPORARY
     yield made
     await made.close()
