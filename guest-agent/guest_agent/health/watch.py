@@ -115,7 +115,7 @@ class Watch:
             wm: Sight | None = Sight(None, False, unit=first_of(UNITS[Part.WM]))
         else:
             wm = None if seen.wm is None else _sight(manager, seen.wm)
-        chromium = None if seen.chromium is None else _sight(seen.chromium_pid, seen.chromium)
+        chromium = Sight(None, False) if seen.chromium is None else _sight(seen.chromium_pid, seen.chromium)
         return {Part.X: x, Part.WM: wm, Part.CHROMIUM: chromium, Part.VNC: self._see_vnc()}
 
     def _see_vnc(self) -> Sight:
