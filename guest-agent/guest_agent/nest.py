@@ -44,10 +44,10 @@ class Options:
     account: Account | None = None
     """Whom the agent and the user's commands run as; None for whoever runs the zygote."""
     etc: Path = Path("/etc")
-    run: Path = Path("/run/fenster")
-    """Where the health service writes down how the desktop is."""
     preload: Sequence[str] = PRELOAD
     """What the nest imports."""
+    run: Path = Path("/run/fenster")
+    """Where the health service writes down how the desktop is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,10 @@ class Desk:
             return None
         return all(shown) or None
 
+    async def is_well(self) -> bool | None:
+        view = await self.gateway.call("GET", f"/v1/sessions/{self.sid}")
+        return view["health"]["ok"] or None
+
     async def banner(self) -> bool | None:
         """x11vnc answers, for a viewer by the gateway's WebSocket."""
         url = f"{self.gateway.origin}/v1/sessions/{self.sid}/vnc"
@@ -142,6 +146,8 @@ class Desk:
         await eventually(self.is_complete, "the desktop is complete", deadline_s)
         await eventually(lambda: self.agent_is(other_than=0), "an agent", deadline_s)
         await eventually(lambda: self.watcher.sees(now), "a picture", deadline_s)
+        # Its reasons come with the next look, and go with the one after it.
+        await eventually(self.is_well, "its health", deadline_s)
 
     def mended(self) -> None:
         """The fault was to last, and is over now: from here on it must come back."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from guest_agent.health.judge import BUSY_S, GONE_S, HUNG_LOOKS, START_S, Judge, Sight, State
-from guest_agent.health.processes import find, first_of, read_stat, waits_unread
+from guest_agent.health.processes import belongs, find, first_of, read_stat, waits_unread
 from guest_agent.health.report import memory_percent, read_report, write_report
 from guest_agent.liveness import BEAT_S, SILENT_LOOKS, YOUNG_S, Silence
 
@@ -142,3 +142,11 @@ def test_the_report_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_memory_is_as_full_as_the_kernel_says() -> None:
     assert memory_percent("MemTotal: 2000 kB\nMemFree: 1 kB\nMemAvailable: 500 kB\n") == 75
+
+
+def test_a_process_belongs_to_its_unit_until_it_ends(tmp_path: Path) -> None:
+    (tmp_path / "9").mkdir()
+    (tmp_path / "9/cgroup").write_text("0::/system.slice/fenster-x.service\n")
+    assert belongs(9, "fenster-x.service", tmp_path)
+    assert not belongs(9, "fenster-vnc.service", tmp_path)
+    assert not belongs(8, "fenster-x.service", tmp_path)

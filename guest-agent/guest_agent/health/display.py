@@ -47,7 +47,8 @@ class Seen:
     wm: bool | None
     chromium: bool | None
     chromium_pid: int | None
-    black: bool
+    black: bool | None
+    """None: not looked at."""
 
 
 class Display:
@@ -76,14 +77,14 @@ class Display:
     def close(self) -> None:
         self._conn.disconnect()
 
-    def look(self) -> Seen:
-        """Ask all of them, and wait for their answers for ANSWER_S at most."""
+    def look(self, *, full: bool = True) -> Seen:
+        """Ask all of them, and wait for their answers for ANSWER_S at most. ``full``: look at the picture too."""
         try:
-            return self._look()
+            return self._look(full)
         except (xcffib.ConnectionException, OSError) as exc:
             raise DisplayError("the X server is gone") from exc
 
-    def _look(self) -> Seen:
+    def _look(self, full: bool) -> Seen:
         wm_asked = self._ask_wm()
         window, pid = self._find_chromium()
         stamp = time.monotonic_ns() & 0xFFFFFFFF
@@ -95,7 +96,7 @@ class Display:
         wm, chromium = self._wait(wm_asked, window is not None, stamp)
         if window is not None:
             self._listen(xp.EventMask.NoEvent)
-        black = self._is_black()
+        black = self._is_black() if full else None
         return Seen(wm if wm_asked else None, chromium if window is not None else None, pid, black)
 
     def _ask_wm(self) -> bool:

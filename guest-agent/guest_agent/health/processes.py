@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["find", "first_of", "read_stat", "waits_unread"]
+__all__ = ["belongs", "find", "first_of", "read_stat", "waits_unread"]
 
 CGROUPS = Path("/sys/fs/cgroup/system.slice")
 PROC = Path("/proc")
@@ -16,6 +16,14 @@ def _pids(unit: str, cgroups: Path) -> list[int]:
         return sorted(int(line) for line in (cgroups / unit / "cgroup.procs").read_text().split())
     except OSError:
         return []  # No such unit runs.
+
+
+def belongs(pid: int, unit: str, proc: Path = PROC) -> bool:
+    """Whether it is a process of the unit still."""
+    try:
+        return (proc / str(pid) / "cgroup").read_text().rstrip().endswith(f"/{unit}")
+    except OSError:
+        return False
 
 
 def first_of(unit: str, cgroups: Path = CGROUPS) -> int | None:

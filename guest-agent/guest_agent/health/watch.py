@@ -15,7 +15,7 @@ from typing import Any
 from guest_agent.errors import DisplayError
 from guest_agent.health.display import Display, Seen
 from guest_agent.health.judge import Judge, Part, Sight
-from guest_agent.health.processes import find, first_of, read_stat, waits_unread
+from guest_agent.health.processes import belongs, find, first_of, read_stat, waits_unread
 from guest_agent.health.report import disk_percent, memory_percent, write_report
 from guest_agent.protocol.link import VNC_PORT
 from guest_agent.watchdog import Watchdog
@@ -25,6 +25,8 @@ __all__ = ["LOOK_S", "Watch"]
 logger = logging.getLogger(__name__)
 
 LOOK_S = 2.0
+FULL_EVERY = 8
+"""Looks, and what changes slowly is looked at too: each costs an emulated processor milliseconds."""
 X_ANSWER_S = 3.0
 """For one look at the display, of which half is the programs' to answer."""
 SYSTEMCTL_S = 20.0
@@ -52,6 +54,14 @@ class Watch:
         self._display: Display | None = None
         self._asking: Future[Seen] | None = None
         self._unread: frozenset[str] = frozenset()
+        self._pids: dict[Part, int] = {}
+        """Found before; asked for again when they are gone."""
+        self._chromium = False
+        """It was there when the X server last was: a person has not closed it."""
+        self._x_starts = 0
+        self._looks = 0
+        self._slow: dict[str, Any] = {}
+        self._written: dict[str, Any] = {}
         self._watchdog = Watchdog()
 
     def run(self) -> None:
@@ -65,6 +75,7 @@ class Watch:
             for part, sight in sights.items():
                 if sight is not None and self._judges[part].saw(sight, now):
                     self._repair(part, sight.pid)
+            self._bring_chromium(seen)
             self._report(seen)
             next_at = max(next_at + LOOK_S, time.monotonic())
             time.sleep(max(0.0, next_at - time.monotonic()))
@@ -72,7 +83,7 @@ class Watch:
     def _ask_display(self) -> tuple[Seen | None, bool]:
         """What was seen, and whether the X server has answered."""
         if self._asking is None:
-            self._asking = self._thread.submit(self._look)
+            self._asking = self._thread.submit(self._look, self._looks % FULL_EVERY == 0)
         try:
             seen = self._asking.result(X_ANSWER_S)
         except TimeoutError:
@@ -82,12 +93,12 @@ class Watch:
         self._asking = None
         return seen, seen is not None
 
-    def _look(self) -> Seen:
+    def _look(self, full: bool) -> Seen:
         """On the thread."""
         try:
             if self._display is None:
                 self._display = Display(self._display_name)
-            return self._display.look()
+            return self._display.look(full=full)
         except DisplayError:
             if self._display is not None:
                 self._display.close()
@@ -96,13 +107,15 @@ class Watch:
 
     def _sights(self, seen: Seen | None, x_answers: bool) -> dict[Part, Sight | None]:
         """None: nothing can be said of it now."""
-        x = _sight(first_of(UNITS[Part.X]), x_answers)
+        x = _sight(self._pid_of(Part.X), x_answers)
         if seen is None:
             return {Part.X: x, Part.VNC: self._see_vnc()}
-        wm = None if seen.wm is None else _sight(find(UNITS[Part.WM], WINDOW_MANAGERS), seen.wm)
-        if seen.wm is None and find(UNITS[Part.WM], WINDOW_MANAGERS) is None:
-            wm = Sight(None, False, unit=first_of(UNITS[Part.WM]))
-        chromium = None if seen.chromium is None else _sight(seen.chromium_pid, seen.chromium)
+        manager = self._pid_of(Part.WM)
+        if manager is None:
+            wm: Sight | None = Sight(None, False, unit=first_of(UNITS[Part.WM]))
+        else:
+            wm = None if seen.wm is None else _sight(manager, seen.wm)
+        chromium = Sight(None, False) if seen.chromium is None else _sight(seen.chromium_pid, seen.chromium)
         return {Part.X: x, Part.WM: wm, Part.CHROMIUM: chromium, Part.VNC: self._see_vnc()}
 
     def _see_vnc(self) -> Sight:
@@ -112,7 +125,16 @@ class Watch:
         """
         listens, unread = waits_unread(Path("/proc/net/tcp").read_text(), VNC_PORT)
         still, self._unread = self._unread & unread, unread
-        return _sight(first_of(UNITS[Part.VNC]) if listens else None, not still)
+        return _sight(self._pid_of(Part.VNC) if listens else None, not still)
+
+    def _pid_of(self, part: Part) -> int | None:
+        pid = self._pids.get(part)
+        if pid is None or not belongs(pid, UNITS[part]):
+            pid = find(UNITS[part], WINDOW_MANAGERS) if part is Part.WM else first_of(UNITS[part])
+            self._pids.pop(part, None)
+            if pid is not None:
+                self._pids[part] = pid
+        return pid
 
     def _repair(self, part: Part, pid: int | None) -> None:
         judge = self._judges[part]
@@ -127,20 +149,40 @@ class Watch:
             _systemctl("kill", "--signal=SIGKILL", UNITS[part])
         _systemctl("restart", "--no-block", UNITS[part])
 
+    def _bring_chromium(self, seen: Seen | None) -> None:
+        """Chromium ends in order with its X server, so that systemd does not start it again; nobody has closed it."""
+        starts = self._judges[Part.X].starts
+        if starts != self._x_starts:
+            self._x_starts = starts
+            if self._chromium:
+                _systemctl("reset-failed", UNITS[Part.CHROMIUM])
+                _systemctl("start", "--no-block", UNITS[Part.CHROMIUM])
+        elif seen is not None and seen.wm:
+            self._chromium = first_of(UNITS[Part.CHROMIUM]) is not None
+
     def _report(self, seen: Seen | None) -> None:
+        if self._looks % FULL_EVERY == 0 or not self._slow:
+            self._slow = {
+                "disk_percent": disk_percent(),
+                "memory_percent": memory_percent(Path("/proc/meminfo").read_text()),
+                "black": seen is not None and seen.black is True,
+            }
+        self._looks += 1
         judges = self._judges
         report: dict[str, Any] = {
             "parts": {part.value: judge.state.value for part, judge in judges.items()},
             "repairs": {part.value: judge.repairs for part, judge in judges.items()},
             "starts": {part.value: judge.starts for part, judge in judges.items()},
-            "disk_percent": disk_percent(),
-            "memory_percent": memory_percent(Path("/proc/meminfo").read_text()),
-            "black": seen is not None and seen.black,
+            **self._slow,
         }
+        if report == self._written:
+            return
         try:
             write_report(self._run, report)
         except OSError as exc:
             logger.warning("x no report: %s", exc)
+        else:
+            self._written = report
 
 
 def _sight(pid: int | None, answers: bool) -> Sight:
