@@ -115,7 +115,7 @@ def booted(root: Path, *, network: bool, binds: Mapping[Path, str] | None = None
     with (
         tempfile.TemporaryDirectory() as folder,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices,
-        _cgroups(f"fenster-{os.path.basename(root.parent)}") as enter,
+        _cgroups(root.parent.name) as enter,
     ):
         argv = [*enter, *argv]
         notices.bind(f"{folder}/notify")
