@@ -23,6 +23,7 @@ from typing import Any
 from guest_agent import __version__
 from guest_agent.account import desktop_environment
 from guest_agent.exec import ExecJob
+from guest_agent.health.processes import read_stat
 from guest_agent.health.report import read_report
 from guest_agent.identity import become
 from guest_agent.nest import AgentMain, Exited, Forked, Nest, Options
@@ -39,6 +40,7 @@ from guest_agent.zygote_core import (
     DoSettle,
     ForkAgent,
     KillAgent,
+    LookAtAgent,
     Send,
     ToAgent,
     ZygoteCore,
@@ -221,9 +223,17 @@ class Zygote:
                     self._exec(action)
                 case ForkAgent():
                     self._hatch()
+                case LookAtAgent():
+                    self._look_at_agent()
                 case KillAgent():
                     if self._agent is not None:
                         self._kill_agent(self._agent)
+
+    def _look_at_agent(self) -> None:
+        stat = read_stat(self._agent.pid) if self._agent is not None else None
+        if stat is not None:
+            scheduled, ticks, _ = stat
+            self._carry_out(self._core.agent_seen(scheduled, ticks, time.monotonic()))
 
     def _assign(self, ident: int, assignment: Assignment) -> None:
         from guest_agent.assign import assign, variables

@@ -16,6 +16,7 @@ __all__ = [
     "DoSettle",
     "ForkAgent",
     "KillAgent",
+    "LookAtAgent",
     "Send",
     "ToAgent",
 ]
@@ -78,8 +79,13 @@ class ForkAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAtAgent:
+    """It is silent. Then call :meth:`ZygoteCore.agent_seen`, if it is there."""
+
+
+@dataclass(frozen=True, slots=True)
 class KillAgent:
     """At once; its end is told by :meth:`ZygoteCore.agent_exited` as any other."""
 
 
-Action = Send | ToAgent | DoIdentify | DoAssign | DoSettle | DoExec | DoHealth | ForkAgent | KillAgent
+Action = Send | ToAgent | DoIdentify | DoAssign | DoSettle | DoExec | DoHealth | ForkAgent | LookAtAgent | KillAgent

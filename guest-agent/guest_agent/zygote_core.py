@@ -51,6 +51,7 @@ from guest_agent.zygote_actions import (
     DoSettle,
     ForkAgent,
     KillAgent,
+    LookAtAgent,
     Send,
     ToAgent,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "DoSettle",
     "ForkAgent",
     "KillAgent",
+    "LookAtAgent",
     "Send",
     "State",
     "ToAgent",
@@ -259,11 +261,17 @@ class ZygoteCore:
         self._backoff_s = min(self._backoff_s * 2, BACKOFF_S[1])
         return actions
 
+    def agent_seen(self, scheduled: str, ticks: int, now: float) -> list[Action]:
+        """The state of its main thread and the processor time that it has taken (proc_pid_stat(5))."""
+        if not self._silence.see(scheduled, ticks, now):
+            return []
+        self.counters.hangs += 1
+        return [KillAgent()]
+
     def tick(self, now: float) -> list[Action]:
         """What is due."""
         if self._silence.look(now):
-            self.counters.hangs += 1
-            return [KillAgent()]
+            return [LookAtAgent()]
         if self._fork_at is None or self._fork_at > now:
             return []
         self._fork_at = None

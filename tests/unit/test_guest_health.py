@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from guest_agent.health.judge import BUSY_S, GONE_S, HUNG_LOOKS, START_S, Judge, Sight, State
 from guest_agent.health.processes import belongs, find, first_of, read_stat, waits_unread
 from guest_agent.health.report import memory_percent, read_report, write_report
-from guest_agent.liveness import BEAT_S, SILENT_LOOKS, YOUNG_S, Silence
+from guest_agent.liveness import BEAT_S, STILL_LOOKS, Silence
+from guest_agent.liveness import BUSY_S as LATE_S
 
 LOOK_S = 2.0
 
@@ -70,24 +72,64 @@ def test_what_was_never_there_and_whose_unit_is_started_again_is_waited_for() ->
     assert looks(judge, [well(), *started_again]) == []
 
 
-def test_an_agent_is_hung_when_it_gives_no_sign() -> None:
+def seen(silence: Silence, sights: Sequence[tuple[str, int]], at: float = 0.0) -> list[int]:
+    """Which of these, one each look, had it be called hung."""
+    found = []
+    for number, (scheduled, ticks) in enumerate(sights):
+        now = at + (number + 1) * BEAT_S
+        if silence.look(now) and silence.see(scheduled, ticks, now):
+            found.append(number)
+    return found
+
+
+def beginning() -> Silence:
     silence = Silence()
     silence.begin(0.0)
-    assert not any(silence.look(at * BEAT_S) for at in range(1, int(YOUNG_S / BEAT_S))), "young ones are not judged"
-    at = YOUNG_S
-    for _ in range(20):
-        silence.heard()
-        assert not silence.look(at)
-        at += BEAT_S
-    found = [number for number in range(10) if silence.look(at + number * BEAT_S)]
-    assert found == [SILENT_LOOKS - 2], "told once; the look after its last sign counts"
+    return silence
+
+
+def test_an_agent_that_gives_no_sign_and_does_nothing_is_hung() -> None:
+    silence = beginning()
+    # The look after its last sign; the first that is silent, which has nothing to compare; then those that count.
+    assert seen(silence, [("S", 5)] * 20) == [1 + STILL_LOOKS]
     assert silence.deadline() is None
 
 
-def test_a_look_that_comes_late_counts_once() -> None:
-    silence = Silence()
-    silence.begin(0.0)
+def test_an_agent_that_was_stopped_is_hung_at_once() -> None:
+    assert seen(beginning(), [("T", 5)] * 3) == [1]
+
+
+@pytest.mark.parametrize(
+    "sights",
+    [
+        [("S", number) for number in range(50)],
+        [("R", 5)] * 50,
+        [("D", 5)] * 50,
+        ([("S", 5)] * 2 + [("S", 6)] * 2) * 9,
+    ],
+)
+def test_an_agent_that_works_or_waits_for_its_turn_is_only_late(sights: list[tuple[str, int]]) -> None:
+    assert len(sights) * BEAT_S < LATE_S
+    assert seen(beginning(), sights) == []
+
+
+def test_an_agent_that_works_without_a_sign_for_very_long_is_hung() -> None:
+    assert seen(beginning(), [("R", number) for number in range(100)]) == [1 + round(LATE_S / BEAT_S)]
+
+
+def test_an_agent_that_gives_signs_is_not_looked_at() -> None:
+    silence = beginning()
+    for number in range(1, 50):
+        silence.heard()
+        assert not silence.look(number * BEAT_S)
+    # And what was seen before does not count afterwards.
+    assert seen(silence, [("S", 5)] * STILL_LOOKS, at=25.0) == []
     silence.heard()
+    assert seen(silence, [("S", 5)] * (1 + STILL_LOOKS), at=50.0) == []
+
+
+def test_a_look_that_comes_late_counts_once() -> None:
+    silence = beginning()
     assert not silence.look(1000.0)
     assert silence.deadline() == 1000.0 + BEAT_S
     assert not silence.look(1000.1)

@@ -29,6 +29,7 @@ from guest_agent.zygote_core import (
     DoSettle,
     ForkAgent,
     KillAgent,
+    LookAtAgent,
     Send,
     State,
     ToAgent,
@@ -305,7 +306,7 @@ def test_a_host_that_left_gets_no_answer_that_its_successor_could_take_for_its_o
     assert {peer["peer"] for peer in hello(core)["peers"]} == {"p1", "p2"}
 
 
-def test_an_agent_that_gives_no_sign_is_killed_and_another_forked() -> None:
+def test_an_agent_that_hangs_is_killed_and_another_forked() -> None:
     core = ready()
     now = 100.0
     core.forked(7, now)
@@ -316,9 +317,11 @@ def test_an_agent_that_gives_no_sign_is_killed_and_another_forked() -> None:
         now = deadline
         if now < 120.0:
             core.agent_line(Notification("beat", {}))
-        if core.tick(now) == [KillAgent()]:
-            killed = now
-    assert killed == 121.0, "1.5 s after its last sign"
+        for action in core.tick(now):
+            assert action == LookAtAgent()
+            if core.agent_seen("S", 31, now) == [KillAgent()]:
+                killed = now
+    assert killed == 121.5, "2 s after its last sign"
     assert core.counters.hangs == 1
     core.agent_exited(-9, killed)
     assert core.tick(killed + 0.1) == [ForkAgent()]
