@@ -10,9 +10,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
-from tests.vm.frames import BROADCAST, ethernet, seen
+from gateway.exits import PROXY_PORT
+from gateway.netns.lan import GUEST_IP, HOST_IP
+from tests.vm.frames import BROADCAST, IPV4, TCP, ethernet, seen
 
-__all__ = ["DIVIDER", "Sniffer", "Trap", "Window", "divider", "listeners", "mark", "sniffing", "trap", "windows"]
+__all__ = [
+    "DIVIDER", "Sniffer", "Trap", "Window", "divider", "is_of_proxy", "listeners", "mark", "sniffing", "trap",
+    "windows",
+]  # fmt: skip
 
 DIVIDER = 0x88B5
 """An ethertype for local experiments (IEEE 802)."""
@@ -130,6 +135,18 @@ class Window:
     """Frames of the guest."""
     answers: list[str] = field(default_factory=list)
     """What the namespace sent, in the words of frames.seen()."""
+    by_proxy: list[str] = field(default_factory=list)
+    """Of the proxy to the guest's own address, in the same words. That way is open, and the guest's own programs may
+    use it at any moment."""
+
+
+def is_of_proxy(frame: bytes) -> bool:
+    """Whether it is TCP of the session's proxy to the address that the guest has."""
+    if frame[12:14] != IPV4.to_bytes(2, "big") or frame[23] != TCP:
+        return False
+    ports = 14 + (frame[14] & 15) * 4
+    ends = socket.inet_aton(HOST_IP), socket.inet_aton(GUEST_IP)
+    return (frame[26:30], frame[30:34]) == ends and frame[ports : ports + 2] == PROXY_PORT.to_bytes(2, "big")
 
 
 def windows(frames: list[tuple[bool, bytes]], divide: bytes, count: int) -> list[Window]:
@@ -142,7 +159,8 @@ def windows(frames: list[tuple[bool, bytes]], divide: bytes, count: int) -> list
             now += 1
         elif 0 <= now < count:
             if outgoing:
-                found[now].answers.append(seen(data))
+                told = found[now].by_proxy if is_of_proxy(data) else found[now].answers
+                told.append(seen(data))
             else:
                 found[now].sent += 1
     assert now == count, f"the guest came to attempt {now} of {count}"

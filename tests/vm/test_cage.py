@@ -107,8 +107,7 @@ def wrong(row: Attempt, came: str, window: Window) -> list[str]:
     """What of an attempt is not as it should be, the escapes apart."""
     kinds = {words.partition(" from port ")[0] for words in window.answers} - {"ARP answer", "ARP question"}
     faults = [] if window.sent else ["nothing was tried"]
-    expected = row.answers | ({"TCP answer"} if row.how == "proxy" else set())
-    faults += [f"answered by {kind}" for kind in kinds - expected]
+    faults += [f"answered by {kind}" for kind in kinds - row.answers]
     through = came == "connected" or came.startswith("answered")
     if row.how == "proxy":
         through = " 403 " not in came
@@ -123,7 +122,7 @@ def table(rows: list[Attempt], came: list[str], seen: list[Window], faults: list
     ]
     for row, told, window, fault in zip(rows, came, seen, faults, strict=True):
         target = "" if callable(row.target) else f"{row.target[0]}:{row.target[1]}"
-        back = ", ".join(sorted(set(window.answers)))[:24] or "-"
+        back = ", ".join(sorted({*window.answers, *window.by_proxy}))[:24] or "-"
         verdict = "; ".join(fault) or ("OPEN, as meant" if row.open else "-")
         lines.append(
             f"{row.name[:38]:<38} {row.how:<6} {target:<22} {window.sent:>4}  {told[:26]:<26} {back:<24} {verdict}"
