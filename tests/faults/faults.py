@@ -223,7 +223,7 @@ FAULTS: list[Fault] = [
     *_both("zygote", _zygote, 15, 30),
     *_both("x11vnc", _x11vnc, 10, 10, fast=("kill",)),
     *_both("window manager", _window_manager, 30, 30),
-    *_both("Chromium", _chromium, 10, 10, frozenset({Loss.CHROMIUM}), fast=("hang",)),
+    *_both("Chromium", _chromium, 10, 10, frozenset({Loss.CHROMIUM})),
     *_both("X server", _x_server, 30, 30, WINDOWS),
     Fault("guest's clock", "a day on", partial(_clock, by="+1 day"), 3),
     Fault("guest's clock", "a day back", partial(_clock, by="-1 day"), 3),
