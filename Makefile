@@ -40,8 +40,8 @@ test-full: packages-test $(VENV)/.dev web golden ## Everything, the long ones to
 newcomer: packages-test $(VENV)/.dev ## Try the README's commands on a fresh Debian 13, in a container without caches
 	$(PYTEST) -s -o faulthandler_timeout=0 tests/newcomer $(ARGS)
 
-faults: packages-test $(VENV)/.dev golden ## Kill and hang every part under a viewer; print what each cost (FENSTER_FAULT_REPORT=1 keeps it)
-	$(PYTEST) -s -q tests/faults $(ARGS)
+faults: packages-test $(VENV)/.dev golden ## Kill and hang every part under a viewer; print what each cost (FENSTER_TEST_FAULT_REPORT=1 keeps it)
+	FENSTER_TEST_FAULT_TIMES=1 $(PYTEST) -s -q tests/faults $(ARGS)
 
 check: $(VENV)/.dev web/node_modules/.installed ## Lint and types: ruff, mypy strict, tsc, eslint, import directions
 	$(BIN)/ruff check .

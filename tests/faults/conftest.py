@@ -26,12 +26,12 @@ REPORTS = Path(__file__).parent / "report"
 
 @pytest.fixture(scope="session")
 def table() -> Iterator[list[Row]]:
-    """Rows, as they come; printed at the end, and kept where FENSTER_FAULT_REPORT is set."""
+    """Rows, as they come; printed at the end, and kept where FENSTER_TEST_FAULT_REPORT is set."""
     rows: list[Row] = []
     yield rows
     text = markdown(rows)
     print(f"\n{text}")
-    if os.environ.get("FENSTER_FAULT_REPORT"):
+    if os.environ.get("FENSTER_TEST_FAULT_REPORT"):
         REPORTS.mkdir(exist_ok=True)
         today = datetime.now(UTC).date().isoformat()
         head = f"# Faults, {today}\n\nMade by `make faults`; `tests/README.md` says how to read it.\n\n"

@@ -34,10 +34,10 @@ class Row:
     told: str
     """The reasons that the session's health gave, or its end."""
 
-    def beyond(self) -> list[str]:
-        """What is beyond what it may cost."""
+    def beyond(self, patience: float = 1.0) -> list[str]:
+        """What is beyond what it may cost. ``patience``: times its bound, which a host that does more may need."""
         found = [f"lost {loss.value}" for loss in sorted(self.lost - self.allowed)]
-        if self.back_s > self.bound_s:
+        if self.back_s > self.bound_s * patience:
             found.append(f"back after {self.back_s:.1f} s, allowed are {self.bound_s:g} s")
         return found
 

@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(600), pytest.mark.asyncio(
 
 PATIENCE = 3.0
 """Times its bound, and a fault is given up: the row then says how long it was not back."""
+LENIENCE = 1.0 if os.environ.get("FENSTER_TEST_FAULT_TIMES") else PATIENCE
+"""``make faults`` holds each to its time. Beside other tests that would judge the host."""
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,7 @@ async def run(desk: Desk, fault: Fault, table: list[Row]) -> None:
         )  # fmt: skip
         table.append(row)
         print(f"\n{row}")
-    assert row.beyond() == []
+    assert row.beyond(LENIENCE) == []
 
 
 @pytest.mark.slow
@@ -96,7 +98,7 @@ async def test_only_a_dead_qemu_takes_a_session_and_says_so(
                   frozenset({Loss.SESSION}), frozenset({Loss.SESSION}), error)  # fmt: skip
         table.append(row)
         print(f"\n{row}")
-        assert (view["error"]["kind"], row.beyond()) == ("vm-lost", [])
+        assert (view["error"]["kind"], row.beyond(LENIENCE)) == ("vm-lost", [])
         # Nobody else's.
         assert await desk.watcher.sees(at + took_s / 2) or how == "kill"
         await desk.settled()
