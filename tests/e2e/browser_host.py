@@ -16,10 +16,19 @@ from pathlib import Path
 
 from playwright.async_api import Browser, async_playwright
 
+from gateway import host
+
 __all__ = ["BROWSER_IP", "GATEWAY_IP", "BrowserHost", "chromium", "run"]
 
-_NET = f"169.254.{64 + os.getpid() % 128}"
-"""Test runs beside each other each have a cable of their own."""
+
+def _free_net() -> str:
+    """Test runs beside each other each have a cable of their own, and one that was killed has left its."""
+    taken = {address.rpartition(".")[0] for address in host.addresses()}
+    nets = (f"169.254.{64 + (os.getpid() + number) % 128}" for number in range(128))
+    return next(net for net in nets if net not in taken)
+
+
+_NET = _free_net()
 GATEWAY_IP = f"{_NET}.1"
 BROWSER_IP = f"{_NET}.2"
 
