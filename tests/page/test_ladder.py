@@ -105,6 +105,15 @@ async def agent_pid(session: Session) -> int:
     return await asyncio.to_thread(_pid_of, inside)
 
 
+async def zygote_pid(session: Session) -> int:
+    """Of the agent's, which ends an agent that stands still."""
+    return await asyncio.to_thread(_zygote_of, await agent_pid(session))
+
+
+def _zygote_of(agent: int) -> int:
+    return [pid for pid in _ancestors(agent) if b"guest_agent" in Path(f"/proc/{pid}/cmdline").read_bytes()][-1]
+
+
 def _pid_of(inside: int) -> int:
     for status in Path("/proc").glob("[0-9]*/status"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):

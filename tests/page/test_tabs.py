@@ -22,7 +22,7 @@ from tests.e2e.viewer import PIN_BAR, SAME_VIEWER, Viewer
 from tests.page.conftest import DISPLAY_PX, VIEWPORT
 from tests.page.disturbed import Opener, browser, opened, painter, times, works
 from tests.page.tab import Tab
-from tests.page.test_ladder import agent_pid
+from tests.page.test_ladder import zygote_pid
 from tests.page.timeline import RECORD, Times
 from tests.x11.desk import Terminal
 from tests.x11.painter import Painter
@@ -154,8 +154,8 @@ async def test_who_leaves_while_it_connects_is_gone_too(
     """Nobody but the gateway knows of a peer whose answer came too late."""
     browser_host.pass_udp()
     page = await browser.new_page()
-    agent = await agent_pid(session)
-    os.kill(agent, signal.SIGSTOP)
+    zygote = await zygote_pid(session)
+    os.kill(zygote, signal.SIGSTOP)
     try:
         async with page.expect_request("**/whep"):
             await page.goto(gateway.viewer_url(session.id, "control"))
@@ -167,7 +167,7 @@ async def test_who_leaves_while_it_connects_is_gone_too(
         async with page.expect_event("requestfailed", lambda request: "/whep" in request.url):
             await page.goto("about:blank")
     finally:
-        os.kill(agent, signal.SIGCONT)
+        os.kill(zygote, signal.SIGCONT)
     await control_is_free(session)
     await page.context.close()
 
