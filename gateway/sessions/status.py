@@ -18,7 +18,7 @@ from gateway.sessions.lifecycle import STARTING, Event, State, step
 from gateway.sessions.place import place_of
 from gateway.sessions.record import OPERATOR, Lifetime, Place, Sharing, Template
 from gateway.sessions.updates import Updates
-from gateway.sessions.view import ControlView, DisplayView, ErrorView, HealthView, SessionView
+from gateway.sessions.view import ControlView, DisplayView, ErrorView, SessionView
 from gateway.vm.driver import Facts
 
 __all__ = ["Status"]
@@ -113,10 +113,8 @@ class Status:
         """What its driver says of this host."""
         self.accelerator, self.limits = facts.accelerator, tuple(facts.limits)
 
-    def _health(self) -> HealthView:
-        return self.health.view(egress_view(self.out, self._egress()))
-
     def view(self) -> SessionView:
+        egress = egress_view(self.out, self._egress())
         return SessionView(
             id=self.id,
             state=self.state.value,
@@ -125,7 +123,7 @@ class Status:
             durations=dict(self.durations),
             error=self.error,
             notice=self.notice,
-            health=self._health(),
+            health=self.health.view(egress),
             viewers=self.viewers,
             control=self._control(),
             display=DisplayView(width=self.display_px[0], height=self.display_px[1]),
@@ -137,7 +135,7 @@ class Status:
             idle_at=_time(self.verdict.idle_at) if self.state is State.READY else None,
             idle_action=self.lifetime.idle_action,
             warning=self.verdict.warning,
-            egress=egress_view(self.out, self._egress()),
+            egress=egress,
             timezone=self.taken_for.timezone or None,
             locale=self.taken_for.locale or None,
             clipboard=self.sharing.clipboard,
@@ -157,7 +155,7 @@ class Status:
 
     def health_changed(self) -> None:
         """It was looked at: tell the watchers, if that showed anything new."""
-        if self.updates.latest.health != self._health():
+        if self.updates.latest.health != self.health.view(egress_view(self.out, self._egress())):
             self.publish()
 
     def mark(self, stage: str) -> None:

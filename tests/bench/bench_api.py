@@ -33,6 +33,7 @@ from gateway import app, log
 from gateway.sessions.manager import Room
 from gateway.settings import Settings
 from gateway.vm.driver import Lan, VmSpec
+from gateway.vm.find import processor_s
 from tests.fake_guest import FakeGuest
 from tests.fake_lan import FakeLan
 from tests.fakes import FakeDriver, FakeVm
@@ -42,7 +43,6 @@ AT_ONCE = 16
 ASKED = 50
 PATIENCE_S = 120.0
 SHOWN = 15
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Machines(FakeDriver):
@@ -77,11 +77,11 @@ async def serve(folder: Path, sessions: int, profile: Path | None) -> None:
 class Gateway:
     def __init__(self, pid: int, http: aiohttp.ClientSession) -> None:
         self.http = http
+        self._pid = pid
         self._proc = Path(f"/proc/{pid}")
 
     def cpu_s(self) -> float:
-        fields = (self._proc / "stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        return processor_s(self._pid)
 
     def rss_kib(self) -> int:
         (line,) = (line for line in (self._proc / "status").read_text().splitlines() if line.startswith("VmRSS:"))
