@@ -28,6 +28,21 @@ cat ~/kept 2>/dev/null || echo none
 cat /proc/sys/kernel/random/boot_id
 """
 
+CHROMIUM_WINDOW = """
+exec 3< <(exec stdbuf -oL xprop -root -spy _NET_CLIENT_LIST)
+spy=$!
+trap 'kill $spy' EXIT
+while read -r -u 3 line; do
+  # The newest stands last.
+  case $(xprop -id "${line##* }" WM_CLASS _NET_WM_PID 2>/dev/null) in
+    *"= $0") ;;
+    *hromium*) exit 0 ;;
+  esac
+done
+exit 1
+"""
+"""bash; returns when there is a window of a Chromium with another pid than $0. To poll for it would slow it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -65,7 +80,8 @@ class Desk:
         self.watcher = Watcher(gateway.origin, sid, token)
         self.reasons: set[str] = set()
         """That its health gave, and what was refused; a test clears it."""
-        self.mended_at = 0.0
+        self.since = 0.0
+        """Its time counts from here (time.monotonic())."""
         self._looking = asyncio.create_task(self._look(), name="health")
 
     @classmethod
@@ -105,6 +121,10 @@ class Desk:
         """To a process of the guest."""
         await self.guest.run("kill", f"-{name}", str(pid), user=False)
 
+    async def runs(self, pid: int) -> bool:
+        """It is no process that a signal has stopped."""
+        return (await self.guest.run("ps", "-o", "state=", "-p", str(pid))).strip() not in ("T", "")
+
     # Whether it is back.
 
     async def agent_is(self, *, other_than: int) -> bool | None:
@@ -122,6 +142,14 @@ class Desk:
         except (AssertionError, TimeoutError):
             return None
         return all(shown) or None
+
+    async def other_chromium(self, pid: int) -> bool | None:
+        """Wait for the window of another; None: not within the time of one question."""
+        try:
+            await self.guest.run("bash", "-c", CHROMIUM_WINDOW, str(pid))
+        except (AssertionError, TimeoutError):
+            return None
+        return True
 
     async def is_well(self) -> bool | None:
         view = await self.gateway.call("GET", f"/v1/sessions/{self.sid}")
@@ -149,9 +177,13 @@ class Desk:
         # Its reasons come with the next look, and go with the one after it.
         await eventually(self.is_well, "its health", deadline_s)
 
+    def struck(self) -> None:
+        """The fault is about to be made; to find what it is done to has taken a while."""
+        self.since = time.monotonic()
+
     def mended(self) -> None:
         """The fault was to last, and is over now: from here on it must come back."""
-        self.mended_at = time.monotonic()
+        self.since = time.monotonic()
 
     async def has_reason(self, kind: str) -> bool | None:
         return kind in self.reasons or None

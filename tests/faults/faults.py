@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -23,13 +23,12 @@ Back = Callable[[], Awaitable[Any]]
 """Not None once it is back."""
 
 WINDOWS = frozenset({Loss.TERMINAL, Loss.CHROMIUM})
-SIGNALS = {"kill": "KILL", "hang": "STOP"}
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Args:
-    name, how: "kill" or "hang", or another word for what is done.
+    name, how: "kill", "hang" (SIGSTOP), "freeze", or another word for what is done.
     make: does it, and gives what is asked until it is back.
     bound_s: from then on.
     allowed: what may be lost.
@@ -64,23 +63,52 @@ async def _zygote(desk: Desk, name: str) -> Back:
 
 
 async def _x_server(desk: Desk, name: str) -> Back:
-    pid = await desk.main_pid("x")
-    await desk.signal(name, pid)
+    pid = await _strike(desk, name, "x")
 
     async def back() -> bool | None:
-        try:
-            if await desk.main_pid("x") in (0, pid):
-                return None
-        except (AssertionError, TimeoutError):
-            return None
-        return await desk.is_complete()
+        main = await desk.main_pid("x")
+        return ((await _goes_on(desk, name, pid) or main not in (0, pid)) and await desk.is_complete()) or None
 
     return back
 
 
 async def _x11vnc(desk: Desk, name: str) -> Back:
-    await desk.signal(name, await desk.main_pid("vnc"))
+    await _strike(desk, name, "vnc")
     return desk.banner
+
+
+async def _chromium(desk: Desk, name: str) -> Back:
+    pid = await _strike(desk, name, "chromium")
+
+    async def back() -> bool | None:
+        return await _goes_on(desk, name, pid) or (name != "STOP" and await desk.other_chromium(pid)) or None
+
+    return back
+
+
+async def _goes_on(desk: Desk, name: str, pid: int) -> bool:
+    """It was only stopped, and runs again."""
+    return name == "STOP" and await desk.runs(pid)
+
+
+async def _strike(desk: Desk, name: str, unit: str) -> int:
+    """The unit's main process, which now has the signal.
+
+    Args:
+        name: FREEZE is none: what is frozen (cgroup v2) cannot be told to go on, as what hangs by itself.
+    """
+    pid = await desk.main_pid(unit)
+    desk.struck()
+    if name == FREEZE:
+        await desk.guest.run("tee", CGROUP.format(unit) + "/cgroup.freeze", user=False, stdin="1")
+    else:
+        await desk.signal(name, pid)
+    return pid
+
+
+FREEZE = "FREEZE"
+SIGNALS = {"kill": "KILL", "hang": "STOP", "freeze": FREEZE}
+CGROUP = "/sys/fs/cgroup/system.slice/fenster-{}.service"
 
 
 async def _window_manager(desk: Desk, name: str) -> Back:
@@ -88,23 +116,8 @@ async def _window_manager(desk: Desk, name: str) -> Back:
     await desk.signal(name, pid)
 
     async def back() -> bool | None:
-        try:
-            other = await desk.window_manager_pid() != pid
-        except AssertionError:
-            return None
-        return (other and await desk.is_complete()) or None
-
-    return back
-
-
-async def _chromium(desk: Desk, name: str) -> Back:
-    pid = await desk.main_pid("chromium")
-    await desk.signal(name, pid)
-
-    async def back() -> bool | None:
-        if await desk.main_pid("chromium") in (0, pid):
-            return None
-        return (await desk.guest.window("chromium") is not None) or None
+        other = await desk.window_manager_pid() != pid
+        return ((other or await _goes_on(desk, name, pid)) and await desk.is_complete()) or None
 
     return back
 
@@ -171,13 +184,19 @@ async def _clock(desk: Desk, by: str) -> Back:
     return back
 
 
+HOG = "held = []\nwhile True: held.append(bytearray(b'x') * (8 << 20))"
+RUN_HOG = f"""
+echo $$ > {CGROUP.format("desktop")}/cgroup.procs
+exec setsid -f runuser -u user -- python3 -c "$0" </dev/null >/dev/null 2>&1
+"""
+
+
 async def _guest_memory(desk: Desk) -> Back:
-    """A program of the user's takes all there is; the kernel ends it."""
-    hog = "python3 -c 'held=[]\nwhile True: held.append(bytearray(b\"x\") * (8 << 20))'"
-    await desk.guest.run("sh", "-c", f"setsid -f bash -c 'exec -a hog {hog}' </dev/null >/dev/null 2>&1")
+    """A program of the user's, as the terminal starts it, takes all there is; the kernel ends it."""
+    await desk.guest.run("bash", "-c", RUN_HOG, HOG, user=False)
 
     async def over() -> bool | None:
-        found = await desk.guest.run("sh", "-c", "pgrep -f ^hog || echo none")
+        found = await desk.guest.run("sh", "-c", "pgrep -f '[h]eld = ' || echo none")
         return found.strip() == "none" or None
 
     return over
@@ -206,30 +225,32 @@ async def _send(make: Callable[[Desk, str], Awaitable[Back]], sign: str, desk: D
     return await make(desk, sign)
 
 
-def _both(
-    name: str, make: Callable[[Desk, str], Awaitable[Back]], kill_s: float, hang_s: float,
-    allowed: frozenset[Loss] = frozenset(), fast: tuple[str, ...] = (),
+def _each(
+    name: str, make: Callable[[Desk, str], Awaitable[Back]], bounds_s: Mapping[str, float],
+    allowed: frozenset[Loss] = frozenset(), fast: tuple[str, ...] = (), kept: tuple[str, ...] = (),
 ) -> list[Fault]:  # fmt: skip
-    bounds = {"kill": kill_s, "hang": hang_s}
+    """One for each of the ways in ``bounds_s``. Those in ``kept`` may cost nothing."""
     return [
-        Fault(name, how, partial(_send, make, sign), bounds[how], allowed, how in fast)
-        for how, sign in SIGNALS.items()
-    ]
+        Fault(name, how, partial(_send, make, SIGNALS[how]), bound_s, frozenset() if how in kept else allowed,
+              how in fast)
+        for how, bound_s in bounds_s.items()
+    ]  # fmt: skip
 
 
 FAULTS: list[Fault] = [
-    *_both("agent", _agent, 3, 3, fast=("hang",)),
+    *_each("agent", _agent, {"kill": 3, "hang": 3}, fast=("hang",)),
     # Another one has all libraries to load before it can fork an agent.
-    *_both("zygote", _zygote, 15, 30),
-    *_both("x11vnc", _x11vnc, 10, 10, fast=("kill",)),
-    *_both("window manager", _window_manager, 30, 30),
-    *_both("Chromium", _chromium, 10, 10, frozenset({Loss.CHROMIUM})),
-    *_both("X server", _x_server, 30, 30, WINDOWS),
+    *_each("zygote", _zygote, {"kill": 15, "hang": 30}),
+    *_each("x11vnc", _x11vnc, {"kill": 10, "hang": 10, "freeze": 15}, fast=("kill",)),
+    *_each("window manager", _window_manager, {"kill": 30, "hang": 30}),
+    # What is frozen must be seen not to answer, which takes two looks.
+    *_each("Chromium", _chromium, {"kill": 10, "hang": 10, "freeze": 20}, frozenset({Loss.CHROMIUM}), kept=("hang",)),
+    *_each("X server", _x_server, {"kill": 30, "hang": 30, "freeze": 40}, WINDOWS, kept=("hang",)),
     Fault("guest's clock", "a day on", partial(_clock, by="+1 day"), 3),
     Fault("guest's clock", "a day back", partial(_clock, by="-1 day"), 3),
     Fault("guest's memory", "used up", _guest_memory, 30),
     Fault("guest's disk", "full", _guest_disk, 10),
-    *_both("data plane", _data_plane, 5, 15, frozenset({Loss.CONNECTIONS})),
+    *_each("data plane", _data_plane, {"kill": 5, "hang": 15}, frozenset({Loss.CONNECTIONS})),
     Fault("gateway", "kill", _gateway_killed, 10),
     Fault("gateway", f"hang, ended after {HUNG_S:g} s", _gateway_hung, 10),
     Fault("gateway and data plane", "kill", _everything_of_the_hosts, 10),

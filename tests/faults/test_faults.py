@@ -51,7 +51,7 @@ async def run(desk: Desk, fault: Fault, table: list[Row]) -> None:
     await desk.settled()
     before = await desk.kept()
     desk.reasons.clear()
-    desk.mended_at = at = time.monotonic()
+    desk.since = at = time.monotonic()
     back = await fault.make(desk)
 
     async def is_back() -> Any:
@@ -62,7 +62,7 @@ async def run(desk: Desk, fault: Fault, table: list[Row]) -> None:
     try:
         await eventually(is_back, f"{fault.id} is over", PATIENCE * fault.bound_s)
     finally:
-        took_s, saw = time.monotonic() - desk.mended_at, desk.watcher
+        took_s, saw = time.monotonic() - desk.since, desk.watcher
         # Also what is there again, but not yet shown to anybody.
         await desk.settled()
         row = Row(

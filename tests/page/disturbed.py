@@ -134,10 +134,11 @@ class Opener:
         await page.add_init_script(RECORD)
         if context is None:
             await page.add_init_script(SAME_VIEWER)
+        timeline = Timeline(page, self._times)
         since = time.time()
         url = self._gateway.viewer_url(self._session.id, "control")
         viewer = await Viewer.open(page, url, "novnc" if path == "ws" else "webrtc", DISPLAY_PX)
-        desk = Desk(viewer, self._painter, self._terminal, Timeline(page, self._times))
+        desk = Desk(viewer, self._painter, self._terminal, timeline)
         try:
             await desk.timeline.live(path, since, what)
             await page.evaluate("window.mark = 'kept'")

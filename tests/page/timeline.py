@@ -8,6 +8,8 @@ from collections import defaultdict
 
 from playwright.async_api import Page
 
+from tests.page.wire import Wire, processes
+
 __all__ = ["RECORD", "Timeline", "Times"]
 
 RECORD = """
@@ -44,6 +46,7 @@ class Timeline:
     def __init__(self, page: Page, times: Times) -> None:
         self._page = page
         self._times = times
+        self._wire = Wire(page)
 
     async def live(self, path: str, since: float, what: str, within_s: float = 30.0) -> None:
         """Wait until the page shows a live picture by ``path``, reached after ``since`` (time.time()), and note how
@@ -56,6 +59,7 @@ class Timeline:
             found = await self._page.wait_for_function(script, arg=[path, since], timeout=within_s * 1000)
         except Exception as error:
             error.add_note(f"{time.time() - since:.1f} s later; seen: {await self._page.evaluate('window.seen')}")
+            error.add_note(f"{self._wire}\n{processes('x11vnc')}")
             raise
         if what:
             self.note(what, float(await found.json_value()) - since)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from guest_agent.health.judge import BUSY_S, GONE_S, HUNG_LOOKS, START_S, Judge, Sight, State
+from guest_agent.health.judge import BUSY_S, GONE_S, HUNG_LOOKS, START_S, Judge, Remedy, Sight, State
 from guest_agent.health.processes import belongs, find, first_of, read_stat, waits_unread
 from guest_agent.health.report import memory_percent, read_report, write_report
 from guest_agent.liveness import BEAT_S, STILL_LOOKS, Silence
@@ -17,8 +17,10 @@ LOOK_S = 2.0
 
 
 def looks(judge: Judge, sights: list[Sight], at: float = 100.0) -> list[int]:
-    """Numbers of the sights, one each LOOK_S, at which a repair was asked for."""
-    return [number for number, sight in enumerate(sights) if judge.saw(sight, at + number * LOOK_S)]
+    """Numbers of the sights, one each LOOK_S, at which a restart was asked for."""
+    said = [judge.saw(sight, at + number * LOOK_S) for number, sight in enumerate(sights)]
+    assert Remedy.CONTINUE not in said
+    return [number for number, remedy in enumerate(said) if remedy is Remedy.RESTART]
 
 
 def well(ticks: int = 5) -> Sight:
@@ -27,9 +29,19 @@ def well(ticks: int = 5) -> Sight:
 
 def test_what_stands_still_and_does_not_answer_is_hung_after_two_looks() -> None:
     judge = Judge(needed=True)
-    stopped = Sight(7, False, 6, "T")
-    assert looks(judge, [well(), well(6), stopped, stopped]) == [3]
+    still = Sight(7, False, 6)
+    assert looks(judge, [well(), well(6), still, still]) == [3]
     assert (judge.state, judge.repairs, HUNG_LOOKS) == (State.HUNG, 1, 2)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_what_a_signal_has_stopped_is_told_to_go_on_at_once(answers: bool) -> None:
+    judge = Judge(needed=True)
+    assert judge.saw(well(), 100.0) is None
+    assert judge.saw(Sight(8, answers, 6, "T"), 102.0) is Remedy.CONTINUE
+    assert (judge.state, judge.repairs) == (State.HUNG, 1)
+    assert judge.saw(Sight(8, True, 7), 104.0) is None
+    assert judge.state is State.OK
 
 
 @pytest.mark.parametrize("scheduled", ["R", "D"])
@@ -54,7 +66,7 @@ def test_one_that_starts_is_not_judged() -> None:
 
 def test_it_is_repaired_again_when_the_repair_was_of_no_use() -> None:
     judge = Judge(needed=True)
-    assert looks(judge, [well(), *[Sight(7, False, 5, "T")] * 4]) == [2, 4]
+    assert looks(judge, [well(), *[Sight(7, False, 5)] * 4]) == [2, 4]
     assert judge.repairs == 2
 
 

@@ -76,5 +76,7 @@ def test_chromium_answers_until_it_stands_still(xserver: XServer, programs: Prog
     stopped = display.look()
     os.kill(seen.chromium_pid, signal.SIGCONT)
     assert (stopped.chromium, stopped.chromium_pid, stopped.wm) == (False, seen.chromium_pid, True)
+    others = display.look(ours=lambda pid: pid != seen.chromium_pid)
+    assert (others.chromium, others.chromium_pid) == (None, None)
     assert display.look().chromium is True
     display.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import select
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,16 +78,21 @@ class Display:
     def close(self) -> None:
         self._conn.disconnect()
 
-    def look(self, *, full: bool = True) -> Seen:
-        """Ask all of them, and wait for their answers for ANSWER_S at most. ``full``: look at the picture too."""
+    def look(self, *, full: bool = True, ours: Callable[[int], bool] = lambda pid: True) -> Seen:
+        """Ask all of them, and wait for their answers for ANSWER_S at most.
+
+        Args:
+            full: look at the picture too.
+            ours: whether a Chromium with this pid is to be asked; a person may have started another.
+        """
         try:
-            return self._look(full)
+            return self._look(full, ours)
         except (xcffib.ConnectionException, OSError) as exc:
             raise DisplayError("the X server is gone") from exc
 
-    def _look(self, full: bool) -> Seen:
+    def _look(self, full: bool, ours: Callable[[int], bool]) -> Seen:
         wm_asked = self._ask_wm()
-        window, pid = self._find_chromium()
+        window, pid = self._find_chromium(ours)
         stamp = time.monotonic_ns() & 0xFFFFFFFF
         if window is not None:
             # For their answers alone: they come to the root window.
@@ -111,7 +117,7 @@ class Display:
         self._core.SendEvent(False, self._root, to_wm, self._message(self._window, "_NET_REQUEST_FRAME_EXTENTS"))
         return True
 
-    def _find_chromium(self) -> tuple[int | None, int | None]:
+    def _find_chromium(self, ours: Callable[[int], bool]) -> tuple[int | None, int | None]:
         for window in self._longs(self._root, "_NET_CLIENT_LIST", xp.Atom.WINDOW, MAX_WINDOWS):
             try:
                 named = self._core.GetProperty(False, window, xp.Atom.WM_CLASS, xp.Atom.STRING, 0, MAX_LONGS).reply()
@@ -121,7 +127,7 @@ class Display:
                 pids = self._longs(window, "_NET_WM_PID", xp.Atom.CARDINAL)
             except xcffib.Error:
                 continue  # It went away meanwhile.
-            if self._atom["_NET_WM_PING"] in protocols and pids:
+            if self._atom["_NET_WM_PING"] in protocols and pids and ours(pids[0]):
                 return window, pids[0]
         return None, None
 

@@ -1,4 +1,4 @@
-"""The health service's loop: a look every LOOK_S, judged; what hangs is started again, and all of it written down."""
+"""The health service's loop: a look every LOOK_S, judged; what hangs is repaired, and all of it written down."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from guest_agent.errors import DisplayError
 from guest_agent.health.display import Display, Seen
-from guest_agent.health.judge import Judge, Part, Sight
+from guest_agent.health.judge import Judge, Part, Remedy, Sight
 from guest_agent.health.processes import belongs, find, first_of, read_stat, waits_unread
 from guest_agent.health.report import disk_percent, memory_percent, write_report
 from guest_agent.protocol.link import VNC_PORT
@@ -73,8 +73,8 @@ class Watch:
             sights = self._sights(seen, x_answers)
             now = time.monotonic()
             for part, sight in sights.items():
-                if sight is not None and self._judges[part].saw(sight, now):
-                    self._repair(part, sight.pid)
+                if sight is not None and (remedy := self._judges[part].saw(sight, now)) is not None:
+                    self._repair(part, sight.pid, remedy)
             self._bring_chromium(seen)
             self._report(seen)
             next_at = max(next_at + LOOK_S, time.monotonic())
@@ -98,7 +98,7 @@ class Watch:
         try:
             if self._display is None:
                 self._display = Display(self._display_name)
-            return self._display.look(full=full)
+            return self._display.look(full=full, ours=lambda pid: belongs(pid, UNITS[Part.CHROMIUM]))
         except DisplayError:
             if self._display is not None:
                 self._display.close()
@@ -109,7 +109,10 @@ class Watch:
         """None: nothing can be said of it now."""
         x = _sight(self._pid_of(Part.X), x_answers)
         if seen is None:
-            return {Part.X: x, Part.VNC: self._see_vnc()}
+            clients = {part: _sight(self._pid_of(part), False) for part in (Part.WM, Part.CHROMIUM)}
+            stopped: dict[Part, Sight | None] = {part: at for part, at in clients.items() if at.scheduled == "T"}
+            # The server may answer nobody else because one of these holds it (XGrabServer).
+            return stopped or {Part.X: x, Part.VNC: self._see_vnc()}
         manager = self._pid_of(Part.WM)
         if manager is None:
             wm: Sight | None = Sight(None, False, unit=first_of(UNITS[Part.WM]))
@@ -136,13 +139,13 @@ class Watch:
                 self._pids[part] = pid
         return pid
 
-    def _repair(self, part: Part, pid: int | None) -> None:
+    def _repair(self, part: Part, pid: int | None, remedy: Remedy) -> None:
         judge = self._judges[part]
-        logger.error("! %s is %s and is started again (%d)", part.value, judge.state.value, judge.repairs)
-        if part is Part.WM and pid is not None:
-            # Its session starts it again, and the windows stay.
+        logger.error("! %s is %s and is %s (%d)", part.value, judge.state.value, remedy.value, judge.repairs)
+        # Killed, a window manager is started again by its session, and the windows stay.
+        if pid is not None and (part is Part.WM or remedy is Remedy.CONTINUE):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGCONT if remedy is Remedy.CONTINUE else signal.SIGKILL)
             return
         # Nothing that hangs ends by being asked, and a restart alone would ask for a while.
         if pid is not None:
@@ -156,7 +159,8 @@ class Watch:
             self._x_starts = starts
             if self._chromium:
                 _systemctl("reset-failed", UNITS[Part.CHROMIUM])
-                _systemctl("start", "--no-block", UNITS[Part.CHROMIUM])
+                # One that is not yet at its end would make of a mere start nothing.
+                _systemctl("restart", "--no-block", UNITS[Part.CHROMIUM])
         elif seen is not None and seen.wm:
             self._chromium = first_of(UNITS[Part.CHROMIUM]) is not None
 
