@@ -117,6 +117,7 @@ async def test_a_desktop_sleeps_divides_and_becomes_a_template(gateway: Services
     assert len({one.vnc_password for one in every}) == 3
 
 
+@pytest.mark.slow
 async def test_a_sleeper_whose_memory_is_of_no_use_starts_anew_from_its_disk(
     gateway: Services, golden_image: GoldenImage
 ) -> None:

@@ -8,7 +8,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ __all__ = ["KeyWindow", "Programs", "Terminal", "mixed"]
 
 _xcb: Any = xcffib
 PATIENCE_S = 40.0
+CONNECTED = "connected"
 
 LATIN = "".join(map(chr, range(0x21, 0x7F))) + "éüñßøçåÆœŁž"
 CYRILLIC = "".join(map(chr, range(0x410, 0x450))) + "ёЁїґ"
@@ -76,36 +77,44 @@ class Programs:
 
     def wait_property(self, name: str) -> int:
         """Wait until that property of the root window names a window, and return it."""
-        conn = _xcb.connect(display=self.xserver.display)
-        try:
-            root = conn.get_setup().roots[conn.pref_screen].root
+
+        def named(conn: Any) -> int:
             atom = conn.core.InternAtom(False, len(name), name).reply().atom
-            conn.core.ChangeWindowAttributes(root, xp.CW.EventMask, [xp.EventMask.PropertyChange])
-            end = time.monotonic() + PATIENCE_S
-            while True:
-                found = conn.core.GetProperty(False, root, atom, xp.Atom.WINDOW, 0, 1).reply().value.to_atoms()
-                if found and found[0]:
-                    return int(found[0])
-                left = end - time.monotonic()
-                assert left > 0, f"nobody set {name}"
-                while conn.poll_for_event() is not None:
-                    pass
-                select.select([conn.get_file_descriptor()], [], [], min(left, 1.0))
-        finally:
-            conn.disconnect()
+            found = conn.core.GetProperty(False, _root(conn), atom, xp.Atom.WINDOW, 0, 1).reply().value.to_atoms()
+            return int(found[0]) if found else 0
+
+        return int(self._wait(None, xp.EventMask.PropertyChange, named, f"nobody set {name}"))
 
     def wait_focus(self, window: int) -> None:
         """Wait until the keyboard is with this window or one inside it: a manager names it active before."""
+
+        def has_it(conn: Any) -> bool:
+            return _is_inside(conn, conn.core.GetInputFocus().reply().focus, window)
+
+        self._wait(window, xp.EventMask.FocusChange, has_it, f"window {window:#x} did not get the focus")
+
+    def wait_title(self, window: int, words: str) -> None:
+        """Wait until these words stand in the window's title."""
+
+        def says_so(conn: Any) -> bool:
+            name = conn.core.GetProperty(False, window, xp.Atom.WM_NAME, xp.GetPropertyType.Any, 0, 64).reply()
+            return words.encode() in bytes(name.value.buf())
+
+        self._wait(window, xp.EventMask.PropertyChange, says_so, f"window {window:#x} has not {words!r} in its title")
+
+    def _wait(self, window: int | None, mask: int, look: Callable[[Any], Any], otherwise: str) -> Any:
+        """What ``look`` finds, looked for again whenever something happens to the window, or to the root window."""
         conn = _xcb.connect(display=self.xserver.display)
         try:
-            conn.core.ChangeWindowAttributes(window, xp.CW.EventMask, [xp.EventMask.FocusChange])
+            conn.core.ChangeWindowAttributes(_root(conn) if window is None else window, xp.CW.EventMask, [mask])
             end = time.monotonic() + PATIENCE_S
-            while not _is_inside(conn, conn.core.GetInputFocus().reply().focus, window):
+            while not (found := look(conn)):
                 left = end - time.monotonic()
-                assert left > 0, f"window {window:#x} did not get the focus"
+                assert left > 0, otherwise
                 while conn.poll_for_event() is not None:
                     pass
                 select.select([conn.get_file_descriptor()], [], [], min(left, 1.0))
+            return found
         finally:
             conn.disconnect()
 
@@ -116,6 +125,10 @@ class Programs:
             program.wait()
             if program.stdin is not None:
                 program.stdin.close()
+
+
+def _root(conn: Any) -> int:
+    return int(conn.get_setup().roots[conn.pref_screen].root)
 
 
 def _is_inside(conn: Any, window: int, outer: int) -> bool:
@@ -132,13 +145,20 @@ class Terminal:
 
     def __init__(self, programs: Programs) -> None:
         self._received = b""
-        pipe = programs.folder / "typed"
+        pipe, go = programs.folder / "typed", programs.folder / "go"
         os.mkfifo(pipe)
+        os.mkfifo(go)
         self.fd = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-        shell = f"stty raw -echo; exec > {pipe}; printf READY; exec cat"
+        # The terminal reads and writes its tty's modes after it has started the shell, and would undo a stty of that
+        # moment. It takes a title only afterwards.
+        title = f"printf '\\033]0;{CONNECTED}\\007'"
+        shell = f"{title}; read -r _ < {go}; stty raw -echo; exec > {pipe}; printf READY; exec cat"
         argv = ["dbus-run-session", "xfce4-terminal", "--disable-server", "-x", "sh", "-c", shell]
         self.program = programs.start(argv)
-        programs.wait_focus(programs.wait_property("_NET_ACTIVE_WINDOW"))
+        window = programs.wait_property("_NET_ACTIVE_WINDOW")
+        programs.wait_focus(window)
+        programs.wait_title(window, CONNECTED)
+        go.write_text("\n")
         assert self.read(len("READY")) == "READY"
 
     def read(self, count: int) -> str:
