@@ -23,6 +23,10 @@ Back = Callable[[], Awaitable[Any]]
 """Not None once it is back."""
 
 WINDOWS = frozenset({Loss.TERMINAL, Loss.CHROMIUM})
+FREEZE = "FREEZE"
+"""No signal: what is frozen (cgroup v2) cannot be told to go on, as what hangs by itself."""
+SIGNALS = {"kill": "KILL", "hang": "STOP", "freeze": FREEZE}
+CGROUP = "/sys/fs/cgroup/system.slice/fenster-{}.service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +96,7 @@ async def _goes_on(desk: Desk, name: str, pid: int) -> bool:
 
 
 async def _strike(desk: Desk, name: str, unit: str) -> int:
-    """The unit's main process, which now has the signal.
-
-    Args:
-        name: FREEZE is none: what is frozen (cgroup v2) cannot be told to go on, as what hangs by itself.
-    """
+    """The unit's main process, which now has the signal, or is frozen."""
     pid = await desk.main_pid(unit)
     desk.struck()
     if name == FREEZE:
@@ -104,11 +104,6 @@ async def _strike(desk: Desk, name: str, unit: str) -> int:
     else:
         await desk.signal(name, pid)
     return pid
-
-
-FREEZE = "FREEZE"
-SIGNALS = {"kill": "KILL", "hang": "STOP", "freeze": FREEZE}
-CGROUP = "/sys/fs/cgroup/system.slice/fenster-{}.service"
 
 
 async def _window_manager(desk: Desk, name: str) -> Back:

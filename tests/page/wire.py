@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 
 from playwright.async_api import ConsoleMessage, Page, Request, Response, WebSocket
@@ -47,16 +47,12 @@ class Wire:
         self._note(f"= {message.type} {message.text}")
 
     def _socket(self, socket: WebSocket) -> None:
-        sent, received = [0], [0]
+        frames: Counter[str] = Counter()
         self._note(f"> WebSocket {_path(socket.url)}")
-
-        def count(counts: list[int]) -> None:
-            counts[0] += 1
-
-        socket.on("framesent", lambda _: count(sent))
-        socket.on("framereceived", lambda _: count(received))
+        socket.on("framesent", lambda _: frames.update(["sent"]))
+        socket.on("framereceived", lambda _: frames.update(["received"]))
         socket.on("socketerror", lambda error: self._note(f"x WebSocket: {error}"))
-        socket.on("close", lambda _: self._note(f"x WebSocket ends: {sent[0]} frames sent, {received[0]} received"))
+        socket.on("close", lambda _: self._note(f"x WebSocket ends; frames: {dict(frames)}"))
 
 
 def _path(url: str) -> str:
