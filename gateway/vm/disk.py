@@ -10,16 +10,19 @@ import errno
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Iterator
-from concurrent.futures import Executor
 from pathlib import Path
 
 from gateway.errors import DiskError
 
-__all__ = ["copy_disk", "data_extents"]
+__all__ = ["Pace", "copy_disk", "data_extents"]
 
 CHUNK_BYTES = 16 * 1024 * 1024
 """Copied between two looks at the cancel flag."""
+REST_RATIO = 1.0
+"""A copy that nobody waits for rests as long as it works: half a core at most, for some seconds per gigabyte."""
+MAX_REST_S = 1.0
 FICLONE = 0x40049409
 """linux/fs.h"""
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -31,22 +34,51 @@ class _Cancelled(Exception):
     pass
 
 
-async def copy_disk(source: Path, target: Path, *, reflink: bool = False, executor: Executor | None = None) -> None:
+class Pace:
+    """Of a copy that nobody waits for yet. The processor is other VMs' meanwhile.
+
+    It rests by itself, since a nice value says nothing to processes of another session (sched(7), autogroup), and one
+    that is lowered cannot be raised again without privilege.
+    """
+
+    def __init__(self) -> None:
+        self._hurry = threading.Event()
+
+    @property
+    def hurried(self) -> bool:
+        return self._hurry.is_set()
+
+    def hurry(self) -> None:
+        """Somebody waits for it now. Idempotent."""
+        self._hurry.set()
+
+    def rest(self, worked_s: float) -> None:
+        """Called by the copying thread after each chunk.
+
+        Args:
+            worked_s: what the chunk took of the processor.
+        """
+        self._hurry.wait(min(MAX_REST_S, worked_s * REST_RATIO))
+
+
+async def copy_disk(source: Path, target: Path, *, reflink: bool = False, pace: Pace | None = None) -> None:
     """Copy ``source`` to a new file ``target``, mode 0600. Failing or cancelled, it leaves no target.
 
     Args:
         reflink: let the file system share blocks until either side writes them; where it cannot, copy.
-        executor: runs the copy; the loop's own when None.
+        pace: of a copy that nobody waits for; as fast as can be when None.
 
     Raises:
         DiskError: no space, or a file that cannot be read or written.
     """
     cancel = threading.Event()
-    copying = asyncio.get_running_loop().run_in_executor(executor, _copy, source, target, reflink, cancel)
+    pace = pace or _in_a_hurry()
+    copying = asyncio.get_running_loop().run_in_executor(None, _copy, source, target, reflink, cancel, pace)
     try:
         await asyncio.shield(copying)
     except asyncio.CancelledError:
         cancel.set()
+        pace.hurry()
         await asyncio.wait({copying})
         copying.exception()
         raise
@@ -54,10 +86,16 @@ async def copy_disk(source: Path, target: Path, *, reflink: bool = False, execut
         raise _disk_error(exc, target) from exc
 
 
-def _copy(source: Path, target: Path, reflink: bool, cancel: threading.Event) -> None:
+def _in_a_hurry() -> Pace:
+    pace = Pace()
+    pace.hurry()
+    return pace
+
+
+def _copy(source: Path, target: Path, reflink: bool, cancel: threading.Event, pace: Pace) -> None:
     with source.open("rb") as src, open(target, "xb", opener=_private) as dst:
         try:
-            _fill(src.fileno(), dst.fileno(), reflink, cancel)
+            _fill(src.fileno(), dst.fileno(), reflink, cancel, pace)
             if cancel.is_set():  # The last chunk may have outrun the flag, and nobody takes the file.
                 raise _Cancelled
         except BaseException:
@@ -69,7 +107,7 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _fill(src: int, dst: int, reflink: bool, cancel: threading.Event) -> None:
+def _fill(src: int, dst: int, reflink: bool, cancel: threading.Event, pace: Pace) -> None:
     if reflink and _clone(src, dst):
         return
     info, room = os.fstat(src), os.fstatvfs(dst)
@@ -78,7 +116,7 @@ def _fill(src: int, dst: int, reflink: bool, cancel: threading.Event) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.ftruncate(dst, info.st_size)
     for start, end in data_extents(src, info.st_size):
-        _copy_range(src, dst, start, end, cancel)
+        _copy_range(src, dst, start, end, cancel, pace)
 
 
 def _clone(src: int, dst: int) -> bool:
@@ -105,12 +143,12 @@ def data_extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
         yield start, at
 
 
-def _copy_range(src: int, dst: int, start: int, end: int, cancel: threading.Event) -> None:
+def _copy_range(src: int, dst: int, start: int, end: int, cancel: threading.Event, pace: Pace) -> None:
     at = start
     while at < end:
         if cancel.is_set():
             raise _Cancelled
-        want = min(CHUNK_BYTES, end - at)
+        want, began = min(CHUNK_BYTES, end - at), time.thread_time()
         try:
             done = os.copy_file_range(src, dst, want, at, at)
         except OSError as exc:
@@ -120,6 +158,7 @@ def _copy_range(src: int, dst: int, start: int, end: int, cancel: threading.Even
         if done == 0:
             raise OSError(errno.EIO, "the source became shorter while it was copied")
         at += done
+        pace.rest(time.thread_time() - began)
 
 
 def _copy_by_hand(src: int, dst: int, at: int, want: int) -> int:

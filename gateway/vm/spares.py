@@ -6,20 +6,17 @@ import asyncio
 import logging
 import os
 import re
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from gateway.errors import DiskError
-from gateway.vm.disk import copy_disk
+from gateway.vm.disk import Pace, copy_disk
 
 __all__ = ["DiskSource", "SpareDisks"]
 
 logger = logging.getLogger(__name__)
 
-NICE = 19
-"""Of the copying thread: a VM that boots meanwhile goes first."""
 _NAME = re.compile(r"spare-(\d+)-.*\.raw")
 
 
@@ -39,6 +36,12 @@ class DiskSource(Protocol):
     def disk(self) -> Path: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Making:
+    task: asyncio.Task[None]
+    pace: Pace
+
+
 class SpareDisks:
     """At most one spare copy per source, in ``folder``.
 
@@ -53,13 +56,17 @@ class SpareDisks:
         self._reflink = reflink
         self._ready: dict[Path, Path] = {}
         """Spare by the image's directory."""
-        self._making: dict[Path, asyncio.Task[None]] = {}
-        self._executor: ThreadPoolExecutor | None = None
+        self._making: dict[Path, _Making] = {}
         self._closed = False
 
     async def take(self, image: DiskSource, target: Path) -> None:
         """Make ``target`` a copy of the image's disk. Failing or cancelled, it leaves no target. Raises DiskError."""
         await asyncio.to_thread(self._folder.mkdir, mode=0o700, parents=True, exist_ok=True)
+        making = self._making.get(image.path)
+        if making is not None and not making.pace.hurried:
+            # Sooner there than a copy that begins now; whoever comes next finds it in a hurry, and copies.
+            making.pace.hurry()
+            await asyncio.wait({making.task})
         spare = self._ready.pop(image.path, None)
         if spare is not None:
             try:
@@ -73,13 +80,14 @@ class SpareDisks:
     def refill(self, image: DiskSource) -> None:
         """Begin to make the image's spare in the background, unless it is there or being made."""
         if self._ahead and not self._closed and image.path not in self._ready and image.path not in self._making:
-            task = asyncio.create_task(self._make(image), name=f"spare-{image.key}")
-            self._making[image.path] = task
+            pace = Pace()
+            task = asyncio.create_task(self._make(image, pace), name=f"spare-{image.key}")
+            self._making[image.path] = _Making(task, pace)
 
     async def close(self) -> None:
         """Stop making, and delete what was made. Idempotent."""
         self._closed = True
-        making = list(self._making.values())
+        making = [one.task for one in self._making.values()]
         for task in making:
             task.cancel()
         if making:
@@ -87,28 +95,18 @@ class SpareDisks:
         spares = list(self._ready.values())
         self._ready.clear()
         await asyncio.to_thread(_delete, spares)
-        if self._executor is not None:
-            self._executor.shutdown(wait=True)  # Its one thread is idle by now.
-            self._executor = None
 
-    async def _make(self, image: DiskSource) -> None:
+    async def _make(self, image: DiskSource, pace: Pace) -> None:
         spare = self._folder / f"spare-{os.getpid()}-{image.profile}-{image.key}.raw"
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(1, "spare-disk", _be_nice)
         try:
             await asyncio.to_thread(_prepare, self._folder)
-            await copy_disk(image.disk, spare, reflink=self._reflink, executor=self._executor)
+            await copy_disk(image.disk, spare, reflink=self._reflink, pace=pace)
             self._ready[image.path] = spare
         except (DiskError, OSError) as exc:
             # Nobody waits for it; the next VM copies for itself, and says so if it cannot either.
             logger.warning("! no spare disk: %s", exc)
         finally:
             del self._making[image.path]
-
-
-def _be_nice() -> None:
-    # On Linux this is the thread's alone, in spite of the name.
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 def _prepare(folder: Path) -> None:

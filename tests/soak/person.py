@@ -1,4 +1,4 @@
-"""Who sits before a desktop: types, scrolls and browses in turn, and presses the marker all the while.
+"""Who sits before a desktop: types, scrolls, browses and reads in turn, and presses the marker all the while.
 
 The marker (guest_agent/marker.py) answers each press on it with a change that the page can see, whatever else the
 guest is busy with. So a picture without a change for some seconds is one that does not come, and not one at rest.
@@ -27,8 +27,11 @@ TERMINAL_PX, BROWSER_PX, LINK_PX = (250, 500), (1100, 640), (1100, 260)
 TURN_S = 20.0
 PACE_S = (0.4, 0.9)
 """Between one small thing and the next: less than a press every two seconds wants, however slow the page is."""
-KEYS_PER_S = 14.0
+KEYS_PER_S = 6.0
+"""70 words a minute."""
 NOTCH_PX = 120
+LOOK_TURNS = 3
+"""Presses between two scrolls: what has come into view is looked at."""
 SHOWN_S = 45.0
 """A guest's browser on a busy emulated processor; after that it is asked for another page."""
 MARK_S = 600.0
@@ -60,14 +63,16 @@ class Desk:
 
 class Person:
     """Args:
+    seat: one's own among the people: where in the round one begins, so that not all do the same at a time.
     seed: of what is left to chance.
     """
 
-    def __init__(self, desk: Desk, site: Site, seed: int) -> None:
+    def __init__(self, desk: Desk, site: Site, seat: int, seed: int) -> None:
         self.desk = desk
         self._viewer = desk.viewer
         self._site = site
-        self._dice = random.Random(seed)
+        self._seat = seat
+        self._dice = random.Random(seed + seat)
         self._patch_px = (0, 0)
 
     async def sit_down(self) -> None:
@@ -88,13 +93,13 @@ class Person:
         return await self.desk.keep_marker()
 
     async def run(self, over: asyncio.Event) -> None:
-        """Use the desktop until it is over; begins anywhere in the round, so that not all do the same at a time."""
-        turns = [self._type, self._scroll, self._browse]
-        number = self._dice.randrange(len(turns))
-        while not over.is_set():
+        """Use the desktop until it is over."""
+        turns = [self._type, self._scroll, self._browse, self._read]
+        for turn in itertools.islice(itertools.cycle(turns), self._seat, None):
+            if over.is_set():
+                return
             await self.desk.keep_marker()
-            await turns[number % len(turns)](over)
-            number += 1
+            await turn(over)
 
     async def say(self, command: str) -> None:
         """Type a command into the terminal."""
@@ -117,6 +122,13 @@ class Person:
             for _ in range(3):
                 await self._viewer.page.mouse.wheel(0, way * NOTCH_PX)
                 self.desk.record.count("scrolled")
+            for _ in range(LOOK_TURNS):
+                await self._press()
+                await self._pause()
+
+    async def _read(self, over: asyncio.Event) -> None:
+        end = time.monotonic() + TURN_S
+        while time.monotonic() < end and not over.is_set():
             await self._press()
             await self._pause()
 

@@ -64,7 +64,7 @@ async def soak(plan: Plan, folder: Path, say: Say) -> Record:
         desks = await asyncio.gather(
             *(_desk(browser, gateway.api, sid, *viewer, say) for sid, viewer in zip(sids, VIEWERS, strict=True))
         )
-        people = [Person(desk, web, plan.seed + number) for number, desk in enumerate(desks)]
+        people = [Person(desk, web, seat, plan.seed) for seat, desk in enumerate(desks)]
         record.viewers = [person.desk.record for person in people]
         record.facts = await _facts(gateway.api, browser, people[0].desk.sid)
         await _use(plan, record, gateway, folder, people, say)

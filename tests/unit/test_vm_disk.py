@@ -8,6 +8,7 @@ import filecmp
 import os
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,35 @@ async def test_cancelling_leaves_nothing(golden: Path, tmp_path: Path, monkeypat
     with pytest.raises(asyncio.CancelledError):
         await task
     assert sorted(os.listdir(tmp_path)) == ["golden.raw"]
+
+
+async def test_cancelling_wakes_one_that_rests(golden: Path, tmp_path: Path) -> None:
+    resting, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    class Sleeper(disk.Pace):
+        def rest(self, worked_s: float) -> None:
+            loop.call_soon_threadsafe(resting.set)
+            assert self._hurry.wait(30)
+
+    task = asyncio.create_task(copy_disk(golden, tmp_path / "copy.raw", pace=Sleeper()))
+    await resting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert sorted(os.listdir(tmp_path)) == ["golden.raw"]
+
+
+def test_a_pace_rests_until_there_is_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "MAX_REST_S", 60.0)
+    pace = disk.Pace()
+    began = time.monotonic()
+    pace.rest(0.01)
+    assert time.monotonic() - began >= 0.01 * disk.REST_RATIO
+    pace.hurry()
+    began = time.monotonic()
+    pace.rest(60.0)
+    assert time.monotonic() - began < 60.0
+    assert pace.hurried
 
 
 def test_only_data_is_walked(golden: Path) -> None:

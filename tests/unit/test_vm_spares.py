@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import filecmp
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from gateway.vm.disk import Pace
 from gateway.vm.images import GoldenImage, open_image
 from gateway.vm.spares import SpareDisks
 from tests.unit.test_vm_images import make
@@ -28,7 +30,7 @@ async def spares(tmp_path: Path) -> AsyncIterator[SpareDisks]:
 
 
 async def _made(spares: SpareDisks) -> None:
-    await asyncio.wait(set(spares._making.values()))
+    await asyncio.wait({making.task for making in spares._making.values()})
 
 
 async def test_a_spare_becomes_the_disk(spares: SpareDisks, image: GoldenImage, tmp_path: Path) -> None:
@@ -45,6 +47,30 @@ async def test_a_spare_becomes_the_disk(spares: SpareDisks, image: GoldenImage, 
 async def test_without_one_it_copies(spares: SpareDisks, image: GoldenImage, tmp_path: Path) -> None:
     await spares.take(image, tmp_path / "disks" / "a.raw")
     assert filecmp.cmp(tmp_path / "disks" / "a.raw", image.disk, shallow=False)
+
+
+async def test_one_that_is_being_made_is_waited_for_and_hurried(
+    spares: SpareDisks, image: GoldenImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resting = threading.Event()
+
+    class Sleeper(Pace):
+        """Rests until there is a hurry."""
+
+        def rest(self, worked_s: float) -> None:
+            resting.set()
+            assert self._hurry.wait(30)
+
+    monkeypatch.setattr("gateway.vm.spares.Pace", Sleeper)
+    spares.refill(image)
+    await asyncio.to_thread(resting.wait, 30)
+    (spare,) = os.listdir(tmp_path / "disks")
+    inode = os.stat(tmp_path / "disks" / spare).st_ino
+    await asyncio.gather(*(spares.take(image, tmp_path / "disks" / name) for name in ("a.raw", "b.raw")))
+    assert sorted(os.listdir(tmp_path / "disks")) == ["a.raw", "b.raw"]
+    assert inode in {os.stat(tmp_path / "disks" / name).st_ino for name in ("a.raw", "b.raw")}
+    for name in ("a.raw", "b.raw"):
+        assert filecmp.cmp(tmp_path / "disks" / name, image.disk, shallow=False)
 
 
 async def test_a_vanished_spare_is_no_error(spares: SpareDisks, image: GoldenImage, tmp_path: Path) -> None:
