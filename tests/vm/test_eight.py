@@ -135,7 +135,8 @@ async def quiet(desktops: Sequence[Desktop]) -> str:
 @pytest.mark.parametrize(
     "count",
     [
-        pytest.param(2, marks=pytest.mark.timeout(900)),
+        # Viewers of several desktops at once are in make test by e2e/test_restart.py too.
+        pytest.param(2, marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
         pytest.param(len(COLOURS), marks=[pytest.mark.slow, pytest.mark.timeout(2400)]),
     ],
 )

@@ -139,6 +139,7 @@ async def test_a_sleeper_whose_memory_is_of_no_use_starts_anew_from_its_disk(
     assert not await runs(session, pid)
 
 
+@pytest.mark.slow
 async def test_a_guests_reboot_keeps_the_session(gateway: Services) -> None:
     session = await ready(gateway)
     pid = await leave_traces(session)

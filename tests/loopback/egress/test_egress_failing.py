@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
+from gateway.egress.proxy import EgressConfig
 from tests.loopback.egress_world import (
     LOOPBACK,
     NAME,
     OTHER,
+    QUICK,
     VM,
     Gateway,
     ScriptedUpstream,
     Web,
     both_ways,
     fails_closed,
+    gateway,
     served,
 )  # fmt: skip
 
@@ -45,19 +49,21 @@ async def test_a_failing_upstream(
 
 
 async def test_an_upstream_that_fails_holds_no_other_session(
-    world: Gateway, web: tuple[Web, int], upstream: tuple[ScriptedUpstream, int]
+    web: tuple[Web, int], upstream: tuple[ScriptedUpstream, int]
 ) -> None:
     """While one session's requests hang in their upstream, another's go through, and its health stays."""
     silent = ScriptedUpstream(web[1], mode="silent")
-    async with served(silent.serve) as port:
+    # They hang for longer than the other's take on a busy host.
+    async with gateway(EgressConfig(times=replace(QUICK, answer_s=5))) as world, served(silent.serve) as port:
+        await world.start(VM, f"http://anna:pa%3Ass@{LOOPBACK}:{upstream[1]}")
         await world.start(OTHER, f"http://ben:word@{LOOPBACK}:{port}")
         hanging = [asyncio.create_task(world.get(OTHER, f"http://{NAME}:{web[1]}/{n}")) for n in range(50)]
         await silent.came.wait()
         await both_ways(world, VM, web[1])
         assert not any(task.done() for task in hanging)
         assert {answer.status for answer in await asyncio.gather(*hanging)} == {504}
-    assert (world.report(OTHER).state, world.report(VM).state) == ("failing", "ok")
-    assert world.changes == [VM, OTHER]
+        assert (world.report(OTHER).state, world.report(VM).state) == ("failing", "ok")
+        assert world.changes == [VM, OTHER]
 
 
 async def test_an_upstream_that_takes_the_connection_and_says_nothing_in_tls(
