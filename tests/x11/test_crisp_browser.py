@@ -125,14 +125,14 @@ async def test_coloured_text_is_painted_as_it_is(desk: Desk) -> None:
     assert plain > 20
 
     async def right() -> bool | None:
-        return await desk.error(page) < 12 or None
+        # The picture gets there in steps, at first with a coarse quantizer.
+        return (await desk.error(page) < 12 and await desk.psnr_db(page) > plain_db + 8) or None
 
     await page.click("#crisp")
     await until_crisp(page, "on")
     await eventually(right, "the strokes' colours")
     crisp, crisp_db = await desk.error(page), await desk.psnr_db(page)
     print(f"strokes off by {plain:.1f} and {crisp:.1f} of 255; {plain_db:.1f} and {crisp_db:.1f} dB")
-    assert crisp_db > plain_db + 8
 
     # What was chosen outlives a reload of the tab.
     await page.reload()
