@@ -72,7 +72,9 @@ async def copy_disk(source: Path, target: Path, *, reflink: bool = False, pace: 
         DiskError: no space, or a file that cannot be read or written.
     """
     cancel = threading.Event()
-    pace = pace or _in_a_hurry()
+    if pace is None:
+        pace = Pace()
+        pace.hurry()
     copying = asyncio.get_running_loop().run_in_executor(None, _copy, source, target, reflink, cancel, pace)
     try:
         await asyncio.shield(copying)
@@ -84,12 +86,6 @@ async def copy_disk(source: Path, target: Path, *, reflink: bool = False, pace: 
         raise
     except OSError as exc:
         raise _disk_error(exc, target) from exc
-
-
-def _in_a_hurry() -> Pace:
-    pace = Pace()
-    pace.hurry()
-    return pace
 
 
 def _copy(source: Path, target: Path, reflink: bool, cancel: threading.Event, pace: Pace) -> None:

@@ -30,7 +30,7 @@ PACE_S = (0.4, 0.9)
 KEYS_PER_S = 6.0
 """70 words a minute."""
 NOTCH_PX = 120
-LOOK_TURNS = 3
+LOOKS = 3
 """Presses between two scrolls: what has come into view is looked at."""
 SHOWN_S = 45.0
 """A guest's browser on a busy emulated processor; after that it is asked for another page."""
@@ -122,7 +122,7 @@ class Person:
             for _ in range(3):
                 await self._viewer.page.mouse.wheel(0, way * NOTCH_PX)
                 self.desk.record.count("scrolled")
-            for _ in range(LOOK_TURNS):
+            for _ in range(LOOKS):
                 await self._press()
                 await self._pause()
 

@@ -118,16 +118,22 @@ async def test_cancelling_leaves_nothing(golden: Path, tmp_path: Path, monkeypat
     assert sorted(os.listdir(tmp_path)) == ["golden.raw"]
 
 
+class Sleeper(disk.Pace):
+    """Rests until there is a hurry; ``resting`` is set once it does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resting = threading.Event()
+
+    def rest(self, worked_s: float) -> None:
+        self.resting.set()
+        assert self._hurry.wait(30)
+
+
 async def test_cancelling_wakes_one_that_rests(golden: Path, tmp_path: Path) -> None:
-    resting, loop = asyncio.Event(), asyncio.get_running_loop()
-
-    class Sleeper(disk.Pace):
-        def rest(self, worked_s: float) -> None:
-            loop.call_soon_threadsafe(resting.set)
-            assert self._hurry.wait(30)
-
-    task = asyncio.create_task(copy_disk(golden, tmp_path / "copy.raw", pace=Sleeper()))
-    await resting.wait()
+    pace = Sleeper()
+    task = asyncio.create_task(copy_disk(golden, tmp_path / "copy.raw", pace=pace))
+    assert await asyncio.to_thread(pace.resting.wait, 30)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import filecmp
 import os
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from gateway.vm.disk import Pace
 from gateway.vm.images import GoldenImage, open_image
 from gateway.vm.spares import SpareDisks
+from tests.unit.test_vm_disk import Sleeper
 from tests.unit.test_vm_images import make
 
 
@@ -52,18 +51,10 @@ async def test_without_one_it_copies(spares: SpareDisks, image: GoldenImage, tmp
 async def test_one_that_is_being_made_is_waited_for_and_hurried(
     spares: SpareDisks, image: GoldenImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resting = threading.Event()
-
-    class Sleeper(Pace):
-        """Rests until there is a hurry."""
-
-        def rest(self, worked_s: float) -> None:
-            resting.set()
-            assert self._hurry.wait(30)
-
-    monkeypatch.setattr("gateway.vm.spares.Pace", Sleeper)
+    pace = Sleeper()
+    monkeypatch.setattr("gateway.vm.spares.Pace", lambda: pace)
     spares.refill(image)
-    await asyncio.to_thread(resting.wait, 30)
+    assert await asyncio.to_thread(pace.resting.wait, 30)
     (spare,) = os.listdir(tmp_path / "disks")
     inode = os.stat(tmp_path / "disks" / spare).st_ino
     await asyncio.gather(*(spares.take(image, tmp_path / "disks" / name) for name in ("a.raw", "b.raw")))

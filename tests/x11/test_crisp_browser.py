@@ -133,6 +133,7 @@ async def test_coloured_text_is_painted_as_it_is(desk: Desk) -> None:
     await eventually(right, "the strokes' colours")
     crisp, crisp_db = await desk.error(page), await desk.psnr_db(page)
     print(f"strokes off by {plain:.1f} and {crisp:.1f} of 255; {plain_db:.1f} and {crisp_db:.1f} dB")
+    assert crisp_db > plain_db + 8
 
     # What was chosen outlives a reload of the tab.
     await page.reload()

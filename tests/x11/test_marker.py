@@ -91,7 +91,7 @@ async def test_it_answers_presses_and_gives_the_focus_back(xserver: XServer) -> 
         assert where["display"] == [1280, 720]
         assert (where["patch"], where["flips"]) == ([544, 240, 192, 192], [])
         at = middle(where["patch"])
-        assert hand.shows(*at, BLACK)
+        assert hand.pixel(*at) == BLACK
         hand.press_at(*at)
         ((seen_us, drawn_us),) = await flips(run, 1)
         assert where["at_us"] <= seen_us <= drawn_us
