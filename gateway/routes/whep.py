@@ -35,7 +35,9 @@ async def offer(request: web.Request, caller: Caller) -> web.Response:
     session.mark("first_offer")
     reach = await _reach(request, transport)
     answer = await services.whep.offer(session, sdp, caller.role, reach, viewer.id if viewer is not None else None)
-    if request.transport is None or request.transport.is_closing():
+    if _is_there(request):
+        services.whep.expect(answer, session.id, lambda: _is_there(request))
+    else:
         # Its page went meanwhile, and cannot end a peer that it was not told of, which would keep control until the
         # agent has missed it.
         await services.whep.close(session.id, answer.peer)
@@ -46,6 +48,11 @@ async def offer(request: web.Request, caller: Caller) -> web.Response:
         content_type=SDP_TYPE,
         headers={"Location": f"/v1/sessions/{session.id}/whep/{answer.peer}"},
     )
+
+
+def _is_there(request: web.Request) -> bool:
+    """Whether the connection that it came by still stands."""
+    return request.transport is not None and not request.transport.is_closing()
 
 
 async def _read_sdp(request: web.Request) -> str:

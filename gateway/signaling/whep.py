@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast, get_args
 
@@ -75,6 +75,8 @@ class Peer:
     """Empty until the relay admitted it."""
     connected: bool = False
     """The agent said that ICE and DTLS are up."""
+    expecting: asyncio.TimerHandle | None = None
+    """Until it was looked at whether its answer was read."""
 
 
 class Whep:
@@ -85,17 +87,25 @@ class Whep:
         max_peers: viewers of one session, offers under way included.
         offer_timeout_s: for the agent's answer.
         bye_timeout_s: for the agent to hear that a viewer left.
+        unread_s: see :meth:`expect`. A page gives up sooner (web/src/session/rungs.ts).
     """
 
     def __init__(
-        self, dataplane: DataPlane, *, max_peers: int = 8, offer_timeout_s: float = 20.0, bye_timeout_s: float = 5.0
+        self,
+        dataplane: DataPlane,
+        *,
+        max_peers: int = 8,
+        offer_timeout_s: float = 20.0,
+        bye_timeout_s: float = 5.0,
+        unread_s: float = 6.0,
     ) -> None:
         self._dataplane = dataplane
         self._max_peers = max_peers
         self._offer_timeout_s = offer_timeout_s
         self._bye_timeout_s = bye_timeout_s
+        self._unread_s = unread_s
         self._peers: dict[str, dict[str, Peer]] = {}
-        self._byes: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def peers(self, session_id: str) -> Sequence[Peer]:
         """The session's peers, oldest first."""
@@ -173,6 +183,20 @@ class Whep:
             await self._drop(peer)
             self._start_bye(peer)
 
+    def expect(self, answer: Answer, session_id: str, is_there: Callable[[], bool]) -> None:
+        """Close the peer of an answer ``unread_s`` from now, if it has not connected and its page is not there.
+
+        A page that went while the answer was on its way cannot end a peer that it does not know of, and the agent
+        misses it only much later.
+        """
+        peer = self._peers.get(session_id, {}).get(answer.peer)
+        if peer is not None:
+            peer.expecting = asyncio.get_running_loop().call_later(self._unread_s, self._look_for, peer, is_there)
+
+    def _look_for(self, peer: Peer, is_there: Callable[[], bool]) -> None:
+        if not peer.connected and not is_there():
+            self._start(self.close(peer.session.id, peer.id), f"unread {peer.id}")
+
     async def handle_event(self, session_id: str, event: GuestEvent) -> None:
         """Follow the guest's notifications: ``peer`` closed or connected, ``agent`` down. Ignores all others."""
         mine = self._peers.get(session_id, {})
@@ -232,7 +256,7 @@ class Whep:
         for session_id in list(self._peers):
             for peer in self.peers(session_id):
                 await self.close(session_id, peer.id)
-        await asyncio.gather(*self._byes, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _drop(self, peer: Peer) -> None:
         mine = self._peers.get(peer.session.id)
@@ -241,15 +265,20 @@ class Whep:
             if not mine:
                 del self._peers[peer.session.id]
             peer.session.peers_changed()
+        if peer.expecting is not None:
+            peer.expecting.cancel()
         ufrag, peer.ufrag = peer.ufrag, ""
         if ufrag:
             await self._dataplane.revoke(peer.session.id, ufrag)
 
     def _start_bye(self, peer: Peer) -> None:
         """Tell the agent in a task of its own: neither a cancelled offer nor a DELETE waits for a slow guest."""
-        task = asyncio.create_task(self._bye(peer), name=f"bye {peer.id}")
-        self._byes.add(task)
-        task.add_done_callback(self._byes.discard)
+        self._start(self._bye(peer), f"bye {peer.id}")
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _bye(self, peer: Peer) -> None:
         try:

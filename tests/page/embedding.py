@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aiohttp import web
-from playwright.async_api import BrowserContext, Frame, Page, TimeoutError, async_playwright
+from playwright.async_api import BrowserContext, Frame, Page, Request, TimeoutError, async_playwright
 
 from gateway.sessions.session import Session
 from tests.e2e.browser_host import CHROMIUM_FLAGS, GATEWAY_IP, BrowserHost
@@ -123,13 +123,15 @@ class Embedded:
     def __init__(self, page: Page, way: Way) -> None:
         self.page = page
         self.way = way
+        self._awaiting = asyncio.Event()
+        page.on("request", self._note)
 
     @classmethod
     async def open(cls, context: BrowserContext, site: Site, way: Way) -> Embedded:
         page = await context.new_page()
+        embedded = cls(page, way)
         await page.add_init_script(SAME_VIEWER)
         await page.goto(f"{site.origin}/{way}.html")
-        embedded = cls(page, way)
         await embedded.event("transport", painted=True)
         return embedded
 
@@ -139,6 +141,15 @@ class Embedded:
         await self.frame.evaluate("() => { location.reload(); }")
         await self.event("ready", since)
         await self.event("transport", since, painted=True)
+
+    async def awaits_copies(self) -> None:
+        """Until the frame, by noVNC, has heard what is on the clipboard and waits for what comes next."""
+        async with asyncio.timeout(PATIENCE_MS / 1000):
+            await self._awaiting.wait()
+
+    def _note(self, request: Request) -> None:
+        if request.url.endswith("/clipboard") and "prefer" in request.headers:
+            self._awaiting.set()
 
     async def look(self) -> None:
         """Have the frame ask for the session now, as after a change of the network, and not within 5 s."""

@@ -64,12 +64,9 @@ async def test_every_command_is_done_and_every_event_is_told(
     assert await embedded.screenshot() == DISPLAY_PX
 
     await embedded.page.bring_to_front()
+    await embedded.frame.locator("#keys").focus()
     if show.transport == "novnc":
-        # Only what is copied after the frame has asked for the first time is news.
-        async with embedded.page.expect_response(lambda answer: answer.url.endswith("/clipboard")):
-            await embedded.frame.locator("#keys").focus()
-    else:
-        await embedded.frame.locator("#keys").focus()
+        await embedded.awaits_copies()
     copied = f"cöpied for {embedded.way} and {show.transport}"
     copy = ["xclip", "-i", "-selection", "clipboard"]
     await asyncio.to_thread(subprocess.run, copy, input=copied.encode(), check=True, env=screen.env, timeout=20)

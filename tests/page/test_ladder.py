@@ -26,6 +26,7 @@ __all__ = ["browser", "opened", "painter", "times"]
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(200), pytest.mark.asyncio(loop_scope="module")]
 
+CLIMB = "?transport=udp"
 ROUNDS = int(os.environ.get("FENSTER_ROUNDS", "1"))
 """Of each fault; with three there is a median to print."""
 
@@ -70,7 +71,8 @@ async def test_a_network_that_was_away_brings_the_picture_back(browser_host: Bro
             browser_host.pass_udp()
             await desk.timeline.live("udp", since, "network away for some seconds, to live")
             await desk.works()
-            assert len(desk.offers) == 0, "it came back by a new connection"
+            # Where ICE found its way back by TCP first, the page climbs from there.
+            assert [url for url in desk.offers if not url.endswith(CLIMB)] == [], "it came back by a new connection"
 
 
 async def test_novnc_comes_back_when_the_network_does(browser_host: BrowserHost, opened: Opener) -> None:

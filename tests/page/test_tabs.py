@@ -125,7 +125,11 @@ async def control_is_free(session: Session) -> None:
     async def free() -> bool | None:
         return session.view().control.controller is None or None
 
-    await eventually(free, "control free", RETURN_S + SOON_S)
+    try:
+        await eventually(free, "control free", RETURN_S + SOON_S)
+    except AssertionError as error:
+        error.add_note(f"{session.view().control}")
+        raise
     assert not session.view().control.viewers
 
 

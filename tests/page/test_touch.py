@@ -66,9 +66,13 @@ async def heard(window: KeyWindow, last: tuple[str, int]) -> list[tuple[str, int
     """What the program hears, up to this kind of event of this button (0 for a move)."""
 
     def listen() -> list[tuple[str, int, int, int]]:
-        found = window.pointer(1)
-        while found[-1][:2] != last:
-            found += window.pointer(1)
+        found: list[tuple[str, int, int, int]] = []
+        while not found or found[-1][:2] != last:
+            try:
+                found += window.pointer(1)
+            except AssertionError as error:
+                error.add_note(f"heard: {found}")
+                raise
         return found
 
     return await asyncio.to_thread(listen)

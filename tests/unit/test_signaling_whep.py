@@ -36,6 +36,8 @@ class ScriptedLink:
         self.calls: list[tuple[str, Mapping[str, Any]]] = []
         self.answers: list[Mapping[str, Any] | Exception] = []
         self.asked = asyncio.Event()
+        self.told = asyncio.Event()
+        """Something else than an offer came."""
         self.hold: asyncio.Event | None = None
 
     async def hello(self, timeout_s: float) -> Mapping[str, Any]:
@@ -44,6 +46,7 @@ class ScriptedLink:
     async def call(self, method: str, params: Mapping[str, Any], *, timeout_s: float = 10.0) -> Mapping[str, Any]:
         self.calls.append((method, params))
         if method != "offer":
+            self.told.set()
             return {}
         self.asked.set()
         if self.hold is not None:
@@ -193,6 +196,22 @@ async def test_peers_are_capped_offers_under_way_included(whep: Whep) -> None:
     answers = await asyncio.gather(*offers)
     await whep.close("vm1", answers[0].peer)
     assert (await whep.offer(session, OFFER, "view", REACH)).peer != answers[1].peer
+
+
+async def test_a_peer_whose_answer_nobody_read_is_closed(dataplane: FakeDataPlane) -> None:
+    whep, session = Whep(dataplane, unread_s=0.0), Session()
+    session.scripted.answers = [result(), result("agenttwo"), result("agentthree")]
+    connected, waiting, gone = [await whep.offer(session, OFFER, "view", REACH) for _ in range(3)]
+    await whep.handle_event("vm1", GuestEvent("peer", {"peer": connected.peer, "state": "connected"}))
+    whep.expect(connected, "vm1", lambda: False)
+    whep.expect(waiting, "vm1", lambda: True)
+    whep.expect(gone, "vm1", lambda: False)
+    await asyncio.wait_for(session.scripted.told.wait(), 10)
+    assert session.scripted.byes() == [gone.peer]
+    assert [peer.id for peer in whep.peers("vm1")] == [connected.peer, waiting.peer]
+    whep.expect(gone, "vm1", lambda: False)
+    await whep.aclose()
+    nothing_left(whep, dataplane)
 
 
 async def test_the_guest_closes_a_peer(whep: Whep, dataplane: FakeDataPlane) -> None:
