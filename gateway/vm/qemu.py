@@ -54,7 +54,8 @@ class QemuDriver:
         accel: "auto" finds out by booting.
         profile: the image that check() looks at; a VmSpec names its own.
         reflink: let disks share blocks with their source until either is written, where the file system can.
-        spare_disk: keep a copy of the disk ready, made after check() and after each VM's hello; close() deletes it.
+        spare_disk: keep a copy of the disk ready, made after each VM's hello, without clones after check() too;
+            close() deletes it.
         uid: the user every QEMU becomes when the gateway is root; None gives each VM its own.
         uids: those that VMs are given, one each.
         disk_bps: what a VM may read and write of its disk a second; None: as much as it can.
@@ -106,7 +107,8 @@ class QemuDriver:
     async def check(self) -> Facts:
         image = await self._image(self._profile)
         host = await self._host(image)
-        self._spares.refill(image)
+        if not self._clones:  # A clone has its snapshot's disk, not the image's.
+            self._spares.refill(image)
         cgroups = await self._launcher.cgroups()
         return Facts(
             name="qemu",

@@ -3,7 +3,8 @@
 (() => {
   const NOVNC = "$TRANSPORT" === "novnc";
   const now = () => performance.timeOrigin + performance.now();
-  const soak = { place: null };
+  // Where the marker is; how often it was seen to change, ever.
+  const soak = { place: null, changes: 0 };
   window.fensterSoak = soak;
 
   // Counts one kind of event, and the longest time without one; an event that is still awaited counts with what it has
@@ -90,7 +91,10 @@
     if (soak.place === null || !width) return;
     context.drawImage(from, Math.floor(soak.place[0] * width), Math.floor(soak.place[1] * height), 1, 1, 0, 0, 1, 1);
     const is = context.getImageData(0, 0, 1, 1).data[1] > 127;
-    if (white !== null && is !== white) answers.note();
+    if (white !== null && is !== white) {
+      answers.note();
+      soak.changes += 1;
+    }
     white = is;
   };
   if (NOVNC) {

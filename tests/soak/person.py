@@ -1,4 +1,4 @@
-"""Who sits before a desktop: types, scrolls, browses and reads in turn, and presses the marker all the while.
+"""Who sits before a desktop: types, scrolls and browses in turn, reads after each, and presses a marker all along.
 
 The marker (guest_agent/marker.py) answers each press on it with a change that the page can see, whatever else the
 guest is busy with. So a picture without a change for some seconds is one that does not come, and not one at rest.
@@ -14,9 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from playwright.async_api import TimeoutError as NotInTime
+
 from gateway.cli.client import Client
 from gateway.errors import GatewayError
 from tests.e2e.viewer import Viewer
+from tests.soak.judge import MAX_GAP_S
 from tests.soak.record import Gap, Trouble, ViewerRecord
 from tests.soak.site import Site
 
@@ -24,11 +27,15 @@ __all__ = ["Desk", "Person", "note_look"]
 
 TERMINAL_PX, BROWSER_PX, LINK_PX = (250, 500), (1100, 640), (1100, 260)
 """Places of a display of 1280x720 where nothing but these is (golden/rootfs). The marker is in its middle."""
-TURN_S = 20.0
-PACE_S = (0.4, 0.9)
+TURN_S, READ_S = 20.0, 40.0
+"""What is done takes a core and more of its host in an emulated guest, and reading a quarter of one; three people who
+never rest want more than two cores have."""
+PACE_S = (1.0, 1.6)
 """Between one small thing and the next: less than a press every two seconds wants, however slow the page is."""
-KEYS_PER_S = 6.0
-"""70 words a minute."""
+KEYS_PER_S = 4.0
+"""48 words a minute."""
+PART = 5
+"""Keys between two presses."""
 NOTCH_PX = 120
 LOOKS = 3
 """Presses between two scrolls: what has come into view is looked at."""
@@ -74,6 +81,8 @@ class Person:
         self._seat = seat
         self._dice = random.Random(seed + seat)
         self._patch_px = (0, 0)
+        self._changes = -1
+        """Of the marker, when it was pressed last."""
 
     async def sit_down(self) -> None:
         """Put the marker there, and have the page look at it."""
@@ -94,8 +103,8 @@ class Person:
 
     async def run(self, over: asyncio.Event) -> None:
         """Use the desktop until it is over."""
-        turns = [self._type, self._scroll, self._browse, self._read]
-        for turn in itertools.islice(itertools.cycle(turns), self._seat, None):
+        turns = [self._type, self._read, self._scroll, self._read, self._browse, self._read]
+        for turn in itertools.islice(itertools.cycle(turns), 2 * self._seat, None):
             if over.is_set():
                 return
             await self.desk.keep_marker()
@@ -123,11 +132,11 @@ class Person:
                 await self._viewer.page.mouse.wheel(0, way * NOTCH_PX)
                 self.desk.record.count("scrolled")
             for _ in range(LOOKS):
-                await self._press()
                 await self._pause()
+                await self._press()
 
     async def _read(self, over: asyncio.Event) -> None:
-        end = time.monotonic() + TURN_S
+        end = time.monotonic() + READ_S
         while time.monotonic() < end and not over.is_set():
             await self._press()
             await self._pause()
@@ -172,13 +181,20 @@ class Person:
         await self._press()
 
     async def _type_out(self, text: str) -> None:
-        for start in range(0, len(text), 10):
-            part = text[start : start + 10]
+        for start in range(0, len(text), PART):
+            part = text[start : start + PART]
             await self._viewer.type(part, KEYS_PER_S)
             self.desk.record.count("typed", len(part))
             await self._press()
 
     async def _press(self) -> None:
+        """Once the last press was answered, as it is done by who looks: two within a frame change nothing to see."""
+        page = self._viewer.page
+        with suppress(NotInTime):
+            await page.wait_for_function(
+                "changes => fensterSoak.changes > changes", arg=self._changes, polling=100, timeout=MAX_GAP_S * 1000
+            )
+        self._changes = await page.evaluate("fensterSoak.changes")
         await self._viewer.click(*self._patch_px)
         self.desk.record.presses += 1
 

@@ -90,8 +90,8 @@ def _viewers(record: Record) -> Grid:
     ]
     return Grid(
         "Viewers",
-        "Frames are those that the page painted. Two presses within one frame change nothing that can be seen, so "
-        "answers are fewer than presses. A page's time is from its request until it is painted in the guest.",
+        "Frames are those that the page painted. Each press waits for the last one's answer, five seconds at most. "
+        "A page's time is from its request until it is painted in the guest.",
         ("viewer", "frames", "longest gap s", "answers", "longest gap s", "typed / notches / pages",
          "page s: median / most", "frozen for a moment", "troubles"),
         rows,
