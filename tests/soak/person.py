@@ -23,15 +23,17 @@ from tests.soak.judge import MAX_GAP_S
 from tests.soak.record import Gap, Trouble, ViewerRecord
 from tests.soak.site import Site
 
-__all__ = ["Desk", "Person", "note_look"]
+__all__ = ["READ_S", "Desk", "Person", "note_look"]
 
 TERMINAL_PX, BROWSER_PX, LINK_PX = (250, 500), (1100, 640), (1100, 260)
 """Places of a display of 1280x720 where nothing but these is (golden/rootfs). The marker is in its middle."""
-TURN_S, READ_S = 20.0, 40.0
-"""What is done takes a core and more of its host in an emulated guest, and reading a quarter of one; three people who
-never rest want more than two cores have."""
-PACE_S = (1.0, 1.6)
-"""Between one small thing and the next: less than a press every two seconds wants, however slow the page is."""
+TURN_S = 15.0
+"""To type, and to scroll."""
+READ_S = 90.0
+"""After each of these and after a page. An emulated guest takes more than a core of its host for what is done, and a
+quarter of one while it is read; people who never rest want more than the host has, and wait for it."""
+PACE_S = (1.4, 1.9)
+"""Between one small thing and the next."""
 KEYS_PER_S = 4.0
 """48 words a minute."""
 PART = 5
@@ -70,15 +72,18 @@ class Desk:
 
 class Person:
     """Args:
-    seat: one's own among the people: where in the round one begins, so that not all do the same at a time.
+    seat: one's own among the people, from 0.
+    begins_s: read for so long at first, so that not all do the same at a time.
+    read_s: see READ_S; a short run has less.
     seed: of what is left to chance.
     """
 
-    def __init__(self, desk: Desk, site: Site, seat: int, seed: int) -> None:
+    def __init__(self, desk: Desk, site: Site, seat: int, *, begins_s: float, read_s: float, seed: int) -> None:
         self.desk = desk
         self._viewer = desk.viewer
         self._site = site
-        self._seat = seat
+        self._begins_s = begins_s
+        self._read_s = read_s
         self._dice = random.Random(seed + seat)
         self._patch_px = (0, 0)
         self._changes = -1
@@ -103,12 +108,13 @@ class Person:
 
     async def run(self, over: asyncio.Event) -> None:
         """Use the desktop until it is over."""
-        turns = [self._type, self._read, self._scroll, self._read, self._browse, self._read]
-        for turn in itertools.islice(itertools.cycle(turns), 2 * self._seat, None):
+        await self._read(over, self._begins_s)
+        for turn in itertools.cycle((self._type, self._scroll, self._browse)):
             if over.is_set():
                 return
             await self.desk.keep_marker()
             await turn(over)
+            await self._read(over, self._read_s)
 
     async def say(self, command: str) -> None:
         """Type a command into the terminal."""
@@ -135,8 +141,8 @@ class Person:
                 await self._pause()
                 await self._press()
 
-    async def _read(self, over: asyncio.Event) -> None:
-        end = time.monotonic() + READ_S
+    async def _read(self, over: asyncio.Event, for_s: float) -> None:
+        end = time.monotonic() + for_s
         while time.monotonic() < end and not over.is_set():
             await self._press()
             await self._pause()

@@ -42,7 +42,7 @@ def plots(record: Record) -> list[tuple[str, str]]:
             "Longest time between answers to presses, in each look",
             "s",
             {one.name: _points(one.answer_gaps) for one in viewers},
-            True,
+            False,
         ),
         (
             "Sessions beside: from the request until ready",

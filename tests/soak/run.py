@@ -19,7 +19,7 @@ from tests.e2e.browser_host import CHROMIUM_FLAGS
 from tests.e2e.viewer import Transport, Viewer
 from tests.soak.churn import churn
 from tests.soak.gateway import SoakedGateway, read_log, soaked_gateway
-from tests.soak.person import Desk, Person
+from tests.soak.person import READ_S, Desk, Person
 from tests.soak.record import Record, Trouble, ViewerRecord
 from tests.soak.site import Site, site
 from tests.soak.watch import EVERY_S, Watch, watch_inside
@@ -34,6 +34,8 @@ COMPLETE_S = 300.0
 VIEWERS: tuple[tuple[str, Transport], ...] = (("WebRTC 1", "webrtc"), ("WebRTC 2", "webrtc"), ("noVNC", "novnc"))
 PAGE_SCRIPT = (Path(__file__).parent / "page.js").read_text()
 CRUMBS_S = 60.0
+LONGEST_READ = 1 / 15
+"""Of a run, so that in a short one too each of the people does everything."""
 
 Say = Callable[[str], None]
 
@@ -64,7 +66,11 @@ async def soak(plan: Plan, folder: Path, say: Say) -> Record:
         desks = await asyncio.gather(
             *(_desk(browser, gateway.api, sid, *viewer, say) for sid, viewer in zip(sids, VIEWERS, strict=True))
         )
-        people = [Person(desk, web, seat, plan.seed) for seat, desk in enumerate(desks)]
+        read_s = min(READ_S, plan.minutes * 60 * LONGEST_READ)
+        people = [
+            Person(desk, web, seat, begins_s=read_s * seat / len(desks), read_s=read_s, seed=plan.seed)
+            for seat, desk in enumerate(desks)
+        ]
         record.viewers = [person.desk.record for person in people]
         record.facts = await _facts(gateway.api, browser, people[0].desk.sid)
         await _use(plan, record, gateway, folder, people, say)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.soak.gateway import read_log
-from tests.soak.judge import MAX_GAP_S, judge, slope_bound, warm_up_s
+from tests.soak.judge import MAX_ANSWER_GAP_S, MAX_GAP_S, PRESS_EVERY_S, judge, slope_bound, warm_up_s
 from tests.soak.person import note_look
 from tests.soak.plots import MOST_POINTS, thinned
 from tests.soak.processor import Look, between, look
@@ -35,7 +35,7 @@ def samples(
 
 def good() -> Record:
     """A run of half an hour in which every bound holds."""
-    viewer = ViewerRecord("WebRTC", "webrtc", frames=9000, answers=1500, presses=1600)
+    viewer = ViewerRecord("WebRTC", "webrtc", frames=9000, answers=1590, presses=1600)
     viewer.frame_gaps, viewer.answer_gaps = [Gap(60, 1.0)], [Gap(60, 4.0)]
     viewer.did.update(typed=900, scrolled=900, pages=20)
     viewer.shown_s = [2.0]
@@ -115,13 +115,19 @@ def test_a_process_that_was_started_again_or_not_looked_at_is_found() -> None:
 def test_gaps_are_found_in_frames_and_in_answers() -> None:
     record = good()
     record.viewers[0].frame_gaps.append(Gap(90, MAX_GAP_S + 0.01))
-    record.viewers[0].answer_gaps.append(Gap(90, MAX_GAP_S + 0.01))
+    record.viewers[0].answer_gaps.append(Gap(90, MAX_ANSWER_GAP_S + 0.01))
     assert broken(record) == ["WebRTC: longest gap in frames", "WebRTC: longest gap in answers to presses"]
+
+
+def test_presses_without_an_answer_are_found() -> None:
+    record = good()
+    record.viewers[0].answers = 1583
+    assert broken(record) == ["WebRTC: presses answered"]
 
 
 def test_a_viewer_that_did_nothing_proves_nothing() -> None:
     record = good()
-    record.viewers[0].presses = int(HALF_HOUR_S / 2) - 1
+    record.viewers[0].presses = int(HALF_HOUR_S / PRESS_EVERY_S) - 1
     record.viewers[0].did["pages"] = 0
     assert broken(record) == ["WebRTC: presses", "WebRTC: typed, scrolled, browsed"]
 
