@@ -66,11 +66,14 @@ class Pace:
         self._hurry.wait(min(MAX_REST_S, worked_s * REST_RATIO))
 
 
-async def copy_disk(source: Path, target: Path, *, reflink: bool = False, pace: Pace | None = None) -> None:
+async def copy_disk(
+    source: Path, target: Path, *, reflink: bool = False, cached: bool = True, pace: Pace | None = None
+) -> None:
     """Copy ``source`` to a new file ``target``, mode 0600. Failing or cancelled, it leaves no target.
 
     Args:
         reflink: let the file system share blocks until either side writes them; where it cannot, copy.
+        cached: leave the copy in the page cache, for who boots from it and reads most of it soon.
         pace: of a copy that nobody waits for; as fast as can be when None.
 
     Raises:
@@ -80,7 +83,7 @@ async def copy_disk(source: Path, target: Path, *, reflink: bool = False, pace: 
     if pace is None:
         pace = Pace()
         pace.hurry()
-    copying = asyncio.get_running_loop().run_in_executor(None, _copy, source, target, reflink, cancel, pace)
+    copying = asyncio.get_running_loop().run_in_executor(None, _copy, source, target, reflink, cached, cancel, pace)
     try:
         await asyncio.shield(copying)
     except asyncio.CancelledError:
@@ -93,11 +96,11 @@ async def copy_disk(source: Path, target: Path, *, reflink: bool = False, pace: 
         raise _disk_error(exc, target) from exc
 
 
-def _copy(source: Path, target: Path, reflink: bool, cancel: threading.Event, pace: Pace) -> None:
+def _copy(source: Path, target: Path, reflink: bool, cached: bool, cancel: threading.Event, pace: Pace) -> None:
     with source.open("rb") as src, open(target, "xb", opener=_private) as dst:
         try:
             if not (reflink and _clone(src.fileno(), dst.fileno())):
-                _fill(src.fileno(), dst.fileno(), cancel, pace)
+                _fill(src.fileno(), dst.fileno(), cached, cancel, pace)
             if cancel.is_set():  # The last chunk may have outrun the flag, and nobody takes the file.
                 raise _Cancelled
         except BaseException:
@@ -109,13 +112,13 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _fill(src: int, dst: int, cancel: threading.Event, pace: Pace) -> None:
+def _fill(src: int, dst: int, cached: bool, cancel: threading.Event, pace: Pace) -> None:
     info, room = os.fstat(src), os.fstatvfs(dst)
     # Find out now, not after having filled the file system for everyone.
     if info.st_blocks * 512 > room.f_bavail * room.f_frsize:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.ftruncate(dst, info.st_size)
-    with contextlib.closing(_Copier(src, dst)) as copier:
+    with contextlib.closing(_Copier(src, dst, cached)) as copier:
         for start, end in data_extents(src, info.st_size):
             while start < end:
                 if cancel.is_set():
@@ -155,17 +158,18 @@ def data_extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
 class _Copier:
     """Bytes of one file to the same place of another, by the cheapest way that there is.
 
-    That is past the page cache: pages for gigabytes that one VM may read again, and hardly does, cost the processor
-    more than the copying, and push out what others read.
+    Unless ``cached`` that is past the page cache: pages for gigabytes that one VM may read again, and a clone hardly
+    does, cost the processor more than the copying, and push out what others read.
     """
 
-    def __init__(self, src: int, dst: int) -> None:
+    def __init__(self, src: int, dst: int, cached: bool) -> None:
         self._src = src
         self._dst = dst
         self._direct: int | None = None
         self._memory = mmap.mmap(-1, DIRECT_BYTES)
-        with contextlib.suppress(OSError):  # Not every file system has it.
-            self._direct = os.open(f"/proc/self/fd/{dst}", os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
+        if not cached:
+            with contextlib.suppress(OSError):  # Not every file system has it.
+                self._direct = os.open(f"/proc/self/fd/{dst}", os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
 
     def copy(self, at: int, want: int) -> int:
         """At least one byte and at most ``want``; 0 when the source has none there. Raises OSError."""

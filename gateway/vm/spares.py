@@ -12,6 +12,7 @@ from typing import Protocol
 
 from gateway.errors import DiskError
 from gateway.vm.disk import Pace, copy_disk
+from gateway.vm.snapshot import Snapshot
 
 __all__ = ["DiskSource", "SpareDisks"]
 
@@ -75,7 +76,7 @@ class SpareDisks:
                 logger.warning("! the spare disk %s is gone: %s", spare, exc)
             else:
                 return
-        await copy_disk(image.disk, target, reflink=self._reflink)
+        await copy_disk(image.disk, target, reflink=self._reflink, cached=_boots(image))
 
     def refill(self, image: DiskSource) -> None:
         """Begin to make the image's spare in the background, unless it is there or being made."""
@@ -100,13 +101,18 @@ class SpareDisks:
         spare = self._folder / f"spare-{os.getpid()}-{image.profile}-{image.key}.raw"
         try:
             await asyncio.to_thread(_prepare, self._folder)
-            await copy_disk(image.disk, spare, reflink=self._reflink, pace=pace)
+            await copy_disk(image.disk, spare, reflink=self._reflink, cached=_boots(image), pace=pace)
             self._ready[image.path] = spare
         except (DiskError, OSError) as exc:
             # Nobody waits for it; the next VM copies for itself, and says so if it cannot either.
             logger.warning("! no spare disk: %s", exc)
         finally:
             del self._making[image.path]
+
+
+def _boots(source: DiskSource) -> bool:
+    """Whether its machine reads most of the disk soon: a clone has in its RAM what it needs."""
+    return not isinstance(source, Snapshot)
 
 
 def _prepare(folder: Path) -> None:

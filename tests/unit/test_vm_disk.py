@@ -63,7 +63,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.usefixtures("way")
 async def test_a_copy_is_equal_private_and_as_sparse(golden: Path, tmp_path: Path) -> None:
     target = tmp_path / "copy.raw"
-    await copy_disk(golden, target)
+    await copy_disk(golden, target, cached=False)
     assert filecmp.cmp(target, golden, shallow=False)
     assert stat.S_IMODE(os.stat(target).st_mode) == 0o600
     assert os.stat(target).st_blocks <= os.stat(golden).st_blocks + 16
@@ -73,11 +73,10 @@ async def test_a_copy_is_equal_private_and_as_sparse(golden: Path, tmp_path: Pat
 async def test_the_last_block_may_be_a_part_of_one(tmp_path: Path) -> None:
     source = tmp_path / "odd.raw"
     source.write_bytes(os.urandom(5 * MIB + 1000))
-    await copy_disk(source, tmp_path / "copy.raw")
+    await copy_disk(source, tmp_path / "copy.raw", cached=False)
     assert filecmp.cmp(tmp_path / "copy.raw", source, shallow=False)
 
 
-@pytest.mark.usefixtures("cached")
 async def test_where_the_kernel_cannot_copy_we_do(
     golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,7 +97,6 @@ async def test_reflink_falls_back_to_a_copy(golden: Path, tmp_path: Path, monkey
     assert filecmp.cmp(tmp_path / "copy.raw", golden, shallow=False)
 
 
-@pytest.mark.usefixtures("cached")
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 async def test_no_space_is_said_with_a_hint_and_leaves_nothing(
     golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
@@ -138,7 +136,6 @@ async def test_a_missing_source_and_an_existing_target_are_errors(golden: Path, 
     assert (tmp_path / "copy.raw").read_bytes() == b"somebody's"
 
 
-@pytest.mark.usefixtures("cached")
 async def test_cancelling_leaves_nothing(golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copying, loop, go_on = asyncio.Event(), asyncio.get_running_loop(), threading.Event()
     real = os.copy_file_range
