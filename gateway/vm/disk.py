@@ -177,8 +177,9 @@ class _Copier:
             try:
                 return self._copy_direct(self._direct, at, min(want - want % ALIGN_BYTES, DIRECT_BYTES))
             except OSError as exc:
-                if exc.errno != errno.EINVAL:  # Larger blocks than those.
+                if exc.errno != errno.EINVAL:
                     raise
+                self._close_direct()  # Larger blocks than those: each chunk would be read twice.
         try:
             return os.copy_file_range(self._src, self._dst, want, at, at)
         except OSError as exc:
@@ -188,8 +189,12 @@ class _Copier:
 
     def close(self) -> None:
         self._memory.close()
+        self._close_direct()
+
+    def _close_direct(self) -> None:
         if self._direct is not None:
             os.close(self._direct)
+            self._direct = None
 
     def _copy_direct(self, dst: int, at: int, want: int) -> int:
         with memoryview(self._memory)[:want] as part:

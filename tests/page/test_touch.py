@@ -67,12 +67,12 @@ async def heard(window: KeyWindow, last: tuple[str, int]) -> list[tuple[str, int
 
     def listen() -> list[tuple[str, int, int, int]]:
         found: list[tuple[str, int, int, int]] = []
-        while not found or found[-1][:2] != last:
-            try:
+        try:
+            while not found or found[-1][:2] != last:
                 found += window.pointer(1)
-            except AssertionError as error:
-                error.add_note(f"heard: {found}")
-                raise
+        except AssertionError as error:
+            error.add_note(f"heard: {found}")
+            raise
         return found
 
     return await asyncio.to_thread(listen)

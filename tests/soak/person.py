@@ -72,19 +72,18 @@ class Desk:
 
 class Person:
     """Args:
-    seat: one's own among the people, from 0.
     begins_s: read for so long at first, so that not all do the same at a time.
     read_s: see READ_S; a short run has less.
-    seed: of what is left to chance.
+    seed: of what is left to chance; one's own.
     """
 
-    def __init__(self, desk: Desk, site: Site, seat: int, *, begins_s: float, read_s: float, seed: int) -> None:
+    def __init__(self, desk: Desk, site: Site, *, begins_s: float, read_s: float, seed: int) -> None:
         self.desk = desk
         self._viewer = desk.viewer
         self._site = site
         self._begins_s = begins_s
         self._read_s = read_s
-        self._dice = random.Random(seed + seat)
+        self._dice = random.Random(seed)
         self._patch_px = (0, 0)
         self._changes = -1
         """Of the marker, when it was pressed last."""

@@ -68,7 +68,7 @@ async def soak(plan: Plan, folder: Path, say: Say) -> Record:
         )
         read_s = min(READ_S, plan.minutes * 60 * LONGEST_READ)
         people = [
-            Person(desk, web, seat, begins_s=read_s * seat / len(desks), read_s=read_s, seed=plan.seed)
+            Person(desk, web, begins_s=read_s * seat / len(desks), read_s=read_s, seed=plan.seed + seat)
             for seat, desk in enumerate(desks)
         ]
         record.viewers = [person.desk.record for person in people]

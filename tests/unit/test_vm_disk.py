@@ -32,31 +32,24 @@ def golden(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def cached(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system that has no direct I/O."""
-    real = os.open
+@pytest.fixture(params=["direct", "refused", "refused in the middle"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How a file system takes direct I/O."""
+    really_open, really_write = os.open, os.pwritev
 
     def refuse(path: str, flags: int, mode: int = 0o777) -> int:
         if flags & os.O_DIRECT:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        return real(path, flags, mode)
+        return really_open(path, flags, mode)
 
-    monkeypatch.setattr(os, "open", refuse)
+    def once(fd: int, parts: list[memoryview], at: int) -> int:
+        if at > 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return really_write(fd, [parts[0][:8192]], at)
 
-
-@pytest.fixture(params=["direct", "cached", "refused in the middle"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "cached":
-        request.getfixturevalue("cached")
+    if request.param == "refused":
+        monkeypatch.setattr(os, "open", refuse)
     elif request.param == "refused in the middle":
-        real = os.pwritev
-
-        def once(fd: int, parts: list[memoryview], at: int) -> int:
-            if at > 0:
-                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-            return real(fd, [parts[0][:8192]], at)
-
         monkeypatch.setattr(os, "pwritev", once)
 
 
